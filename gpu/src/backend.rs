@@ -1,0 +1,77 @@
+//! Define what a device must be able to do, and the bounds of it.
+
+use crate::{DeviceInfo, GpuError};
+use neura_int8::{Batch, Model};
+use std::fmt::Debug;
+
+/// Greatest depth of a product: with it no sum of products of two int8 reaches 2^31.
+pub const MAX_GEMM_K: usize = 131_071;
+
+/// Greatest number of outputs of a product: 1 GiB of them.
+pub const MAX_GEMM_OUTPUTS: usize = 1 << 28;
+
+/// A device that computes int8 inference, exactly.
+///
+/// Two backends give the same bits for the same input, whatever they are.
+pub trait Backend: Debug + Send + Sync {
+    /// What the device is.
+    fn info(&self) -> &DeviceInfo;
+
+    /// `C = A · Bᵀ`: `a` is m × k, `b` is n × k, the result m × n, all row after row.
+    ///
+    /// Exact for any int8 values, -128 included.
+    ///
+    /// # Errors
+    /// [`GpuError::Shape`] or [`GpuError::TooLarge`] for a shape that is not as [`GemmShape`] says;
+    /// the device's own errors otherwise.
+    fn gemm_i8(&self, a: &[i8], b: &[i8], shape: GemmShape) -> Result<Vec<i32>, GpuError>;
+
+    /// The logits of every row of `batch`, rows × classes, equal to [`Model::infer`].
+    ///
+    /// # Errors
+    /// [`GpuError::Model`] if the batch does not fit the model; the device's own errors otherwise.
+    fn infer(&self, model: &Model, batch: &Batch) -> Result<Vec<i32>, GpuError>;
+}
+
+/// The shape of a product. Dimensions may be zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GemmShape {
+    /// Rows of `A` and of the result.
+    pub m: usize,
+    /// Rows of `B`, columns of the result; `m * n` is at most [`MAX_GEMM_OUTPUTS`].
+    pub n: usize,
+    /// Columns of `A` and `B`, at most [`MAX_GEMM_K`].
+    pub k: usize,
+}
+
+impl GemmShape {
+    /// Checks the bounds, and that matrices of `a` and `b` values have this shape.
+    ///
+    /// # Errors
+    /// [`GpuError::Shape`] or [`GpuError::TooLarge`].
+    pub fn check(self, a: usize, b: usize) -> Result<(), GpuError> {
+        at_most("the depth of the product", self.k, MAX_GEMM_K)?;
+        let outputs = self.m.saturating_mul(self.n);
+        at_most("the number of outputs of the product", outputs, MAX_GEMM_OUTPUTS)?;
+        for (matrix, found, rows) in [("A", a, self.m), ("B", b, self.n)] {
+            let expected = rows.saturating_mul(self.k);
+            if found != expected {
+                return Err(GpuError::Shape { matrix, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    /// Multiply-accumulates of the product.
+    #[must_use]
+    pub fn macs(self) -> u64 {
+        [self.m, self.n, self.k].iter().fold(1, |macs, side| macs * *side as u64)
+    }
+}
+
+fn at_most(what: &'static str, value: usize, max: usize) -> Result<(), GpuError> {
+    if value <= max {
+        return Ok(());
+    }
+    Err(GpuError::TooLarge { what, value: value as u64, max: max as u64 })
+}

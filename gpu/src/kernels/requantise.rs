@@ -1,0 +1,32 @@
+//! Scale accumulators back to packed int8 activations: the WGSL kernel's other half.
+//!
+//! The CPU twin is [`neura_int8::Requant::apply`], the definition itself.
+
+use neura_int8::Activation;
+
+/// The kernel's source.
+pub(crate) const SOURCE: &str = include_str!("requantise.wgsl");
+
+/// Words of activations that one workgroup writes, all of one row.
+pub(crate) const WORDS_PER_GROUP: usize = 64;
+
+/// The kernel's uniforms.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Params {
+    /// Accumulators per row.
+    pub(crate) cols: u32,
+    /// Words per row of activations, padding included.
+    pub(crate) words: u32,
+    /// Least activation.
+    pub(crate) low: i32,
+    pub(crate) padding: u32,
+}
+
+/// The least value that an activation keeps.
+pub(crate) fn low(activation: Activation) -> i32 {
+    match activation {
+        Activation::Linear => -127,
+        Activation::Relu => 0,
+    }
+}

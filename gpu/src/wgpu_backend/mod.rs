@@ -1,0 +1,225 @@
+//! Run the kernels on an adapter through wgpu.
+
+mod context;
+mod network;
+mod plan;
+mod throughput;
+
+pub use throughput::Throughput;
+
+use crate::{
+    Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError,
+    MAX_KERNEL_ITERATIONS, Selector,
+    device::select,
+    kernels::{loop_probe, requantise},
+    selftest::self_test,
+};
+use context::{Context, Run};
+use network::Stage;
+use neura_int8::{Batch, Model};
+use plan::Bounds;
+use std::fmt;
+
+/// Greatest buffer bound to a kernel, in bytes: the limit of software adapters, and WebGPU's own.
+pub const MAX_BINDING_BYTES: u64 = 128 << 20;
+
+/// Greatest work of one dispatch: a third of a second on a slow integrated GPU, well within the
+/// two seconds after which Windows resets one.
+pub const MAX_MACS_PER_DISPATCH: u64 = 1 << 35;
+
+/// How to use an adapter. Smaller blocks change the speed, never a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// What one request may use.
+    pub budget: Budget,
+    /// Which variant of the product to use; by the kind of device if not given.
+    pub kernel: Option<GemmKernel>,
+    /// Greatest buffer to bind, in bytes; at most [`MAX_BINDING_BYTES`] and the device's own.
+    pub binding_bytes: u64,
+    /// Greatest work of one dispatch; at most [`MAX_MACS_PER_DISPATCH`].
+    pub macs_per_dispatch: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            budget: Budget::default(),
+            kernel: None,
+            binding_bytes: MAX_BINDING_BYTES,
+            macs_per_dispatch: MAX_MACS_PER_DISPATCH,
+        }
+    }
+}
+
+/// An adapter that passed the self-test.
+///
+/// Requests are carried out one at a time. After a [`GpuError::Timeout`] or [`GpuError::Lost`]
+/// every further request is refused: work in flight cannot be stopped, so end the process.
+pub struct WgpuBackend {
+    info: DeviceInfo,
+    context: Context,
+    kernels: Kernels,
+    kernel: GemmKernel,
+    bounds: Bounds,
+    budget: Budget,
+}
+
+/// The compiled kernels.
+#[derive(Debug)]
+struct Kernels {
+    gemm: wgpu::ComputePipeline,
+    /// Rows and columns of outputs that a workgroup of `gemm` computes.
+    tile: usize,
+    requantise: wgpu::ComputePipeline,
+}
+
+impl WgpuBackend {
+    /// Opens the adapter that `selector` means, with default [`Options`].
+    ///
+    /// # Errors
+    /// As [`WgpuBackend::with_options`].
+    pub fn new(selector: &Selector) -> Result<Self, GpuError> {
+        Self::with_options(selector, Options::default())
+    }
+
+    /// Opens the first of the adapters that `selector` means which can be opened and passes the
+    /// self-test.
+    ///
+    /// # Errors
+    /// [`GpuError::NoAdapter`] or [`GpuError::NoMatch`] if there is none; otherwise why the most
+    /// preferred one was not accepted: [`GpuError::Open`], [`GpuError::Refused`], or what happened
+    /// during its test.
+    pub fn with_options(selector: &Selector, options: Options) -> Result<Self, GpuError> {
+        let mut first_error = None;
+        for (adapter, info) in select(selector)? {
+            let name = info.name.clone();
+            match Self::open(&adapter, info, options) {
+                Ok(backend) => return Ok(backend),
+                Err(error) => {
+                    tracing::warn!(adapter = name, %error, "adapter not used");
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        Err(first_error.unwrap_or(GpuError::NoAdapter))
+    }
+
+    fn open(
+        adapter: &wgpu::Adapter,
+        mut info: DeviceInfo,
+        options: Options,
+    ) -> Result<Self, GpuError> {
+        let context = Context::open(adapter, &info.name)?;
+        let kernel = options.kernel.unwrap_or(match info.kind {
+            DeviceKind::Cpu => GemmKernel::Registers,
+            _ => GemmKernel::Tiled,
+        });
+        let mut budget = options.budget;
+        if let Some(memory) = info.memory_bytes {
+            // A tenth stays for the driver and the screen.
+            budget.max_bytes = budget.max_bytes.min(memory / 10 * 9);
+        }
+        let kernels = context.start(budget.timeout)?.guarded(|run| {
+            info.loop_limit = probe_loops(run, &info.name)?;
+            Ok(Kernels {
+                gemm: run.pipeline("gemm_i8", kernel.source()),
+                tile: kernel.tile(),
+                requantise: run.pipeline("requantise", requantise::SOURCE),
+            })
+        })?;
+        let binding = MAX_BINDING_BYTES.min(info.max_binding_bytes).min(info.max_buffer_bytes);
+        let bounds = Bounds {
+            binding_bytes: options.binding_bytes.min(binding),
+            macs_per_dispatch: options.macs_per_dispatch.min(MAX_MACS_PER_DISPATCH),
+            max_bytes: budget.max_bytes,
+        };
+        let backend = WgpuBackend { info, context, kernels, kernel, bounds, budget };
+        self_test(&backend)?;
+        tracing::info!(adapter = backend.info.name, ?kernel, "adapter passed the self-test");
+        Ok(backend)
+    }
+
+    /// The variant of the product in use.
+    #[must_use]
+    pub fn kernel(&self) -> GemmKernel {
+        self.kernel
+    }
+
+    fn run_network(
+        &self,
+        stages: &[Stage<'_>],
+        rows: usize,
+        input: &[i8],
+    ) -> Result<Vec<i32>, GpuError> {
+        self.context.start(self.budget.timeout)?.guarded(|run| {
+            let job = network::Job { stages, rows, input };
+            network::run(run, &self.kernels, self.bounds, &job)
+        })
+    }
+}
+
+impl Backend for WgpuBackend {
+    fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    fn gemm_i8(&self, a: &[i8], b: &[i8], shape: GemmShape) -> Result<Vec<i32>, GpuError> {
+        shape.check(a.len(), b.len())?;
+        if shape.macs() == 0 {
+            return Ok(vec![0; shape.m * shape.n]);
+        }
+        let stage = Stage::product(b, shape.k);
+        self.run_network(&[stage], shape.m, a)
+    }
+
+    fn infer(&self, model: &Model, batch: &Batch) -> Result<Vec<i32>, GpuError> {
+        model.check_batch(batch)?;
+        let stages: Vec<_> = model.layers().iter().map(Stage::layer).collect();
+        self.run_network(&stages, batch.rows(), batch.values())
+    }
+}
+
+impl fmt::Debug for WgpuBackend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WgpuBackend")
+            .field("info", &self.info)
+            .field("kernel", &self.kernel)
+            .field("bounds", &self.bounds)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs a long loop: `Some(n)` if the driver ends it after `n` iterations.
+///
+/// Our kernels stay below [`MAX_KERNEL_ITERATIONS`], so a limit above that is only recorded.
+fn probe_loops(run: &Run<'_>, adapter: &str) -> Result<Option<u32>, GpuError> {
+    let params = loop_probe::Params { iterations: loop_probe::ITERATIONS, padding: [0; 3] };
+    let pipeline = run.pipeline("loop_probe", loop_probe::SOURCE);
+    let states = run.storage("loop states", u64::from(loop_probe::INVOCATIONS) * 8);
+    run.dispatch(&pipeline, bytemuck::bytes_of(&params), &[&states], (1, 1));
+    let words = run.read(&states, states.size())?;
+    let mut least = loop_probe::ITERATIONS;
+    for (invocation, state) in (0..).zip(words.as_chunks().0) {
+        let [state, count] = state.map(i32::cast_unsigned);
+        least = least.min(count);
+        if count > loop_probe::ITERATIONS || state != loop_probe::reference(invocation, count) {
+            let reason = format!("invocation {invocation} is wrong after {count} iterations");
+            return Err(GpuError::Refused {
+                adapter: adapter.to_owned(),
+                check: "a long loop",
+                reason,
+            });
+        }
+    }
+    match least {
+        loop_probe::ITERATIONS => Ok(None),
+        limit if limit < 2 * MAX_KERNEL_ITERATIONS - 1 => {
+            let reason = format!("loops end after {limit} iterations");
+            Err(GpuError::Refused { adapter: adapter.to_owned(), check: "a long loop", reason })
+        }
+        limit => Ok(Some(limit)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

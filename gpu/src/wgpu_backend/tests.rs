@@ -1,0 +1,150 @@
+use super::*;
+use neura_int8::{Activation, Requant};
+use std::{
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
+
+static BACKEND: LazyLock<WgpuBackend> = LazyLock::new(|| open(Options::default()));
+
+fn open(options: Options) -> WgpuBackend {
+    WgpuBackend::with_options(&Selector::Best, options).unwrap_or_else(|error| {
+        panic!(
+            "these tests need a GPU or Mesa's software Vulkan driver: \
+             apt install libvulkan1 mesa-vulkan-drivers ({error})"
+        )
+    })
+}
+
+/// The requantise kernel's output, unpacked, for one row of accumulators.
+fn requantise_on_device(z: &[i32], factors: &[Requant], activation: Activation) -> Vec<i8> {
+    let words = z.len().div_ceil(4);
+    let run = BACKEND.context.start(BACKEND.budget.timeout).unwrap();
+    let packed = run.guarded(|run| {
+        let multipliers: Vec<u32> = factors.iter().map(|factor| factor.multiplier()).collect();
+        let shifts: Vec<u32> = factors.iter().map(|factor| factor.shift().into()).collect();
+        let buffers = [
+            &run.upload("accumulators", bytemuck::cast_slice(z)),
+            &run.upload("multipliers", bytemuck::cast_slice(&multipliers)),
+            &run.upload("shifts", bytemuck::cast_slice(&shifts)),
+            &run.storage("activations", words as u64 * 4),
+        ];
+        let params = requantise::Params {
+            cols: z.len() as u32,
+            words: words as u32,
+            low: requantise::low(activation),
+            padding: 0,
+        };
+        let groups = (words.div_ceil(requantise::WORDS_PER_GROUP) as u32, 1);
+        run.dispatch(&BACKEND.kernels.requantise, bytemuck::bytes_of(&params), &buffers, groups);
+        run.read(buffers[3], words as u64 * 4)
+    });
+    let bytes = packed.unwrap().into_iter().flat_map(i32::to_le_bytes);
+    bytes.map(u8::cast_signed).take(z.len()).collect()
+}
+
+#[test]
+fn the_requantise_kernel_equals_its_twin_at_every_shift_and_corner() {
+    let mut corners = vec![i32::MIN, i32::MIN + 1, i32::MAX, i32::MAX - 1, 0, 1, -1];
+    for bit in 1..31 {
+        corners.extend([1 << bit, (1 << bit) - 1, (1 << bit) + 1, -(1 << bit), 1 - (1 << bit)]);
+    }
+    let multipliers = [1 << 30, (1 << 30) + 1, 0x5555_5555, 0x7fff_0001, (1 << 31) - 1];
+    let (mut z, mut factors) = (Vec::new(), Vec::new());
+    for shift in 0..=31 {
+        for multiplier in multipliers {
+            z.extend_from_slice(&corners);
+            factors.resize(z.len(), Requant::new(multiplier, shift).unwrap());
+        }
+    }
+    for activation in [Activation::Relu, Activation::Linear] {
+        let found = requantise_on_device(&z, &factors, activation);
+        for ((z, factor), found) in z.iter().zip(&factors).zip(found) {
+            assert_eq!(found, factor.apply(*z, activation), "{z} {factor:?} {activation:?}");
+        }
+    }
+}
+
+#[test]
+fn a_long_loop_is_either_whole_or_its_limit_is_recorded() {
+    if let Some(limit) = BACKEND.info().loop_limit {
+        assert!((MAX_KERNEL_ITERATIONS..loop_probe::ITERATIONS).contains(&limit));
+    }
+}
+
+#[test]
+fn a_job_over_its_memory_is_refused_before_anything_runs() {
+    let small = Budget { max_bytes: 1 << 20, ..Budget::default() };
+    let bounds = Bounds { max_bytes: small.max_bytes, ..BACKEND.bounds };
+    let weights = vec![1; 2 << 20];
+    let stages = [Stage::product(&weights, 1 << 10)];
+    let job = network::Job { stages: &stages, rows: 1, input: &[1; 1 << 10] };
+    let run = BACKEND.context.start(small.timeout).unwrap();
+    let refused = run.guarded(|run| network::run(run, &BACKEND.kernels, bounds, &job));
+    assert!(matches!(refused, Err(GpuError::OverBudget { budget: 0x10_0000, .. })), "{refused:?}");
+}
+
+#[test]
+fn a_request_out_of_time_is_a_timeout_and_the_device_is_not_used_again() {
+    let backend = open(Options::default());
+    let shape = GemmShape { m: 1, n: 1, k: 1 };
+    assert_eq!(backend.gemm_i8(&[3], &[4], shape), Ok(vec![12]));
+    let run = backend.context.start(Duration::ZERO).unwrap();
+    let states = run.guarded(|run| {
+        let states = run.storage("never read", 16);
+        run.read(&states, 16)
+    });
+    assert_eq!(states, Err(GpuError::Timeout { limit: Duration::ZERO }));
+    let refused = backend.gemm_i8(&[3], &[4], shape);
+    assert!(matches!(refused, Err(GpuError::Lost { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_kernel_that_does_not_compile_is_an_error_and_the_device_goes_on() {
+    let run = BACKEND.context.start(BACKEND.budget.timeout).unwrap();
+    let broken = run.guarded(|run| {
+        run.pipeline("broken", "@compute @workgroup_size(1) fn main() { nonsense }");
+        Ok(())
+    });
+    assert!(matches!(broken, Err(GpuError::Driver { .. })), "{broken:?}");
+    let shape = GemmShape { m: 1, n: 1, k: 1 };
+    assert_eq!(BACKEND.gemm_i8(&[3], &[4], shape), Ok(vec![12]));
+}
+
+#[test]
+fn a_buffer_larger_than_the_device_allows_is_an_error_and_the_device_goes_on() {
+    let run = BACKEND.context.start(BACKEND.budget.timeout).unwrap();
+    let refused = run.guarded(|run| {
+        let huge = run.storage("huge", 1 << 60);
+        run.write(&huge, &[0; 4]);
+        run.read(&huge, 4)
+    });
+    assert!(refused.is_err());
+    let shape = GemmShape { m: 1, n: 1, k: 1 };
+    assert_eq!(BACKEND.gemm_i8(&[3], &[4], shape), Ok(vec![12]));
+}
+
+#[test]
+fn an_unknown_device_is_refused_with_the_names_there_are() {
+    let refused = WgpuBackend::new(&Selector::Name("no such device".to_owned())).unwrap_err();
+    assert!(matches!(&refused, GpuError::NoMatch { .. }), "{refused}");
+    assert!(refused.to_string().contains(&BACKEND.info().name), "{refused}");
+}
+
+#[test]
+fn requests_from_several_threads_take_turns() {
+    let results = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for value in 1..=4 {
+            let results = &results;
+            scope.spawn(move || {
+                let shape = GemmShape { m: 1, n: 1, k: 3 };
+                let c = BACKEND.gemm_i8(&[value; 3], &[2; 3], shape).unwrap();
+                results.lock().unwrap().extend(c);
+            });
+        }
+    });
+    let mut results = results.into_inner().unwrap();
+    results.sort_unstable();
+    assert_eq!(results, [6, 12, 18, 24]);
+}
