@@ -1,0 +1,116 @@
+//! Blocks: a header under the proposer's signature, the certificates that justify it, and a body of transactions.
+
+use alloy_primitives::{B256, Bytes};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Epoch, Height, View,
+    certificate::{QuorumCertificate, TimeoutCertificate},
+    hash::{Domain, hash, hash_value},
+    validator::ValidatorIndex,
+};
+
+/// Identity of a block: covers header, body and both certificates.
+pub type BlockId = B256;
+
+/// Result of executing an ancestor, as a header certifies it: the state that follows block `height`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ExecutedRoot {
+    /// Height of the executed block.
+    pub height: Height,
+    /// Root of the state tree after it.
+    pub state_root: B256,
+    /// Digest of its receipts.
+    pub receipts_root: B256,
+    /// Gas that it used.
+    pub gas_used: u64,
+}
+
+/// What a proposer signs, with the digests of everything else.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Epoch of the proposer's set.
+    pub epoch: Epoch,
+    /// View in which it was proposed.
+    pub view: View,
+    /// Height: the parent's plus one.
+    pub height: Height,
+    /// The parent block.
+    pub parent: BlockId,
+    /// Index of the proposer.
+    pub proposer: ValidatorIndex,
+    /// Milliseconds since the Unix epoch; above the parent's.
+    pub timestamp_ms: u64,
+    /// Digest of the body.
+    pub payload_digest: B256,
+    /// State after the block `execution_lag` heights below this one.
+    pub executed: ExecutedRoot,
+}
+
+/// A block with its justification and body.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Block {
+    /// The header.
+    pub header: Header,
+    /// Certificate of the parent.
+    pub justify: QuorumCertificate,
+    /// Certificate that the view before this one timed out, if the parent is not of that view.
+    pub timeout: Option<TimeoutCertificate>,
+    /// Encoded transactions in order of execution.
+    pub payload: Vec<Bytes>,
+}
+
+impl Block {
+    /// The block of genesis: height 0, view 0, certified by itself.
+    pub fn genesis(genesis_hash: B256, timestamp_ms: u64, executed: ExecutedRoot) -> Self {
+        let header = Header {
+            epoch: 0,
+            view: 0,
+            height: 0,
+            parent: genesis_hash,
+            proposer: 0,
+            timestamp_ms,
+            payload_digest: payload_digest(&[]),
+            executed,
+        };
+        let justify = QuorumCertificate::genesis(genesis_hash);
+        Self { header, justify, timeout: None, payload: Vec::new() }
+    }
+
+    /// Its identity. Hashes both certificates: compute once per block received.
+    pub fn id(&self) -> BlockId {
+        block_id(&self.header, &self.justify, self.timeout.as_ref())
+    }
+
+    /// Whether the body is the one that the header names.
+    pub fn payload_matches(&self) -> bool {
+        payload_digest(&self.payload) == self.header.payload_digest
+    }
+}
+
+/// Identity of a block from its header and certificates; the header names the body.
+pub fn block_id(
+    header: &Header,
+    justify: &QuorumCertificate,
+    timeout: Option<&TimeoutCertificate>,
+) -> BlockId {
+    hash_value(
+        Domain::Block,
+        &(header, justify.digest(), timeout.map(TimeoutCertificate::digest)),
+    )
+}
+
+/// Digest of a body: a hash over the lengths and bytes of its transactions.
+pub fn payload_digest(payload: &[Bytes]) -> B256 {
+    let mut hasher = blake3::Hasher::new_derive_key(Domain::Payload.tag());
+    for item in payload {
+        hasher.update(&u64::try_from(item.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hasher.update(item);
+    }
+    B256::new(*hasher.finalize().as_bytes())
+}
+
+/// Digest of a block's receipts.
+pub fn receipts_root(receipts: &[crate::Receipt]) -> B256 {
+    hash(Domain::Receipts, &crate::codec::encode(&receipts))
+}
