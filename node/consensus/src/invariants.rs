@@ -1,0 +1,128 @@
+//! The rules as pure predicates, each with its argument.
+//!
+//! Notation: `QC(v)` certifies the block of view `v`, `TC(v)` proves that a quorum gave up `v`.
+
+use neura_types::{Block, Header, ValidatorIndex, View};
+
+/// How often the view timer grows by a fifth before it stays: 1.2^8 is 4.3 times the base.
+pub const MAX_BACK_OFF_STEPS: u32 = 8;
+
+/// What is wrong with a proposed header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum HeaderFault {
+    /// The proposer does not lead the view.
+    #[error("the proposer does not lead the view")]
+    Leader,
+    /// The certificates do not justify the view or do not name the parent.
+    #[error("the certificates do not justify the view")]
+    Justification,
+    /// The body is not the one that the header names.
+    #[error("the body does not match the header")]
+    Payload,
+    /// The height is not the parent's plus one.
+    #[error("the height does not follow the parent's")]
+    Height,
+    /// The certificate names another view than the parent has.
+    #[error("the certificate names another view than the parent's")]
+    ParentView,
+    /// The time is not above the parent's.
+    #[error("the time is not above the parent's")]
+    Timestamp,
+    /// The executed height goes back, or is not below the block.
+    #[error("the executed height goes back or is not below the block")]
+    Executed,
+}
+
+/// VOTE: one vote per view. Two quorums share an honest member, so at most one block per view is certified.
+pub fn may_vote(view: View, voted: View) -> bool {
+    view > voted
+}
+
+/// COMMIT-VOTE: not in a view given up, not twice. An honest commit voter of view `r` therefore had not given up any
+/// view from `r` on, and every timeout that it signs later reports a certificate of `r` or higher; so every `TC(v)`,
+/// `v >= r`, carries one.
+pub fn may_commit(view: View, timed_out: View, committed: View) -> bool {
+    view > timed_out && view > committed
+}
+
+/// TIMEOUT: not twice for a view, and never for a view whose certificate is at hand.
+pub fn may_time_out(view: View, timed_out: View, high_qc: View) -> bool {
+    view > timed_out && view > high_qc
+}
+
+/// PROPOSE: one proposal per view, across restarts too.
+pub fn may_propose(view: View, proposed: View) -> bool {
+    view > proposed
+}
+
+/// A block of `view` extends the block of `parent` either directly, by `QC(view - 1)`, or over views proved dead, by
+/// `TC(view - 1)` and a parent at least as high as every certificate reported in it. By the argument at
+/// [`may_commit`], a block certified after a committed one then descends from it.
+///
+/// `timeout` is the view of the timeout certificate and the highest view reported in it.
+pub fn justified(view: View, parent: View, timeout: Option<(View, View)>) -> bool {
+    match timeout {
+        None => parent.checked_add(1) == Some(view),
+        Some((dead, reported)) => {
+            dead.checked_add(1) == Some(view) && parent < dead && parent >= reported
+        }
+    }
+}
+
+/// COMMIT by two chains: a certified block and a certified child of the very next view. The votes of the child's
+/// view play the part of commit votes: their signers had not given up that view.
+pub fn two_chain(block: View, child: View) -> bool {
+    block.checked_add(1) == Some(child)
+}
+
+/// What a header must satisfy by itself; the certificates' signatures are checked apart.
+///
+/// # Errors
+/// The first rule broken.
+pub fn check_alone(block: &Block, leader: ValidatorIndex) -> Result<(), HeaderFault> {
+    let (header, justify) = (&block.header, &block.justify);
+    if header.proposer != leader {
+        return Err(HeaderFault::Leader);
+    }
+    let timeout = block.timeout.as_ref().map(|tc| (tc.view, tc.high_qc.view));
+    let same_epoch = block.timeout.as_ref().is_none_or(|tc| tc.epoch == header.epoch);
+    if header.parent != justify.block
+        || !same_epoch
+        || !justified(header.view, justify.view, timeout)
+    {
+        return Err(HeaderFault::Justification);
+    }
+    Ok(())
+}
+
+/// What a block must satisfy beside its parent.
+///
+/// # Errors
+/// The first rule broken.
+pub fn check_beside(block: &Block, parent: &Block) -> Result<(), HeaderFault> {
+    let (header, above): (&Header, &Header) = (&block.header, &parent.header);
+    if above.height.checked_add(1) != Some(header.height) {
+        return Err(HeaderFault::Height);
+    }
+    if block.justify.view != above.view || block.justify.parent_view != parent.justify.view {
+        return Err(HeaderFault::ParentView);
+    }
+    if header.timestamp_ms <= above.timestamp_ms {
+        return Err(HeaderFault::Timestamp);
+    }
+    let executed = header.executed.height;
+    if executed < above.executed.height || executed >= header.height {
+        return Err(HeaderFault::Executed);
+    }
+    Ok(())
+}
+
+/// Length of a view's timer: grows by a fifth per view given up since the last commit, so that it outgrows any delay
+/// that is bounded at all, and is back at the base after one commit.
+pub fn view_timer_ms(base_ms: u64, max_ms: u64, timeouts: u32) -> u64 {
+    let mut timer = base_ms;
+    for _ in 0..timeouts.min(MAX_BACK_OFF_STEPS) {
+        timer = timer.saturating_add(timer / 5);
+    }
+    timer.min(max_ms).max(1)
+}
