@@ -1,0 +1,147 @@
+//! Dialling, connections coming and going, identification, bans.
+
+use std::time::{Duration, Instant};
+
+use libp2p::{
+    Multiaddr, PeerId, identify,
+    multiaddr::Protocol,
+    ping,
+    swarm::{
+        ConnectionId, DialError,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use super::Driver;
+use crate::{Event, Violation, peers::Connection};
+
+impl Driver {
+    pub(super) fn dial(&mut self, now: Instant) {
+        for (peer, address) in self.dialer.due(now) {
+            if let Err(error) = self.swarm.dial(dial_opts(peer, address)) {
+                tracing::debug!(%peer, %error, "did not dial");
+                if self.swarm.is_connected(&peer) {
+                    self.dialer.connected(peer);
+                } else {
+                    self.dialer.failed(peer, now);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_dial_failure(&mut self, peer: Option<PeerId>, error: &DialError) {
+        self.shared.metrics.dial_failures.inc();
+        tracing::debug!(?peer, %error, "dial failed");
+        if let Some(peer) = peer
+            && !self.swarm.is_connected(&peer)
+        {
+            self.dialer.failed(peer, Instant::now());
+        }
+    }
+
+    pub(super) fn on_established(&mut self, peer: PeerId, id: ConnectionId, we_dialled: bool) {
+        tracing::debug!(%peer, we_dialled, "connection established");
+        let now = Instant::now();
+        let dialled_by_smaller = we_dialled == (self.shared.local < peer);
+        self.peers.entry(peer).or_default().add(Connection { id, dialled_by_smaller, since: now });
+        self.shared.metrics.connections.inc();
+        self.dialer.connected(peer);
+        self.update_link(peer, now);
+    }
+
+    pub(super) fn on_closed(&mut self, peer: PeerId, id: ConnectionId) {
+        self.shared.metrics.connections.dec();
+        let now = Instant::now();
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if entry.remove(id) {
+            self.update_link(peer, now);
+            return;
+        }
+        self.drop_link(peer);
+        // Its readers go on: they end by themselves after the frames that have arrived.
+        let verified = self.peers.remove(&peer).is_some_and(|entry| entry.verified);
+        self.dialer.disconnected(peer, now);
+        if verified {
+            self.shared.peers.write().remove(&peer);
+            self.shared.metrics.peers.dec();
+            self.events.push_peer(Event::Disconnected(peer));
+        }
+    }
+
+    /// Closes connections that both sides dialling at once, or a restart, left over.
+    pub(super) fn close_surplus(&mut self, now: Instant) {
+        let local = self.shared.local;
+        for (peer, entry) in &self.peers {
+            // One side closes, or both might close the other's choice.
+            if local < *peer {
+                for connection in entry.surplus(now) {
+                    self.swarm.close_connection(connection);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_identify(&mut self, event: identify::Event) {
+        let identify::Event::Received { peer_id: peer, info, .. } = event else { return };
+        if info.protocol_version != self.protocol_version {
+            self.on_foreign(peer, &info.protocol_version);
+            return;
+        }
+        let Some(entry) = self.peers.get_mut(&peer) else { return };
+        if !entry.verified {
+            entry.verified = true;
+            self.dialer.proved(peer);
+            self.shared.peers.write().insert(peer);
+            self.shared.metrics.peers.inc();
+            self.events.push_peer(Event::Connected(peer));
+        }
+    }
+
+    /// The peer is of another chain.
+    pub(super) fn on_foreign(&mut self, peer: PeerId, said: &str) {
+        tracing::warn!(%peer, said, ours = %self.protocol_version, "peer of another chain");
+        self.dialer.foreign(peer);
+        // Fails only if the peer has gone by itself.
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
+    pub(super) fn on_ping(&mut self, event: &ping::Event) {
+        match &event.result {
+            Ok(_) | Err(ping::Failure::Unsupported) => {}
+            Err(failure) => {
+                tracing::debug!(peer = %event.peer, %failure, "peer does not answer");
+                self.swarm.close_connection(event.connection);
+            }
+        }
+    }
+
+    /// Bans a peer for a breach of the protocol, for longer each time.
+    pub(super) fn punish(&mut self, peer: PeerId, violation: Violation) {
+        let duration = self.offences.record(peer, Instant::now());
+        self.ban(peer, violation, duration);
+    }
+
+    pub(super) fn ban(&mut self, peer: PeerId, violation: Violation, duration: Duration) {
+        tracing::warn!(%peer, %violation, ?duration, "peer banned");
+        self.swarm.behaviour_mut().gate.ban(peer, Instant::now() + duration);
+        self.shared.metrics.bans.inc();
+        if let Some(entry) = self.peers.get_mut(&peer) {
+            entry.stop_readers();
+        }
+        self.drop_link(peer);
+        // Fails only if the peer has gone by itself.
+        let _ = self.swarm.disconnect_peer_id(peer);
+        self.events.push_peer(Event::Banned { peer, violation, duration });
+    }
+}
+
+/// One address per dial, so that the addresses are tried in the order given.
+fn dial_opts(peer: PeerId, address: Multiaddr) -> DialOpts {
+    let over_tcp = address.iter().any(|part| matches!(part, Protocol::Tcp(_)));
+    let opts = DialOpts::peer_id(peer)
+        .condition(PeerCondition::DisconnectedAndNotDialing)
+        .addresses(vec![address]);
+    // From the listening port, two nodes dialling each other would meet in one TCP connection
+    // that both think they have opened.
+    if over_tcp { opts.allocate_new_port().build() } else { opts.build() }
+}

@@ -1,0 +1,60 @@
+//! Move opaque bytes between authenticated peers, within bounds, over libp2p.
+//!
+//! # Design
+//! One libp2p swarm in its own task serves three kinds of traffic:
+//! - **Direct classes** between validators ([`Class`]): one long-lived stream per peer and class,
+//!   length-prefixed frames, strict priority when sending. These bytes never pass through the
+//!   swarm task: a sender puts them into the peer's outbox, a writer task moves them to the
+//!   streams, a reader task per stream moves them into the event queue.
+//! - **Gossip** of transactions in the open network (gossipsub): content-addressed, unsigned,
+//!   forwarded only after the application has accepted the message.
+//! - **Requests** for synchronisation: one bounded answer per bounded request.
+//!
+//! QUIC and TCP (Noise, Yamux) listen side by side. Peers are known by their ed25519 key.
+//!
+//! # Invariants
+//! - A length is checked against its maximum before memory for it is allocated.
+//! - Every queue is bounded. Inbound direct traffic has a byte budget per peer and class, so that
+//!   a peer that floods stops only itself: its streams are not read until its budget is free.
+//! - Direct frames are taken from validators only.
+//! - The chain's tag is part of every protocol name and topic: peers of another chain cannot talk.
+//! - No other Neura crate is imported here.
+//!
+//! # Delivery
+//! Frames of one class arrive in the order they were sent while a connection lasts. When a
+//! connection breaks, frames in flight can be lost and a frame sent around that moment can arrive
+//! twice. Protocols above must repeat and must not mind repetition.
+
+mod bucket;
+mod class;
+mod config;
+mod dialer;
+mod direct;
+mod driver;
+mod error;
+mod events;
+mod frame;
+mod gate;
+mod gossip;
+mod handle;
+mod identity;
+mod link;
+mod metrics;
+mod offences;
+mod outbox;
+mod peers;
+mod reader;
+mod requests;
+mod swarm;
+mod writer;
+
+pub use class::Class;
+pub use config::{ClassLimits, Limits, NetworkConfig};
+pub use error::{PublishError, ReplyError, RequestError, SendError, StartError, Violation};
+pub use events::{Event, EventKind, Events};
+pub use gossip::{Acceptance, GossipId};
+pub use handle::{Broadcast, Network, NetworkHandle};
+pub use identity::{IdentityError, peer_id_from_public_key, peer_id_from_seed};
+pub use libp2p::{Multiaddr, PeerId};
+pub use metrics::Metrics;
+pub use requests::ReplyHandle;
