@@ -1,0 +1,168 @@
+//! The one table of what lies where in the database.
+//!
+//! | column | key | value |
+//! |---|---|---|
+//! | `meta` | name | see [`META_KEYS`] |
+//! | `blocks` | block id | encoded `Block` |
+//! | `block_index` | height ‖ block id | nothing; every block known above the pruned forks |
+//! | `heights` | height | id of the committed block |
+//! | `commit_proofs` | height | encoded commit proof, opaque here |
+//! | `executed` | height | encoded [`ExecutedRecord`](crate::ExecutedRecord) |
+//! | `receipts` | height ‖ index (4 bytes) | encoded `Receipt` |
+//! | `tx_index` | transaction hash | encoded [`TxLocation`](crate::TxLocation) |
+//! | `state` | flat state key | account or word at the executed tip |
+//! | `history` | flat state key ‖ height | 0, or 1 ‖ value: what the key held before that block |
+//! | `changed` | height | encoded list of the flat keys that the block changed |
+//! | `code` | keccak256 | code |
+//! | `tree_nodes` | version ‖ nibbles (1 byte) ‖ path | encoded node of the state tree |
+//! | `stale_nodes` | version | encoded list of the `tree_nodes` keys that this version replaced |
+//!
+//! Numbers in keys are big-endian, 8 bytes unless said otherwise, so that keys sort by them. "Encoded" is
+//! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot.
+
+use alloy_primitives::B256;
+use neura_types::Height;
+
+/// Keys of the `meta` column: schema (encoded `u32`), chain (encoded id and genesis hash), the two tips (encoded height
+/// and block id), and the lowest height kept (encoded height).
+pub const META_KEYS: [&str; 5] = [SCHEMA, CHAIN, COMMITTED_TIP, EXECUTED_TIP, OLDEST];
+
+pub(crate) const SCHEMA: &str = "schema";
+pub(crate) const CHAIN: &str = "chain";
+pub(crate) const COMMITTED_TIP: &str = "committed_tip";
+pub(crate) const EXECUTED_TIP: &str = "executed_tip";
+pub(crate) const OLDEST: &str = "oldest";
+
+/// Version of this table and of every encoding in it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// A column family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Column {
+    /// Facts about the store itself.
+    Meta,
+    /// Blocks by id.
+    Blocks,
+    /// Ids of known blocks by height.
+    BlockIndex,
+    /// The committed chain.
+    Heights,
+    /// Proofs of commits.
+    CommitProofs,
+    /// Results of executed blocks.
+    Executed,
+    /// Receipts.
+    Receipts,
+    /// Where a transaction was included.
+    TxIndex,
+    /// The latest state.
+    State,
+    /// Earlier values of the state.
+    History,
+    /// Keys that a block changed.
+    Changed,
+    /// Contract code.
+    Code,
+    /// Nodes of the state tree.
+    TreeNodes,
+    /// Tree nodes that a later version replaced.
+    StaleNodes,
+}
+
+impl Column {
+    /// Every column.
+    pub const ALL: [Self; 14] = [
+        Self::Meta,
+        Self::Blocks,
+        Self::BlockIndex,
+        Self::Heights,
+        Self::CommitProofs,
+        Self::Executed,
+        Self::Receipts,
+        Self::TxIndex,
+        Self::State,
+        Self::History,
+        Self::Changed,
+        Self::Code,
+        Self::TreeNodes,
+        Self::StaleNodes,
+    ];
+
+    /// Name of the column family.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Meta => "meta",
+            Self::Blocks => "blocks",
+            Self::BlockIndex => "block_index",
+            Self::Heights => "heights",
+            Self::CommitProofs => "commit_proofs",
+            Self::Executed => "executed",
+            Self::Receipts => "receipts",
+            Self::TxIndex => "tx_index",
+            Self::State => "state",
+            Self::History => "history",
+            Self::Changed => "changed",
+            Self::Code => "code",
+            Self::TreeNodes => "tree_nodes",
+            Self::StaleNodes => "stale_nodes",
+        }
+    }
+
+    /// Whether its keys are looked up one by one, many of them absent, so that a bloom filter pays.
+    pub(crate) const fn point_lookups(self) -> bool {
+        matches!(
+            self,
+            Self::Blocks | Self::TxIndex | Self::State | Self::Code | Self::TreeNodes
+        )
+    }
+}
+
+/// Height as a key.
+pub(crate) const fn height_key(height: Height) -> [u8; 8] {
+    height.to_be_bytes()
+}
+
+/// The height at the start of a key.
+pub(crate) fn height_of(key: &[u8]) -> Option<Height> {
+    key.first_chunk().map(|bytes| Height::from_be_bytes(*bytes))
+}
+
+/// Key of `block_index`.
+pub(crate) fn block_index_key(height: Height, id: B256) -> [u8; 40] {
+    let mut key = [0; 40];
+    key[..8].copy_from_slice(&height_key(height));
+    key[8..].copy_from_slice(id.as_slice());
+    key
+}
+
+/// Key of `receipts`.
+pub(crate) fn receipt_key(height: Height, index: u32) -> [u8; 12] {
+    let mut key = [0; 12];
+    key[..8].copy_from_slice(&height_key(height));
+    key[8..].copy_from_slice(&index.to_be_bytes());
+    key
+}
+
+/// Key of `history`.
+pub(crate) fn history_key(flat: &[u8], height: Height) -> Vec<u8> {
+    [flat, &height_key(height)].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_names_are_unique() {
+        let names: std::collections::BTreeSet<_> = Column::ALL.iter().map(|c| c.name()).collect();
+        assert_eq!(names.len(), Column::ALL.len());
+    }
+
+    #[test]
+    fn keys_sort_by_height_then_by_what_follows() {
+        assert!(block_index_key(1, B256::repeat_byte(0xff)) < block_index_key(256, B256::ZERO));
+        assert!(receipt_key(1, u32::MAX) < receipt_key(2, 0));
+        assert!(history_key(b"k", 255) < history_key(b"k", 256));
+        assert_eq!(height_of(&block_index_key(77, B256::ZERO)), Some(77));
+    }
+}

@@ -1,0 +1,48 @@
+//! What a store is opened with.
+
+use alloy_primitives::B256;
+use neura_types::ChainId;
+
+/// Fewest executed blocks that a pruning store keeps: the 256 of BLOCKHASH, the execution lag, and room for a peer that
+/// fetches a range.
+pub const MIN_RETAINED_BLOCKS: u64 = 300;
+
+/// Which old bodies, receipts and states are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retention {
+    /// All.
+    Archive,
+    /// Those of this many blocks below the executed tip, at least [`MIN_RETAINED_BLOCKS`].
+    Blocks(u64),
+}
+
+/// Settings of a store.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// EIP-155 id of the chain whose data it holds.
+    pub chain_id: ChainId,
+    /// Hash of the chain's genesis file.
+    pub genesis_hash: B256,
+    /// What is kept of the past.
+    pub retention: Retention,
+    /// Bytes of the cache of uncompressed table blocks, shared by all columns.
+    pub cache_bytes: usize,
+    /// Bytes of unflushed writes, all columns together, before they go to tables.
+    pub write_buffer_bytes: usize,
+    /// Nodes of the state tree kept decoded in memory; an inner node takes about 1 KiB.
+    pub tree_cache_nodes: usize,
+}
+
+impl StoreConfig {
+    /// An archive of one chain with the default memory: 32 MiB of cache, 64 MiB of write buffers, 64 Ki tree nodes.
+    pub fn new(chain_id: ChainId, genesis_hash: B256) -> Self {
+        Self {
+            chain_id,
+            genesis_hash,
+            retention: Retention::Archive,
+            cache_bytes: 32 << 20,
+            write_buffer_bytes: 64 << 20,
+            tree_cache_nodes: 64 << 10,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! Height 0: the state that the genesis file describes, and the block that names it.
+
+use alloy_primitives::{Address, Bloom};
+use neura_types::{
+    Block, BlockId, ExecutedRoot, StateChanges, block::receipts_root, codec,
+    state::proof::path_of,
+};
+use rocksdb::WriteBatch;
+
+use crate::{
+    columns::{COMMITTED_TIP, Column, EXECUTED_TIP, OLDEST, height_key},
+    error::StorageError,
+    execute::{final_values, write_tree},
+    record::ExecutedRecord,
+    store::Store,
+    tree::{NoNodes, TreeUpdate, next_tree},
+};
+
+/// What executing genesis gives: the root that the genesis block's header carries.
+///
+/// # Errors
+/// If the tree cannot be built.
+pub fn genesis_root(changes: &StateChanges) -> Result<ExecutedRoot, StorageError> {
+    genesis_tree(changes).map(|tree| root_of(&tree))
+}
+
+fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
+    let set = final_values(changes)
+        .into_iter()
+        .filter_map(|(key, value)| value.map(|value| (path_of(&key), value)))
+        .collect();
+    next_tree(&NoNodes, None, set, Vec::new())
+        .map_err(|e| StorageError::Genesis(format!("{e:#}")))
+}
+
+fn root_of(tree: &TreeUpdate) -> ExecutedRoot {
+    ExecutedRoot {
+        height: 0,
+        state_root: tree.root,
+        receipts_root: receipts_root(&[]),
+        gas_used: 0,
+    }
+}
+
+impl Store {
+    /// Stores genesis, durably. Does nothing if it is already stored.
+    ///
+    /// # Errors
+    /// If `block` is not of height 0 or does not carry the root of `changes`, another genesis is stored, or the write
+    /// fails.
+    pub fn init_genesis(
+        &self,
+        block: &Block,
+        id: BlockId,
+        next_base_fee: u64,
+        changes: &StateChanges,
+    ) -> Result<ExecutedRoot, StorageError> {
+        let inner = &*self.inner;
+        let _chain = inner.lock_chain()?;
+        let mut cache = inner.lock_tree()?;
+        let tree = genesis_tree(changes)?;
+        let root = root_of(&tree);
+        if block.header.height != 0 || block.header.executed != root {
+            return Err(StorageError::Genesis(format!(
+                "its header has height {} and state root {}, the genesis state has root {}",
+                block.header.height, block.header.executed.state_root, root.state_root
+            )));
+        }
+        if let Some(stored) = inner.read::<BlockId>(Column::Heights, &height_key(0))? {
+            return if stored == id {
+                Ok(root)
+            } else {
+                Err(StorageError::Genesis(format!("block {stored} is stored as genesis, not {id}")))
+            };
+        }
+        let record = ExecutedRecord {
+            id,
+            root,
+            tree_version: tree.version,
+            timestamp_ms: block.header.timestamp_ms,
+            base_fee: next_base_fee,
+            next_base_fee,
+            proposer: Address::ZERO,
+            included: Vec::new(),
+            block_logs: Vec::new(),
+            bloom: Bloom::ZERO,
+        };
+        let mut batch = WriteBatch::default();
+        batch.put_cf(inner.cf(Column::Blocks)?, id, codec::encode(block));
+        batch.put_cf(inner.cf(Column::Heights)?, height_key(0), codec::encode(&id));
+        batch.put_cf(inner.cf(Column::Executed)?, height_key(0), codec::encode(&record));
+        let state = inner.cf(Column::State)?;
+        for (key, value) in final_values(changes) {
+            if let Some(value) = value {
+                batch.put_cf(state, key, value);
+            }
+        }
+        let code = inner.cf(Column::Code)?;
+        changes.code.iter().for_each(|(hash, bytes)| batch.put_cf(code, hash, bytes));
+        write_tree(inner, &mut batch, &tree)?;
+        inner.put_meta(&mut batch, COMMITTED_TIP, &(0u64, id))?;
+        inner.put_meta(&mut batch, EXECUTED_TIP, &(0u64, id))?;
+        inner.put_meta(&mut batch, OLDEST, &0u64)?;
+        inner.write(batch, true)?;
+        tree.nodes.into_iter().for_each(|(key, node)| cache.insert(key, node));
+        Ok(root)
+    }
+}

@@ -1,0 +1,171 @@
+//! Find receipts, transactions and logs.
+
+use alloy_primitives::{Address, B256, Bloom, BloomInput};
+use neura_types::{BlockId, Height, Log, Receipt};
+
+use crate::{
+    columns::{Column, height_key, height_of, receipt_key},
+    error::StorageError,
+    record::{ExecutedRecord, TxLocation},
+    store::{Store, decode, missing},
+};
+
+/// Most blocks that one log query spans. Their 256-byte blooms are read one by one: some ten milliseconds.
+pub const MAX_LOG_RANGE: u64 = 10_000;
+
+/// Which logs are asked for, with the meaning that `eth_getLogs` gives it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogFilter {
+    /// Emitters; empty for any.
+    pub addresses: Vec<Address>,
+    /// Per topic position the values allowed; an empty list, and every position after the last list, for any.
+    pub topics: Vec<Vec<B256>>,
+}
+
+impl LogFilter {
+    /// Whether a log is asked for.
+    pub fn matches(&self, log: &Log) -> bool {
+        let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
+        let topics = self.topics.len() <= log.topics.len()
+            && self.topics.iter().zip(&log.topics).all(|(allowed, topic)| {
+                allowed.is_empty() || allowed.contains(topic)
+            });
+        address && topics
+    }
+
+    /// Whether a block with this bloom can hold such a log.
+    pub fn may_match(&self, bloom: &Bloom) -> bool {
+        let holds = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
+        let address = self.addresses.is_empty() || self.addresses.iter().any(|a| holds(a.as_slice()));
+        address
+            && self.topics.iter().all(|allowed| {
+                allowed.is_empty() || allowed.iter().any(|topic| holds(topic.as_slice()))
+            })
+    }
+}
+
+/// A log with its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundLog {
+    /// Height of its block.
+    pub height: Height,
+    /// Id of its block.
+    pub block: BlockId,
+    /// Time of its block, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Hash of its transaction and position of that receipt; none for a log of the block's end.
+    pub tx: Option<(B256, u32)>,
+    /// Position among all logs of the block.
+    pub log_index: u32,
+    /// The log.
+    pub log: Log,
+}
+
+impl Store {
+    /// Receipts of a block, in order; none if it is not executed or no longer kept.
+    ///
+    /// # Errors
+    /// If a read fails.
+    pub fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, StorageError> {
+        let Some(record) = self.executed(height)? else { return Ok(None) };
+        let receipts = self.stored_receipts(height)?;
+        if receipts.len() == record.included.len() {
+            Ok(Some(receipts))
+        } else {
+            Err(missing(format!("a receipt of block {height}")))
+        }
+    }
+
+    /// Where a transaction was executed; none if it was not, or is no longer kept.
+    ///
+    /// # Errors
+    /// If the read fails.
+    pub fn transaction(&self, hash: B256) -> Result<Option<TxLocation>, StorageError> {
+        self.inner.read(Column::TxIndex, hash.as_slice())
+    }
+
+    /// Receipt of a transaction with its place.
+    ///
+    /// # Errors
+    /// If a read fails.
+    pub fn receipt(&self, hash: B256) -> Result<Option<(TxLocation, Receipt)>, StorageError> {
+        let Some(location) = self.transaction(hash)? else { return Ok(None) };
+        let key = receipt_key(location.height, location.index);
+        let receipt = self.inner.read(Column::Receipts, &key)?;
+        Ok(receipt.map(|receipt| (location, receipt)))
+    }
+
+    /// Logs of the blocks `from..=to` that match, in order.
+    ///
+    /// # Errors
+    /// If the range spans more than [`MAX_LOG_RANGE`] blocks, more than `limit` logs match, or a read fails.
+    pub fn logs(
+        &self,
+        from: Height,
+        to: Height,
+        filter: &LogFilter,
+        limit: usize,
+    ) -> Result<Vec<FoundLog>, StorageError> {
+        let blocks = to.saturating_add(1).saturating_sub(from);
+        if blocks > MAX_LOG_RANGE {
+            return Err(StorageError::RangeTooWide { blocks, limit: MAX_LOG_RANGE });
+        }
+        let mut found = Vec::new();
+        let above = height_key(to.saturating_add(1));
+        for row in self.inner.range(Column::Executed, &height_key(from), &above)? {
+            let (_, bytes) = row?;
+            let record: ExecutedRecord = decode(Column::Executed, &bytes)?;
+            if filter.may_match(&record.bloom) {
+                self.collect_logs(&record, filter, &mut found)?;
+            }
+            if found.len() > limit {
+                return Err(StorageError::TooManyLogs { limit });
+            }
+        }
+        Ok(found)
+    }
+
+    fn collect_logs(
+        &self,
+        record: &ExecutedRecord,
+        filter: &LogFilter,
+        found: &mut Vec<FoundLog>,
+    ) -> Result<(), StorageError> {
+        let height = record.root.height;
+        let receipts = self.stored_receipts(height)?;
+        let of_transactions = receipts.iter().zip(0u32..).flat_map(|(receipt, index)| {
+            receipt.logs.iter().map(move |log| (Some((receipt.tx_hash, index)), log))
+        });
+        let of_block = record.block_logs.iter().map(|log| (None, log));
+        let matching = of_transactions
+            .chain(of_block)
+            .zip(0u32..)
+            .filter(|((_, log), _)| filter.matches(log))
+            .map(|((tx, log), log_index)| FoundLog {
+                height,
+                block: record.id,
+                timestamp_ms: record.timestamp_ms,
+                tx,
+                log_index,
+                log: log.clone(),
+            });
+        found.extend(matching);
+        Ok(())
+    }
+
+    /// Receipts that are stored for a height, in order.
+    pub(crate) fn stored_receipts(&self, height: Height) -> Result<Vec<Receipt>, StorageError> {
+        let (from, to) = (height_key(height), height_key(height.saturating_add(1)));
+        self.inner
+            .range(Column::Receipts, &from, &to)?
+            .map(|row| {
+                let (key, bytes) = row?;
+                if height_of(&key) == Some(height) {
+                    decode(Column::Receipts, &bytes)
+                } else {
+                    Err(missing("the height of a receipt"))
+                }
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,39 @@
+//! Keep a node's chain, state and safety record on disk, so that a restart continues exactly where it stopped.
+//!
+//! # Design
+//! [`Store`] is one RocksDB database whose column families stand in one table ([`columns`]). Consensus writes blocks and
+//! marks them final; the executor commits each block's results in one atomic batch: flat state values for reads, the
+//! nodes of the authenticated tree beside them for roots and proofs, receipts, indices, and the executed tip. The two
+//! sides share nothing but the database. [`SafetyFile`] is apart from RocksDB: one small preallocated file that holds
+//! what a validator must not forget before its signature leaves.
+//!
+//! # Invariants
+//! - The executed tip is never above the committed tip, and the committed chain has no gaps.
+//! - State, tree, receipts and indices of a block appear together or not at all.
+//! - A failed write poisons the handle: nothing is written after it, and nothing is repaired silently.
+//! - A safety record is returned only if no newer one can have been acknowledged.
+
+mod chain;
+pub mod columns;
+mod config;
+mod error;
+mod execute;
+mod genesis;
+mod index;
+mod prune;
+mod record;
+mod safety;
+mod store;
+mod tree;
+mod view;
+
+pub use chain::Committed;
+pub use config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig};
+pub use error::StorageError;
+pub use execute::ExecutedBlock;
+pub use genesis::genesis_root;
+pub use index::{FoundLog, LogFilter, MAX_LOG_RANGE};
+pub use record::{ExecutedRecord, TxLocation};
+pub use safety::{Damage, MAX_RECORD_BYTES, Recovered, SafetyError, SafetyFile};
+pub use store::Store;
+pub use view::{StateProof, StateView};

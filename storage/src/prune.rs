@@ -1,0 +1,96 @@
+//! Remove what the retention no longer asks for, a bounded piece at a time.
+
+use neura_types::{BlockId, Height};
+use rocksdb::WriteBatch;
+
+use crate::{
+    columns::{Column, OLDEST, block_index_key, height_key, history_key},
+    config::Retention,
+    error::StorageError,
+    record::ExecutedRecord,
+    store::{Store, missing},
+};
+
+impl Store {
+    /// Removes the oldest heights beyond the retention, at most `limit` of them: bodies, proofs, receipts, indices, and
+    /// the states that only they had. Returns how many heights went; call it again while it returns `limit`.
+    ///
+    /// The genesis block stays. Nothing above the executed tip less the retention is touched.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub fn prune(&self, limit: usize) -> Result<usize, StorageError> {
+        let Retention::Blocks(kept) = self.inner.config().retention else { return Ok(0) };
+        let _chain = self.inner.lock_chain()?;
+        let _tree = self.inner.lock_tree()?;
+        let (tip, _) = self.executed_tip()?;
+        let oldest = self.oldest_height()?;
+        let target = tip.saturating_sub(kept);
+        let heights = usize::try_from(target.saturating_sub(oldest)).unwrap_or(usize::MAX).min(limit);
+        if heights == 0 {
+            return Ok(0);
+        }
+        let mut batch = WriteBatch::default();
+        let mut height = oldest;
+        for _ in 0..heights {
+            self.remove_block(&mut batch, height)?;
+            self.remove_state(&mut batch, height)?;
+            height = height.saturating_add(1);
+        }
+        self.inner.put_meta(&mut batch, OLDEST, &height)?;
+        self.inner.write(batch, false)?;
+        Ok(heights)
+    }
+
+    /// Removes what belongs to one block; of genesis only its record.
+    fn remove_block(&self, batch: &mut WriteBatch, height: Height) -> Result<(), StorageError> {
+        let inner = &*self.inner;
+        let key = height_key(height);
+        batch.delete_cf(inner.cf(Column::Executed)?, key);
+        if height == 0 {
+            return Ok(());
+        }
+        let above = height.saturating_add(1);
+        let committed = self.block_id_at(height)?.ok_or_else(|| missing("a committed block's id"))?;
+        let (bodies, index) = (inner.cf(Column::Blocks)?, inner.cf(Column::BlockIndex)?);
+        batch.delete_cf(bodies, committed);
+        let known: Vec<(Height, BlockId)> = self.known_ids(height, above)?.collect::<Result<_, _>>()?;
+        for (height, id) in known {
+            batch.delete_cf(bodies, id);
+            batch.delete_cf(index, block_index_key(height, id));
+        }
+        let transactions = inner.cf(Column::TxIndex)?;
+        for receipt in self.stored_receipts(height)? {
+            batch.delete_cf(transactions, receipt.tx_hash);
+        }
+        batch.delete_range_cf(inner.cf(Column::Receipts)?, key, height_key(above));
+        batch.delete_cf(inner.cf(Column::CommitProofs)?, key);
+        batch.delete_cf(inner.cf(Column::Heights)?, key);
+        Ok(())
+    }
+
+    /// Removes what only the state after `height` needed: the values and nodes that the next block replaced.
+    fn remove_state(&self, batch: &mut WriteBatch, height: Height) -> Result<(), StorageError> {
+        let inner = &*self.inner;
+        let next = height.saturating_add(1);
+        let (history, changed) = (inner.cf(Column::History)?, inner.cf(Column::Changed)?);
+        let keys: Vec<Vec<u8>> =
+            inner.read(Column::Changed, &height_key(next))?.ok_or_else(|| missing("a change list"))?;
+        for key in keys {
+            batch.delete_cf(history, history_key(&key, next));
+        }
+        batch.delete_cf(changed, height_key(next));
+
+        let record: ExecutedRecord =
+            self.executed(next)?.ok_or_else(|| missing("an executed record"))?;
+        let (nodes, stale) = (inner.cf(Column::TreeNodes)?, inner.cf(Column::StaleNodes)?);
+        let version = record.tree_version.to_be_bytes();
+        // None if that block changed nothing, and its version's list went with an earlier block.
+        let replaced: Vec<Vec<u8>> = inner.read(Column::StaleNodes, &version)?.unwrap_or_default();
+        for row in replaced {
+            batch.delete_cf(nodes, row);
+        }
+        batch.delete_cf(stale, version);
+        Ok(())
+    }
+}

@@ -1,0 +1,207 @@
+//! Keep what a validator must not forget before its signature leaves, in one small file that is never read wrongly.
+//!
+//! The format is drawn to the byte in the crate's README. In short: two slots of 16 sectors, written in turn; every
+//! sector names its slot, its place, the sequence number and the digest of the whole record, under its own CRC32.
+//!
+//! # Why the answer is never older than what was acknowledged
+//! [`SafetyFile::write`] returns after the write was synced, so an acknowledged record fills **all** sectors of its slot.
+//! Assumed is that a sector, once synced, keeps its bytes or fails its checksum, and that a write in flight when the power
+//! fails leaves each sector old, new or failing its checksum. Let `s` be the highest sequence of a slot that is whole, and
+//! `m` the highest sequence in any sound sector of the other slot.
+//! - If the other slot holds a sound sector below `max(s, m)`, then no record newer than `s` was acknowledged: if `s` is
+//!   the maximum, a record above it would have replaced that sector; if `m` is, the record `m` does not fill its slot, so
+//!   its write never returned, and everything else in that slot was judged unacknowledged when the write of `m` began.
+//!   The record `s` is returned.
+//! - Otherwise the sectors that are not sound may be all that is left of an acknowledged record: a flipped bit in the
+//!   newest slot looks just so. The file is [`Recovered::Damaged`], and its owner observes instead of signing.
+//!
+//! What is returned by [`SafetyFile::open`] was first written anew to the other slot and synced: after a failed sync the
+//! system may show bytes that never reached the disk.
+
+mod judge;
+mod layout;
+mod medium;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Write,
+    path::{Path, PathBuf},
+};
+
+pub use layout::MAX_RECORD_BYTES;
+
+use layout::blank_record;
+use medium::{LockedFile, sync_parent};
+use slots::Slots;
+
+/// Why the record could not be opened or written.
+#[derive(Debug, thiserror::Error)]
+pub enum SafetyError {
+    /// The system refused.
+    #[error("the safety record {path} could not be {action}: {source}")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Another process uses the record.
+    #[error("the safety record {path} is in use by another process: one key must not sign in two places")]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A record is there already.
+    #[error("there is a safety record at {path} already: open it instead of starting without memory")]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More bytes than a slot holds.
+    #[error("a safety record has at most {MAX_RECORD_BYTES} bytes, not {0}")]
+    TooLarge(usize),
+    /// An earlier write failed.
+    #[error("the safety record takes no writes since one failed: stop, look at the disk, start again")]
+    Poisoned,
+    /// The record is damaged, and nobody has said that it is safe to start over.
+    #[error("the safety record is damaged: observe until it is safe to vote again, then replace it")]
+    Sealed,
+}
+
+/// What a safety file held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Recovered {
+    /// The file was created, and nothing was ever written to it.
+    Empty,
+    /// The newest record: the last acknowledged, or one whose write was under way.
+    Record(Vec<u8>),
+    /// A newer record than what can be read may have been acknowledged. Observe; do not sign.
+    Damaged(Damage),
+}
+
+/// How a record is damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// There is no file.
+    Missing,
+    /// The file has another length than it was created with.
+    Length {
+        /// Bytes found.
+        found: u64,
+    },
+    /// Neither slot holds a whole record.
+    NoWholeSlot,
+    /// One slot is whole, but the other may have held a newer record.
+    NewerMayBeLost {
+        /// Sequence of the whole slot.
+        whole: u64,
+    },
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Missing => write!(f, "the safety record is missing"),
+            Self::Length { found } => write!(f, "the safety record has {found} bytes"),
+            Self::NoWholeSlot => write!(f, "no slot of the safety record is whole"),
+            Self::NewerMayBeLost { whole } => {
+                write!(f, "a record newer than number {whole} may be lost")
+            }
+        }
+    }
+}
+
+/// A validator's record, open for writing and locked against other processes.
+#[derive(Debug)]
+pub struct SafetyFile {
+    path: PathBuf,
+    /// None if the file was missing when it was opened.
+    slots: Option<Slots<LockedFile>>,
+}
+
+impl SafetyFile {
+    /// Creates the record of a key that has never signed anything, with its space allocated.
+    ///
+    /// # Errors
+    /// [`SafetyError::Exists`] if there is a file, or whatever the system refuses.
+    pub fn create(path: &Path) -> Result<Self, SafetyError> {
+        place(path, &[])?;
+        match Self::open(path)? {
+            (file, Recovered::Empty) => Ok(file),
+            _ => Err(SafetyError::Exists { path: path.into() }),
+        }
+    }
+
+    /// Opens a record and says what it held. Never creates one: a missing file is a lost memory.
+    ///
+    /// # Errors
+    /// If another process has it open or the system refuses. Damage is not an error but an answer.
+    pub fn open(path: &Path) -> Result<(Self, Recovered), SafetyError> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                let missing = Self { path: path.into(), slots: None };
+                return Ok((missing, Recovered::Damaged(Damage::Missing)));
+            }
+            Err(e) => return Err(io(path, "opened")(e)),
+        };
+        let medium = LockedFile::lock(file, path)?;
+        let (slots, recovered) = Slots::load(medium).map_err(io(path, "read"))?;
+        if let Recovered::Damaged(damage) = &recovered {
+            tracing::error!(path = %path.display(), %damage, "the safety record is damaged: observing");
+        }
+        Ok((Self { path: path.into(), slots: Some(slots) }, recovered))
+    }
+
+    /// Replaces the record, durably before it returns. An empty record reads back as [`Recovered::Empty`].
+    ///
+    /// # Errors
+    /// If it is too large or sealed; or if writing or syncing fails, after which every write is refused.
+    pub fn write(&mut self, record: &[u8]) -> Result<(), SafetyError> {
+        let slots = self.slots.as_mut().ok_or(SafetyError::Sealed)?;
+        slots.write(record).map_err(|e| e.at(&self.path))
+    }
+
+    /// Starts over after damage with a record of which the caller knows by other means that it forbids enough.
+    ///
+    /// Until this returns the file stays damaged.
+    ///
+    /// # Errors
+    /// As [`SafetyFile::write`], without [`SafetyError::Sealed`].
+    pub fn replace(&mut self, record: &[u8]) -> Result<(), SafetyError> {
+        if let Some(slots) = self.slots.as_mut() {
+            return slots.replace(record).map_err(|e| e.at(&self.path));
+        }
+        place(&self.path, record)?;
+        (*self, _) = Self::open(&self.path)?;
+        Ok(())
+    }
+}
+
+/// Puts a complete file with `record` in both slots where there is none, so that no crash leaves half of one.
+fn place(path: &Path, record: &[u8]) -> Result<(), SafetyError> {
+    let bytes = blank_record(record).ok_or(SafetyError::TooLarge(record.len()))?;
+    let draft = path.with_extension("new");
+    let written = File::create(&draft).and_then(|mut file| {
+        file.write_all(&bytes)?;
+        file.sync_all()
+    });
+    written.map_err(io(&draft, "written"))?;
+    // A link, unlike a rename, never replaces a record.
+    std::fs::hard_link(&draft, path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::AlreadyExists => SafetyError::Exists { path: path.into() },
+        _ => io(path, "created")(e),
+    })?;
+    std::fs::remove_file(&draft).map_err(io(&draft, "removed"))?;
+    sync_parent(path).map_err(io(path, "created"))
+}
+
+fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> SafetyError {
+    let path = path.to_path_buf();
+    move |source| SafetyError::Io { path, action, source }
+}

@@ -1,0 +1,339 @@
+//! Open the database, and be the only way to it: reads that name their column, writes that poison on failure.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::Path,
+    sync::{Arc, Mutex, MutexGuard, OnceLock},
+};
+
+use alloy_primitives::B256;
+use neura_types::{BlockId, Height, codec};
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
+    DBRecoveryMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{
+    columns::{CHAIN, COMMITTED_TIP, Column, EXECUTED_TIP, OLDEST, SCHEMA, SCHEMA_VERSION},
+    config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig},
+    error::StorageError,
+    record::{ChainIdentity, Tip},
+    tree::NodeCache,
+};
+
+/// Memory of one column's write buffer, as a part of all: a busy column may use a quarter before it is flushed.
+const WRITE_BUFFER_PARTS: usize = 4;
+/// Write-ahead log kept at most before the oldest column is flushed, in write buffers.
+const WAL_BUFFERS: u64 = 2;
+/// Table files held open; bounds file descriptors and their index memory.
+const MAX_OPEN_FILES: i32 = 256;
+/// Bits per key of the bloom filters: one false positive in a hundred.
+const BLOOM_BITS: f64 = 10.0;
+/// Bytes after which RocksDB hands table writes to the disk, so that a sync of the log does not wait for them.
+const BYTES_PER_SYNC: u64 = 1 << 20;
+
+/// A key with its value, or why it could not be read.
+pub(crate) type Row = Result<(Box<[u8]>, Box<[u8]>), StorageError>;
+
+/// A node's database. Clones share it.
+#[derive(Clone)]
+pub struct Store {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// The database and what guards it. `db` comes first: it closes before the lock is released.
+pub(crate) struct Inner {
+    db: DB,
+    config: StoreConfig,
+    tree: Mutex<NodeCache>,
+    chain: Mutex<()>,
+    poisoned: OnceLock<String>,
+    #[cfg(test)]
+    pub(crate) fail_writes: std::sync::atomic::AtomicBool,
+    _lock: File,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("path", &self.inner.db.path()).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Opens the store in a directory, which is created if it does not exist.
+    ///
+    /// # Errors
+    /// If another process has it open, it holds another chain or schema, its tips contradict each other, or the system
+    /// refuses.
+    pub fn open(path: &Path, config: StoreConfig) -> Result<Self, StorageError> {
+        if let Retention::Blocks(n) = config.retention
+            && n < MIN_RETAINED_BLOCKS
+        {
+            return Err(StorageError::Retention(n));
+        }
+        let lock = lock_directory(path)?;
+        let db = open_database(&path.join("rocksdb"), &config)
+            .map_err(|e| StorageError::Open { path: path.into(), reason: e.into_string() })?;
+        let inner = Inner {
+            db,
+            tree: Mutex::new(NodeCache::new(config.tree_cache_nodes)),
+            chain: Mutex::new(()),
+            poisoned: OnceLock::new(),
+            #[cfg(test)]
+            fail_writes: std::sync::atomic::AtomicBool::new(false),
+            config,
+            _lock: lock,
+        };
+        inner.claim()?;
+        inner.check_tips()?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Makes every earlier write durable.
+    ///
+    /// # Errors
+    /// If the disk refuses; the store is poisoned.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        self.inner.check_poison()?;
+        self.inner.db.flush_wal(true).map_err(|e| self.inner.poison(e.into_string()))
+    }
+
+    /// Height and id of the last final block; genesis at first.
+    ///
+    /// # Errors
+    /// If there is no genesis or the read fails.
+    pub fn committed_tip(&self) -> Result<(Height, BlockId), StorageError> {
+        self.inner.meta(COMMITTED_TIP)?.ok_or(StorageError::NotInitialised)
+    }
+
+    /// Height and id of the last executed block; genesis at first.
+    ///
+    /// # Errors
+    /// If there is no genesis or the read fails.
+    pub fn executed_tip(&self) -> Result<(Height, BlockId), StorageError> {
+        self.inner.meta(EXECUTED_TIP)?.ok_or(StorageError::NotInitialised)
+    }
+
+    /// Lowest height whose body, receipts and state are kept. The genesis block itself is always kept.
+    ///
+    /// # Errors
+    /// If there is no genesis or the read fails.
+    pub fn oldest_height(&self) -> Result<Height, StorageError> {
+        self.inner.meta(OLDEST)?.ok_or(StorageError::NotInitialised)
+    }
+
+    /// Whether genesis is stored.
+    ///
+    /// # Errors
+    /// If the read fails.
+    pub fn is_initialised(&self) -> Result<bool, StorageError> {
+        Ok(self.inner.meta::<Tip>(EXECUTED_TIP)?.is_some())
+    }
+}
+
+impl Inner {
+    pub(crate) const fn db(&self) -> &DB {
+        &self.db
+    }
+
+    pub(crate) const fn config(&self) -> &StoreConfig {
+        &self.config
+    }
+
+    /// Serialises writers of the committed chain.
+    pub(crate) fn lock_chain(&self) -> Result<MutexGuard<'_, ()>, StorageError> {
+        self.chain.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
+    }
+
+    /// Serialises writers of the state, and gives them the cached tree nodes.
+    pub(crate) fn lock_tree(&self) -> Result<MutexGuard<'_, NodeCache>, StorageError> {
+        self.tree.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
+    }
+
+    pub(crate) fn cf(&self, column: Column) -> Result<&ColumnFamily, StorageError> {
+        self.db.cf_handle(column.name()).ok_or_else(|| StorageError::Corrupt {
+            column: column.name(),
+            reason: "the column family is missing".into(),
+        })
+    }
+
+    pub(crate) fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.db.get_cf(self.cf(column)?, key).map_err(|e| StorageError::Read(e.into_string()))
+    }
+
+    pub(crate) fn contains(&self, column: Column, key: &[u8]) -> Result<bool, StorageError> {
+        let found = self.db.get_pinned_cf(self.cf(column)?, key);
+        Ok(found.map_err(|e| StorageError::Read(e.into_string()))?.is_some())
+    }
+
+    /// Reads an encoded value.
+    pub(crate) fn read<T: DeserializeOwned>(
+        &self,
+        column: Column,
+        key: &[u8],
+    ) -> Result<Option<T>, StorageError> {
+        self.get(column, key)?.map(|bytes| decode(column, &bytes)).transpose()
+    }
+
+    pub(crate) fn meta<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
+        self.read(Column::Meta, key.as_bytes())
+    }
+
+    pub(crate) fn put_meta<T: Serialize>(
+        &self,
+        batch: &mut WriteBatch,
+        key: &str,
+        value: &T,
+    ) -> Result<(), StorageError> {
+        batch.put_cf(self.cf(Column::Meta)?, key.as_bytes(), codec::encode(value));
+        Ok(())
+    }
+
+    /// Rows of a column with `from <= key < to`, in order.
+    pub(crate) fn range<'a>(
+        &'a self,
+        column: Column,
+        from: &[u8],
+        to: &[u8],
+    ) -> Result<impl Iterator<Item = Row> + use<'a>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(from);
+        options.set_iterate_upper_bound(to);
+        let rows = self.db.iterator_cf_opt(self.cf(column)?, options, rocksdb::IteratorMode::Start);
+        Ok(rows.map(|row| row.map_err(|e| StorageError::Read(e.into_string()))))
+    }
+
+    /// Writes a batch, all or nothing; with `sync`, it and everything before it is durable on return.
+    pub(crate) fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
+        self.check_poison()?;
+        #[cfg(test)]
+        if self.fail_writes.load(std::sync::atomic::Ordering::SeqCst) {
+            return Err(self.poison("IO error: No space left on device".into()));
+        }
+        let mut options = WriteOptions::default();
+        options.set_sync(sync);
+        self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()))
+    }
+
+    fn check_poison(&self) -> Result<(), StorageError> {
+        self.poisoned.get().map_or(Ok(()), |reason| Err(StorageError::Poisoned(reason.clone())))
+    }
+
+    fn poison(&self, reason: String) -> StorageError {
+        tracing::error!(%reason, "a write to the store failed: no further writes are taken");
+        let _first_reason_stays = self.poisoned.set(reason.clone());
+        StorageError::Write(reason)
+    }
+
+    /// Checks that the data is of this chain and schema; marks an empty database as such.
+    fn claim(&self) -> Result<(), StorageError> {
+        let (chain, genesis) = (self.config.chain_id, self.config.genesis_hash);
+        match self.meta::<u32>(SCHEMA)? {
+            None => {
+                let mut batch = WriteBatch::default();
+                self.put_meta(&mut batch, SCHEMA, &SCHEMA_VERSION)?;
+                self.put_meta::<ChainIdentity>(&mut batch, CHAIN, &(chain, genesis))?;
+                return self.write(batch, true);
+            }
+            Some(SCHEMA_VERSION) => {}
+            Some(found) => return Err(StorageError::Schema { found, expected: SCHEMA_VERSION }),
+        }
+        let (found_chain, found_genesis) =
+            self.meta::<ChainIdentity>(CHAIN)?.ok_or_else(|| missing(CHAIN))?;
+        if (found_chain, found_genesis) == (chain, genesis) {
+            Ok(())
+        } else {
+            Err(StorageError::WrongChain { found_chain, found_genesis, chain, genesis })
+        }
+    }
+
+    /// Checks what no crash can break: both tips exist or none, and execution is not ahead of finality.
+    fn check_tips(&self) -> Result<(), StorageError> {
+        let committed: Option<Tip> = self.meta(COMMITTED_TIP)?;
+        let executed: Option<Tip> = self.meta(EXECUTED_TIP)?;
+        let reason = match (committed, executed) {
+            (None, None) => return Ok(()),
+            (Some(_), None) => "there is no executed tip",
+            (None, Some(_)) => "there is no committed tip",
+            (Some(c), Some(e)) if e.0 > c.0 => "the executed tip is above the committed tip",
+            (Some(c), Some(e)) => {
+                let on_chain = |tip: Tip| -> Result<bool, StorageError> {
+                    let id: Option<B256> =
+                        self.read(Column::Heights, &crate::columns::height_key(tip.0))?;
+                    Ok(id == Some(tip.1))
+                };
+                if on_chain(c)? && on_chain(e)? {
+                    return Ok(());
+                }
+                "a tip is not on the committed chain"
+            }
+        };
+        Err(StorageError::Corrupt { column: Column::Meta.name(), reason: reason.into() })
+    }
+}
+
+/// Reads an encoded value of a column.
+pub(crate) fn decode<T: DeserializeOwned>(column: Column, bytes: &[u8]) -> Result<T, StorageError> {
+    codec::decode(bytes)
+        .map_err(|e| StorageError::Corrupt { column: column.name(), reason: e.to_string() })
+}
+
+/// A row that must be there is not.
+pub(crate) fn missing(what: impl std::fmt::Display) -> StorageError {
+    StorageError::Corrupt { column: "rows", reason: format!("{what} is missing") }
+}
+
+fn lock_directory(path: &Path) -> Result<File, StorageError> {
+    let refused = |e: std::io::Error| StorageError::Open { path: path.into(), reason: e.to_string() };
+    std::fs::create_dir_all(path).map_err(refused)?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(path.join("lock"))
+        .map_err(refused)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(StorageError::Locked { path: path.into() }),
+        Err(TryLockError::Error(e)) => Err(refused(e)),
+    }
+}
+
+fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, rocksdb::Error> {
+    let mut options = Options::default();
+    options.create_if_missing(true);
+    options.create_missing_column_families(true);
+    // A torn last record is a crash; anything else is damage and must not be skipped.
+    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    options.set_db_write_buffer_size(config.write_buffer_bytes);
+    options.set_max_total_wal_size(WAL_BUFFERS.saturating_mul(config.write_buffer_bytes as u64));
+    options.set_max_open_files(MAX_OPEN_FILES);
+    options.set_max_background_jobs(2);
+    options.set_bytes_per_sync(BYTES_PER_SYNC);
+    options.set_log_level(LogLevel::Warn);
+    options.set_keep_log_file_num(2);
+    options.set_max_log_file_size(4 << 20);
+    let cache = Cache::new_lru_cache(config.cache_bytes);
+    let columns = Column::ALL.map(|column| {
+        ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache, config))
+    });
+    DB::open_cf_descriptors(&options, path, columns)
+}
+
+fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    if column.point_lookups() {
+        table.set_bloom_filter(BLOOM_BITS, false);
+    }
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_compression_type(DBCompressionType::Lz4);
+    options.set_write_buffer_size(config.write_buffer_bytes / WRITE_BUFFER_PARTS);
+    options
+}

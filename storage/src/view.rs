@@ -1,0 +1,206 @@
+//! Read the state at one height, consistently, and prove what it holds.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use jmt::JellyfishMerkleTree;
+use neura_types::{
+    Account, Height, StateRead,
+    state::{
+        StateError, StateKey,
+        proof::{TreeHasher, encode_proof},
+    },
+};
+use rocksdb::{DB, ReadOptions, SnapshotWithThreadMode};
+
+use crate::{
+    columns::{Column, EXECUTED_TIP, OLDEST, height_key, history_key},
+    error::StorageError,
+    record::{ExecutedRecord, Tip},
+    store::{Inner, Store, decode, missing},
+    tree::ProofNodes,
+};
+
+/// The state after one executed block, from a snapshot: later commits and pruning do not show in it.
+///
+/// It holds back the removal of what it sees, so it should live for a request, not for hours.
+pub struct StateView<'a> {
+    inner: &'a Inner,
+    snapshot: SnapshotWithThreadMode<'a, DB>,
+    height: Height,
+    /// Whether the flat values are those of this height.
+    latest: bool,
+}
+
+impl std::fmt::Debug for StateView<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StateView").field("height", &self.height).finish_non_exhaustive()
+    }
+}
+
+/// A key's value under a state root, with the proof of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StateProof {
+    /// The key.
+    pub key: StateKey,
+    /// Height after which the value stands.
+    pub height: Height,
+    /// State root after that height.
+    pub state_root: B256,
+    /// Encoded account or big-endian word; none if the key holds nothing.
+    pub value: Option<Vec<u8>>,
+    /// For `neura_types::state::proof::verify_proof`.
+    pub proof: Vec<u8>,
+}
+
+impl Store {
+    /// The state after the executed tip.
+    ///
+    /// # Errors
+    /// If there is no genesis or the read fails.
+    pub fn state(&self) -> Result<StateView<'_>, StorageError> {
+        StateView::open(&self.inner, None)
+    }
+
+    /// The state after an executed block that is still kept. Reads of an older state cost a search each.
+    ///
+    /// # Errors
+    /// If the height is not executed yet, or pruned, or the read fails.
+    pub fn state_at(&self, height: Height) -> Result<StateView<'_>, StorageError> {
+        StateView::open(&self.inner, Some(height))
+    }
+
+    /// What a key held after an executed block, or that it held nothing, with the proof.
+    ///
+    /// # Errors
+    /// As [`Store::state_at`].
+    pub fn prove(&self, height: Height, key: &StateKey) -> Result<StateProof, StorageError> {
+        self.state_at(height)?.prove(key)
+    }
+}
+
+impl<'a> StateView<'a> {
+    fn open(inner: &'a Inner, height: Option<Height>) -> Result<Self, StorageError> {
+        let mut view =
+            Self { inner, snapshot: inner.db().snapshot(), height: Height::MAX, latest: false };
+        let (tip, _): Tip = view.meta(EXECUTED_TIP)?.ok_or(StorageError::NotInitialised)?;
+        let oldest: Height = view.meta(OLDEST)?.ok_or(StorageError::NotInitialised)?;
+        let height = height.unwrap_or(tip);
+        if height > tip {
+            return Err(StorageError::NotExecuted { height, tip });
+        }
+        if height < oldest {
+            return Err(StorageError::Pruned { height, oldest });
+        }
+        view.height = height;
+        view.latest = height == tip;
+        Ok(view)
+    }
+
+    /// Height after which this state stands.
+    pub const fn height(&self) -> Height {
+        self.height
+    }
+
+    /// Value of a key, or that there is none, with the proof of it.
+    ///
+    /// # Errors
+    /// If a read fails or the tree contradicts the flat values.
+    pub fn prove(&self, key: &StateKey) -> Result<StateProof, StorageError> {
+        let record: ExecutedRecord = self
+            .get(Column::Executed, &height_key(self.height))?
+            .map(|bytes| decode(Column::Executed, &bytes))
+            .transpose()?
+            .ok_or_else(|| missing("an executed record"))?;
+        let value = self.value(key)?;
+        let read = |row: &[u8]| self.get(Column::TreeNodes, row);
+        let nodes = ProofNodes::new(&read, value.clone());
+        let tree = JellyfishMerkleTree::<_, TreeHasher>::new(&nodes);
+        let proved = tree.get_with_proof(key.path(), record.tree_version);
+        if let Some(failure) = nodes.failure() {
+            return Err(failure);
+        }
+        let damaged = |reason: String| StorageError::Corrupt { column: "tree_nodes", reason };
+        let (found, proof) = proved.map_err(|e| damaged(format!("{e:#}")))?;
+        if found != value {
+            return Err(damaged(format!("the tree and the flat value of {key:?} differ")));
+        }
+        Ok(StateProof {
+            key: *key,
+            height: self.height,
+            state_root: record.root.state_root,
+            value,
+            proof: encode_proof(&proof),
+        })
+    }
+
+    /// Bytes that a key holds at this height.
+    fn value(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StorageError> {
+        let flat = key.to_bytes();
+        if !self.latest
+            && let Some(before) = self.before_next_change(&flat)?
+        {
+            return match before.split_first() {
+                Some((0, [])) => Ok(None),
+                Some((1, value)) => Ok(Some(value.to_vec())),
+                _ => Err(missing("the tag of an earlier value")),
+            };
+        }
+        self.get(Column::State, &flat)
+    }
+
+    /// What the first block above this height that changed a key found there, if there is such a block.
+    fn before_next_change(&self, flat: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(history_key(flat, self.height.saturating_add(1)));
+        options.set_iterate_upper_bound(history_key(flat, Height::MAX));
+        let history = self.inner.cf(Column::History)?;
+        let start = rocksdb::IteratorMode::Start;
+        let mut rows = self.snapshot.iterator_cf_opt(history, options, start);
+        let row = rows.next().transpose().map_err(|e| StorageError::Read(e.into_string()))?;
+        Ok(row.map(|(_, before)| before.into_vec()))
+    }
+
+    fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+        self.snapshot
+            .get_cf(self.inner.cf(column)?, key)
+            .map_err(|e| StorageError::Read(e.into_string()))
+    }
+
+    fn meta<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
+        self.get(Column::Meta, key.as_bytes())?
+            .map(|bytes| decode(Column::Meta, &bytes))
+            .transpose()
+    }
+
+    fn read_account(&self, address: Address) -> Result<Option<Account>, StorageError> {
+        self.value(&StateKey::Account(address))?
+            .map(|bytes| decode(Column::State, &bytes))
+            .transpose()
+    }
+
+    fn read_word(&self, address: Address, slot: U256) -> Result<U256, StorageError> {
+        let Some(bytes) = self.value(&StateKey::Storage(address, slot))? else {
+            return Ok(U256::ZERO);
+        };
+        let word: [u8; 32] = bytes.try_into().map_err(|_| missing("a word of 32 bytes"))?;
+        Ok(U256::from_be_bytes(word))
+    }
+}
+
+impl StateRead for StateView<'_> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        Ok(self.read_account(address)?)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        Ok(self.read_word(address, slot)?)
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        Ok(self.get(Column::Code, hash.as_slice())?.map(Bytes::from))
+    }
+
+    fn block_id(&self, height: Height) -> Result<Option<B256>, StateError> {
+        let id = self.get(Column::Heights, &height_key(height))?;
+        Ok(id.map(|bytes| decode(Column::Heights, &bytes)).transpose()?)
+    }
+}
