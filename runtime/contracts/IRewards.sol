@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.24;
+
+/// @title Distribution of the validators' fees
+/// @notice Native module at 0x4e00000000000000000000000000000000000004. Its balance is the pool: the validators' share
+/// of settled tasks and the part of the base fee that is not burned. At the end of a block in which the pool holds at
+/// least 1 gwei per validator it is paid out by voting power; the rounding remainder stays in the pool.
+/// @dev A refused call reverts with Error(string) holding "code: sentence". Amounts are in wei.
+interface IRewards {
+    /// @notice The pool was paid out.
+    event RewardsDistributed(uint128 amount, uint64 validators);
+
+    /// @notice What the pool holds now.
+    function pool() external view returns (uint128);
+
+    /// @notice What was paid out since genesis.
+    function distributed() external view returns (uint128);
+}

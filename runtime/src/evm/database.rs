@@ -1,0 +1,58 @@
+//! Let revm read a state.
+
+use alloy_primitives::{Address, B256, U256};
+use neura_types::{StateRead, state::StateError};
+use revm::{
+    Database,
+    bytecode::Bytecode,
+    database_interface::DBErrorMarker,
+    state::AccountInfo,
+};
+
+/// The state could not be read.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error(transparent)]
+pub(crate) struct DatabaseError(#[from] pub(crate) StateError);
+
+impl DBErrorMarker for DatabaseError {}
+
+/// A state as revm's database. It holds nothing: the journal above it keeps what was read.
+#[derive(Debug)]
+pub(crate) struct StateDatabase<'s, S> {
+    state: &'s S,
+}
+
+impl<'s, S> StateDatabase<'s, S> {
+    pub(crate) fn new(state: &'s S) -> Self {
+        Self { state }
+    }
+}
+
+impl<S: StateRead> Database for StateDatabase<'_, S> {
+    type Error = DatabaseError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DatabaseError> {
+        let account = self.state.account(address)?;
+        Ok(account.map(|account| AccountInfo {
+            balance: account.balance,
+            nonce: account.nonce,
+            code_hash: account.code_hash,
+            account_id: None,
+            code: None,
+        }))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, DatabaseError> {
+        let code = self.state.code(code_hash)?;
+        let code = code.ok_or_else(|| StateError(format!("no code with hash {code_hash}")))?;
+        Ok(Bytecode::new_legacy(code))
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, DatabaseError> {
+        Ok(self.state.storage(address, slot)?)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, DatabaseError> {
+        Ok(self.state.block_id(number)?.unwrap_or_default())
+    }
+}

@@ -1,0 +1,128 @@
+//! Collect what a block's transactions changed, and turn it into ordered changes of the state.
+//!
+//! revm keeps one journal entry for each change of the running transaction and drops those that a revert takes back.
+//! What is left when a transaction ends is exactly what it did. Recording that, rather than comparing all accounts
+//! that were read, costs in proportion to what was written, and gives each word's value from before the block.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, U256};
+use neura_types::{Account, StateChanges};
+use revm::{
+    context::journal::{JournalEntry, JournalInner},
+    state::EvmState,
+};
+
+/// A word of an account's storage.
+type Word = (Address, U256);
+
+/// What the transactions of a block changed so far.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    accounts: Vec<Address>,
+    /// Accounts whose code was set.
+    coded: BTreeSet<Address>,
+    /// Each word written, with the value that it had before; in order of writing.
+    words: Vec<(Word, U256)>,
+    /// Coins that self-destructing contracts took with them, in wei.
+    burned: U256,
+}
+
+impl Effects {
+    /// Takes down what the running transaction did; to be called once, when it ends.
+    pub(crate) fn record(&mut self, journal: &JournalInner<JournalEntry>) {
+        let mut destroyed = Vec::new();
+        for entry in &journal.journal {
+            match entry {
+                JournalEntry::BalanceChange { address, .. }
+                | JournalEntry::NonceChange { address, .. }
+                | JournalEntry::NonceBump { address }
+                | JournalEntry::AccountCreated { address, .. } => self.accounts.push(*address),
+                JournalEntry::CodeChange { address, .. } => {
+                    self.accounts.push(*address);
+                    self.coded.insert(*address);
+                }
+                JournalEntry::BalanceTransfer { from, to, .. } => {
+                    self.accounts.extend([*from, *to]);
+                }
+                JournalEntry::AccountDestroyed { address, target, had_balance, .. } => {
+                    self.accounts.extend([*address, *target]);
+                    destroyed.push(*address);
+                    if address == target {
+                        self.burned = self.burned.saturating_add(*had_balance);
+                    }
+                }
+                JournalEntry::StorageChanged { address, key, had_value } => {
+                    self.words.push(((*address, *key), *had_value));
+                }
+                JournalEntry::AccountWarmed { .. }
+                | JournalEntry::AccountTouched { .. }
+                | JournalEntry::StorageWarmed { .. }
+                | JournalEntry::TransientStorageChange { .. } => {}
+            }
+        }
+        // Coins sent to a contract after it destroyed itself vanish with it when the transaction ends.
+        destroyed.sort_unstable();
+        destroyed.dedup();
+        for account in destroyed.iter().filter_map(|address| journal.state.get(address)) {
+            self.burned = self.burned.saturating_add(account.info.balance);
+        }
+    }
+
+    /// Coins that vanished with self-destructed contracts, in wei.
+    pub(crate) fn burned(&self) -> U256 {
+        self.burned
+    }
+
+    /// The changes, from the journal's last values of what was written.
+    ///
+    /// No storage is ever wiped: only a contract created in the same transaction can be destroyed (EIP-6780), and
+    /// its words never reached the state.
+    pub(crate) fn into_changes(mut self, state: &EvmState) -> StateChanges {
+        let mut changes = StateChanges::default();
+        self.accounts.sort_unstable();
+        self.accounts.dedup();
+        for address in self.accounts {
+            let Some(account) = state.get(&address) else { continue };
+            if account.is_selfdestructed_locally() || account.is_empty() {
+                if !account.is_loaded_as_not_existing() {
+                    changes.accounts.insert(address, None);
+                }
+                continue;
+            }
+            if self.coded.contains(&address)
+                && let Some(code) = account.info.code.as_ref().filter(|code| !code.is_empty())
+            {
+                changes.code.insert(account.info.code_hash, code.original_bytes());
+            }
+            changes.accounts.insert(
+                address,
+                Some(Account {
+                    nonce: account.info.nonce,
+                    balance: account.info.balance,
+                    code_hash: account.info.code_hash,
+                }),
+            );
+        }
+        for ((address, slot), before) in first_values(self.words) {
+            let Some(account) = state.get(&address) else { continue };
+            if account.is_selfdestructed_locally() {
+                continue;
+            }
+            let now = account.storage.get(&slot).map_or(before, |word| word.present_value);
+            if now != before {
+                changes.storage.insert((address, slot), now);
+            }
+        }
+        changes
+    }
+}
+
+/// The first value recorded of each word: the one from before the block.
+fn first_values(words: Vec<(Word, U256)>) -> BTreeMap<Word, U256> {
+    let mut first = BTreeMap::new();
+    for (word, before) in words {
+        first.entry(word).or_insert(before);
+    }
+    first
+}

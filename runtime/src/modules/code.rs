@@ -1,0 +1,68 @@
+//! Name the modules' refusals: stable codes, the same in REST, JSON-RPC and the command line.
+
+/// The account registered before.
+pub const ALREADY_REGISTERED: &str = "already_registered";
+/// The bond cannot be withdrawn now.
+pub const BOND_LOCKED: &str = "bond_locked";
+/// The value sent is less than the least bond.
+pub const BOND_TOO_SMALL: &str = "bond_too_small";
+/// The call's input is longer than any call's.
+pub const CALL_TOO_LARGE: &str = "call_too_large";
+/// The task's deadline is over.
+pub const DEADLINE_PASSED: &str = "deadline_passed";
+/// The duration is zero or longer than the chain allows.
+pub const DURATION_OUT_OF_BOUNDS: &str = "duration_out_of_bounds";
+/// The value sent is less than price × duration.
+pub const ESCROW_BELOW_PRICE: &str = "escrow_below_price";
+/// The provider does not offer the executor asked for.
+pub const EXECUTOR_NOT_OFFERED: &str = "executor_not_offered";
+/// The caller is not the account of the identity key given.
+pub const IDENTITY_MISMATCH: &str = "identity_mismatch";
+/// An encryption key of zeros.
+pub const INVALID_KEY: &str = "invalid_key";
+/// The reference to an off-chain object is not of the form `store:id`.
+pub const INVALID_LOCATOR: &str = "invalid_locator";
+/// A field of a provider's offer is outside its bounds.
+pub const INVALID_OFFER: &str = "invalid_offer";
+/// The payout account is zero or a module.
+pub const INVALID_PAYOUT: &str = "invalid_payout";
+/// More entries asked for than one page holds.
+pub const LIMIT_OUT_OF_BOUNDS: &str = "limit_out_of_bounds";
+/// The input is not the ABI encoding of the function's arguments.
+pub const MALFORMED_CALL: &str = "malformed_call";
+/// Only the task's owner may do this.
+pub const NOT_OWNER: &str = "not_owner";
+/// The function takes no coins.
+pub const NOT_PAYABLE: &str = "not_payable";
+/// Only the task's provider may do this.
+pub const NOT_PROVIDER: &str = "not_provider";
+/// The object is empty, or larger than any store takes.
+pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
+/// The provider has as many tasks as it takes at a time.
+pub const PROVIDER_AT_CAPACITY: &str = "provider_at_capacity";
+/// The provider drains, or has left, or is active already.
+pub const PROVIDER_NOT_ACTIVE: &str = "provider_not_active";
+/// The provider's machine does not meet the requirement.
+pub const REQUIREMENT_NOT_MET: &str = "requirement_not_met";
+/// No task has this number.
+pub const TASK_NOT_FOUND: &str = "task_not_found";
+/// The provider still has tasks.
+pub const TASKS_ACTIVE: &str = "tasks_active";
+/// A text is longer than its field, or empty where it must not be.
+pub const TEXT_TOO_LONG: &str = "text_too_long";
+/// The module has no function of this selector.
+pub const UNKNOWN_FUNCTION: &str = "unknown_function";
+/// No provider is registered at this address.
+pub const UNKNOWN_PROVIDER: &str = "unknown_provider";
+/// No requester is registered at this address.
+pub const UNKNOWN_REQUESTER: &str = "unknown_requester";
+/// No validator has this index.
+pub const UNKNOWN_VALIDATOR: &str = "unknown_validator";
+/// The verification policy is not in force yet.
+pub const UNSUPPORTED_POLICY: &str = "unsupported_policy";
+/// The value sent is not the challenge bond.
+pub const WRONG_CHALLENGE_BOND: &str = "wrong_challenge_bond";
+/// The payload is sealed to a key that the provider has replaced.
+pub const WRONG_KEY_EPOCH: &str = "wrong_key_epoch";
+/// The task is in a state in which this cannot be done.
+pub const WRONG_STATE: &str = "wrong_state";

@@ -1,0 +1,171 @@
+//! What a native module sees of the machine that it runs on.
+//!
+//! The EVM adapter implements [`Host`] over revm's journal, so that a revert in any frame takes back what a module
+//! wrote, moved or logged. [`ReadHost`] implements it over a state for readers outside of a transaction.
+
+use alloy_primitives::{Address, B256, Bytes, U256};
+use neura_types::{
+    Amount, ChainId, Height, Log, Params, StateRead, ValidatorSet, state::StateError,
+};
+
+/// The block that is being executed, as modules and the EVM see it.
+#[derive(Debug, Clone)]
+pub struct BlockContext {
+    /// EIP-155 chain id.
+    pub chain_id: ChainId,
+    /// Height of the block.
+    pub height: Height,
+    /// Its time, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Account of its proposer: receives the tips.
+    pub proposer: Address,
+    /// PREVRANDAO.
+    pub randomness: B256,
+    /// Base fee, in wei per gas.
+    pub base_fee: u64,
+    /// Account of the treasury.
+    pub treasury: Address,
+    /// Parameters in force.
+    pub params: std::sync::Arc<Params>,
+    /// Validators of the epoch.
+    pub validators: std::sync::Arc<ValidatorSet>,
+}
+
+/// A refusal that a caller can act on: reverts the frame with `Error(string)` holding `code: sentence`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refusal {
+    /// Stable code, such as `escrow_below_price`; the same in REST, JSON-RPC and the command line.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub message: String,
+}
+
+/// Why a module's call did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// The call is refused; everything that the frame did is taken back.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The gas given does not suffice; all of it is consumed.
+    #[error("out of gas")]
+    OutOfGas,
+    /// A write in a static call.
+    #[error("a static call cannot change the state")]
+    ReadOnly,
+    /// The state cannot be read: the node must stop.
+    #[error("fatal: {0}")]
+    Fatal(String),
+}
+
+impl From<StateError> for Fault {
+    fn from(error: StateError) -> Self {
+        Self::Fatal(error.to_string())
+    }
+}
+
+impl Fault {
+    /// A refusal with a code and a sentence.
+    pub fn refused(code: &'static str, message: impl Into<String>) -> Self {
+        Self::Refused(Refusal { code, message: message.into() })
+    }
+}
+
+/// What a module may do. All effects are journalled.
+pub trait Host {
+    /// The block being executed.
+    fn block(&self) -> &BlockContext;
+
+    /// Reads a word of a module's storage.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfGas`], [`Fault::Fatal`].
+    fn load(&mut self, module: Address, slot: U256) -> Result<U256, Fault>;
+
+    /// Writes a word of a module's storage.
+    ///
+    /// # Errors
+    /// [`Fault::ReadOnly`], [`Fault::OutOfGas`], [`Fault::Fatal`].
+    fn store(&mut self, module: Address, slot: U256, value: U256) -> Result<(), Fault>;
+
+    /// Balance of an account, in wei.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfGas`], [`Fault::Fatal`].
+    fn balance(&mut self, account: Address) -> Result<U256, Fault>;
+
+    /// Moves coins; refused with code `insufficient_balance` if `from` has too few.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`], [`Fault::ReadOnly`], [`Fault::Fatal`].
+    fn transfer(&mut self, from: Address, to: Address, amount: Amount) -> Result<(), Fault>;
+
+    /// Emits an event.
+    ///
+    /// # Errors
+    /// [`Fault::ReadOnly`], [`Fault::OutOfGas`].
+    fn emit(&mut self, log: Log) -> Result<(), Fault>;
+
+    /// Charges gas for work, before it is done. Free outside of transactions.
+    ///
+    /// # Errors
+    /// [`Fault::OutOfGas`].
+    fn charge(&mut self, gas: u64) -> Result<(), Fault>;
+}
+
+/// A call of a module.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// Immediate caller (`msg.sender`).
+    pub caller: Address,
+    /// Coins sent with the call; they are already on the module's account.
+    pub value: Amount,
+    /// Selector and ABI-encoded arguments.
+    pub input: Bytes,
+    /// Whether the frame is static.
+    pub is_static: bool,
+}
+
+/// A [`Host`] that only reads a state: for the API and for tests of what a block left behind.
+#[derive(Debug)]
+pub struct ReadHost<'a, S> {
+    state: &'a S,
+    block: BlockContext,
+}
+
+impl<'a, S: StateRead> ReadHost<'a, S> {
+    /// Reads `state` as of `block`.
+    pub fn new(state: &'a S, block: BlockContext) -> Self {
+        Self { state, block }
+    }
+}
+
+impl<S: StateRead> Host for ReadHost<'_, S> {
+    fn block(&self) -> &BlockContext {
+        &self.block
+    }
+
+    fn load(&mut self, module: Address, slot: U256) -> Result<U256, Fault> {
+        Ok(self.state.storage(module, slot)?)
+    }
+
+    fn store(&mut self, _: Address, _: U256, _: U256) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn balance(&mut self, account: Address) -> Result<U256, Fault> {
+        Ok(self.state.account(account)?.map(|a| a.balance).unwrap_or_default())
+    }
+
+    fn transfer(&mut self, _: Address, _: Address, _: Amount) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn emit(&mut self, _: Log) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn charge(&mut self, _: u64) -> Result<(), Fault> {
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! The records' encodings are part of the state: they change only on purpose.
+
+use alloy_primitives::{B256, b256, keccak256};
+use neura_types::codec;
+
+use crate::modules::testing::{ALICE, World};
+
+fn settled() -> World {
+    let mut world = World::with_provider();
+    let id = world.offered();
+    world.accept(1, id).unwrap();
+    world.advance(2);
+    world.submit(1, id).unwrap();
+    world.approve(ALICE, id).unwrap();
+    world
+}
+
+#[test]
+fn the_encodings_of_records_are_frozen() {
+    let mut world = settled();
+    let digest = |bytes: Vec<u8>| (bytes.len(), keccak256(bytes));
+    let task = digest(codec::encode(&world.task(1)));
+    let provider = digest(codec::encode(&world.provider(1)));
+    let requester = crate::modules::requesters::get(&mut world, ALICE).unwrap().unwrap();
+    let requester = digest(codec::encode(&requester));
+    assert_eq!((task, provider, requester), (TASK, PROVIDER, REQUESTER));
+}
+
+const TASK: (usize, B256) =
+    (420, b256!("af0a69053ecb00e118325508b7692d9c3d00f8b2d5cd684a8163fb253ccacc8b"));
+const PROVIDER: (usize, B256) =
+    (208, b256!("b9fc6971bac0f00701a02239717dc6107eb710fd9dea91ef210603f51b61868a"));
+const REQUESTER: (usize, B256) =
+    (59, b256!("63c1d0575cc970f95637b6c54ca9fdbfefbba66548db8caa84adeb23c75c8fe8"));

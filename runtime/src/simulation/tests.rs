@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, Bytes, U256};
+
+use super::{estimate::estimate_gas_with, *};
+use crate::{
+    chain,
+    testing::{
+        After, CHAIN_ID, GWEI, MODULE, TestModules, World, command, deployer, eth_key, forwarder,
+        op,
+    },
+};
+
+fn request(to: Address, input: &[u8]) -> CallRequest {
+    CallRequest {
+        from: eth_key(1).address(),
+        to: Some(to),
+        input: Bytes::copy_from_slice(input),
+        ..CallRequest::default()
+    }
+}
+
+fn simulate(world: &World, request: &CallRequest) -> Result<CallOutcome, CallError> {
+    let base_fee = chain::next_base_fee(&world.state).unwrap();
+    let context = BlockContext { base_fee, ..world.context.clone() };
+    call_with(&world.state, &context, request, &TestModules)
+}
+
+fn estimate(world: &World, request: &CallRequest) -> Result<u64, CallError> {
+    let base_fee = chain::next_base_fee(&world.state).unwrap();
+    let context = BlockContext { base_fee, ..world.context.clone() };
+    estimate_gas_with(&world.state, &context, request, &TestModules)
+}
+
+#[test]
+fn a_call_returns_what_a_transaction_would_and_changes_nothing() {
+    let world = World::new();
+    let outcome = simulate(&world, &request(MODULE, &[command::WORK])).unwrap();
+    assert!(outcome.success());
+    assert_eq!(outcome.output.as_ref(), eth_key(1).address().into_word().as_slice());
+    assert_eq!(outcome.logs.len(), 1);
+    assert_eq!(world.word(MODULE, 1), U256::ZERO);
+}
+
+#[test]
+fn a_caller_without_coins_can_call_for_free_but_not_send_value() {
+    let world = World::new();
+    let poor = CallRequest { from: Address::repeat_byte(9), ..request(MODULE, &[command::READ]) };
+    assert!(simulate(&world, &poor).unwrap().success());
+    let generous = CallRequest { value: U256::from(1), ..poor.clone() };
+    let error = simulate(&world, &generous).unwrap_err();
+    assert!(error.to_string().starts_with("insufficient funds for gas * price + value"));
+    let paying = CallRequest { gas_price: Some(5 * GWEI), ..poor };
+    assert!(matches!(
+        simulate(&world, &paying).unwrap_err(),
+        CallError::Invalid(InvalidTransaction::InsufficientFunds { .. })
+    ));
+}
+
+#[test]
+fn a_gas_price_below_the_base_fee_is_refused_only_if_there_is_one() {
+    let world = World::new();
+    let cheap = CallRequest { gas_price: Some(1), ..request(MODULE, &[command::READ]) };
+    let error = simulate(&world, &cheap).unwrap_err();
+    assert!(error.to_string().starts_with("max fee per gas less than block base fee"), "{error}");
+}
+
+#[test]
+fn a_reverted_call_tells_why() {
+    let world = World::new();
+    let outcome = simulate(&world, &request(MODULE, &[command::REFUSE])).unwrap();
+    assert_eq!(outcome.status, CallStatus::Reverted);
+    let reason = revert_reason(&outcome.output).unwrap();
+    assert_eq!(reason.code.as_deref(), Some("not_today"));
+    let error = estimate(&world, &request(MODULE, &[command::REFUSE])).unwrap_err();
+    assert_eq!(error.to_string(), "execution reverted: not_today: try tomorrow");
+    assert!(matches!(error, CallError::Reverted(data) if data == outcome.output));
+}
+
+#[test]
+fn a_halted_call_has_geths_reason() {
+    let mut world = World::new();
+    let contract = world.deploy(&[op::INVALID]);
+    let outcome = simulate(&world, &request(contract, &[])).unwrap();
+    assert_eq!(outcome.status, CallStatus::Halted("invalid opcode: INVALID".into()));
+    let error = estimate(&world, &request(contract, &[])).unwrap_err();
+    assert_eq!(error.to_string(), "invalid opcode: INVALID");
+    // JUMPDEST PUSH0 JUMP: for ever.
+    let endless = world.deploy(&[op::JUMPDEST, op::PUSH0, 0x56]);
+    let outcome = simulate(&world, &request(endless, &[])).unwrap();
+    assert_eq!(outcome.status, CallStatus::Halted("out of gas".into()));
+    assert!(outcome.gas_used <= MAX_CALL_GAS);
+    let error = estimate(&world, &request(endless, &[])).unwrap_err();
+    assert_eq!(error.to_string(), "gas required exceeds allowance (16777216)");
+}
+
+#[test]
+fn a_creation_without_deployment_can_be_called() {
+    let world = World::new();
+    // What libraries call "deployless": creation code that returns data in place of code.
+    let creation = CallRequest {
+        to: None,
+        input: deployer(b"\x01\x02\x03").into(),
+        ..request(Address::ZERO, &[])
+    };
+    let outcome = simulate(&world, &creation).unwrap();
+    assert_eq!(outcome.output.as_ref(), b"\x01\x02\x03");
+    assert!(outcome.created.is_some());
+}
+
+#[test]
+fn an_estimate_suffices_at_the_first_try() {
+    let mut world = World::new();
+    let catcher = world.deploy(&forwarder(op::CALL, MODULE, After::Catch));
+    let strict = world.deploy(&forwarder(op::CALL, MODULE, After::Propagate));
+    let deep = world.deploy(&forwarder(op::CALL, strict, After::Propagate));
+    for to in [MODULE, catcher, strict, deep] {
+        for value in [0u64, 5] {
+            let asked =
+                CallRequest { value: U256::from(value), ..request(to, &[command::WORK]) };
+            let gas = estimate(&world, &asked).unwrap();
+            let mut trial = world.clone();
+            let draft = trial.tx(1).gas(gas).value(value.into());
+            let receipt = trial.run(draft.call(to, &[command::WORK]));
+            assert!(receipt.success, "{gas} gas for {to}");
+            assert!(gas < receipt.gas_used * 2, "{gas} gas for {} used", receipt.gas_used);
+        }
+    }
+    let creation = CallRequest { to: None, input: deployer(&[op::STOP; 500]).into(), ..request(MODULE, &[]) };
+    let gas = estimate(&world, &creation).unwrap();
+    assert!(world.run(world.tx(1).gas(gas).create(deployer(&[op::STOP; 500]))).success);
+}
+
+#[test]
+fn an_estimate_covers_gas_that_is_refunded_later() {
+    let mut world = World::new();
+    // Without call data: sets slot 0 to 1. With: clears it, which gives gas back only at the end.
+    let code = [
+        op::CALLDATASIZE, op::ISZERO, op::PUSH0, op::SSTORE, op::STOP,
+    ];
+    let contract = world.deploy(&code);
+    world.run(world.tx(1).call(contract, &[]));
+    assert_eq!(world.word(contract, 0), U256::from(1));
+    let gas = estimate(&world, &request(contract, &[1])).unwrap();
+    let receipt = world.run(world.tx(1).gas(gas).call(contract, &[1]));
+    assert!(receipt.success);
+    assert!(receipt.gas_used < gas);
+}
+
+#[test]
+fn a_plain_transfer_is_estimated_exactly() {
+    let world = World::new();
+    let transfer =
+        CallRequest { value: U256::from(1), ..request(Address::repeat_byte(0xaa), &[]) };
+    assert_eq!(estimate(&world, &transfer).unwrap(), 21_000);
+}
+
+#[test]
+fn an_estimate_knows_what_the_caller_can_pay() {
+    let world = World::new();
+    let all = world.balance(eth_key(1).address());
+    let broke = CallRequest {
+        value: all - U256::from(50_000u64 * 10_000_000_000),
+        gas_price: Some(10 * GWEI),
+        ..request(MODULE, &[command::WORK])
+    };
+    let error = estimate(&world, &broke).unwrap_err();
+    assert_eq!(error.to_string(), "gas required exceeds allowance (50000)");
+    let too_generous = CallRequest { value: all + U256::from(1), ..broke };
+    assert_eq!(
+        estimate(&world, &too_generous).unwrap_err().to_string(),
+        "insufficient funds for transfer"
+    );
+}
+
+#[test]
+fn overrides_reach_contracts_and_modules() {
+    let mut world = World::new();
+    let contract = world.deploy(&forwarder(op::CALL, MODULE, After::Propagate));
+    let stranger = Address::repeat_byte(0x31);
+    let overrides = BTreeMap::from([
+        (
+            MODULE,
+            AccountOverride {
+                state_diff: [(U256::from(1), U256::from(42))].into(),
+                ..AccountOverride::default()
+            },
+        ),
+        (
+            stranger,
+            AccountOverride {
+                balance: Some(U256::from(10)),
+                code: Some(forwarder(op::CALL, contract, After::Propagate).into()),
+                nonce: Some(3),
+                state: Some(BTreeMap::new()),
+                ..AccountOverride::default()
+            },
+        ),
+    ]);
+    let state = OverriddenState::new(&world.state, overrides);
+    let asked = CallRequest {
+        from: stranger,
+        value: U256::from(7),
+        ..request(stranger, &[command::READ])
+    };
+    let context = BlockContext { chain_id: CHAIN_ID, ..world.context.clone() };
+    let outcome = call_with(&state, &context, &asked, &TestModules).unwrap();
+    assert!(outcome.success());
+    assert_eq!(U256::from_be_slice(&outcome.output), U256::from(42));
+}
