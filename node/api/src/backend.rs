@@ -1,0 +1,347 @@
+//! The port through which the interfaces see the node.
+
+use std::{fmt::Debug, sync::Arc};
+
+use alloy_eips::eip2930::AccessList;
+use alloy_primitives::{Address, B256, Bytes, U256};
+use async_trait::async_trait;
+use neura_types::{
+    Account, Amount, Block, Height, Log, Params, Receipt, Transaction, ValidatorSet,
+    block::{BlockId, ExecutedRoot, Header},
+    provider::{Provider, Requester},
+    rest::{AccountProof, Finality, Status, TaskChange},
+    task::{BlobRef, Task, TaskId, TaskState},
+};
+use tokio::sync::broadcast;
+
+use crate::error::BackendError;
+
+/// Answer of a [`Backend`].
+pub type BackendResult<T> = Result<T, BackendError>;
+
+/// Names a block of the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockRef {
+    /// The highest block that is executed here.
+    Latest,
+    /// The block at a height.
+    Height(Height),
+    /// The block of an identity.
+    Id(BlockId),
+}
+
+/// A block without its transactions. Only blocks whose order is final are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockHead {
+    /// Its identity.
+    pub id: BlockId,
+    /// Its header.
+    pub header: Header,
+    /// Account of the proposer.
+    pub proposer: Address,
+    /// Number of transactions.
+    pub transactions: u64,
+    /// Encoded size in bytes.
+    pub size: u64,
+    /// What execution gave, once it is done here.
+    pub executed: Option<ExecutedHead>,
+    /// How far the block has come; never [`Finality::Pending`].
+    pub finality: Finality,
+}
+
+/// What executing a block gave, without the receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExecutedHead {
+    /// State root, receipts root and gas used, of this block itself.
+    pub root: ExecutedRoot,
+    /// Base fee that it ran with, in wei per gas.
+    pub base_fee: u64,
+    /// Gas limit that it ran with.
+    pub gas_limit: u64,
+    /// PREVRANDAO that it ran with.
+    pub randomness: B256,
+}
+
+/// A block with everything in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlockView {
+    /// The block without its body.
+    pub head: BlockHead,
+    /// Its transactions, decoded, in order. Those that execution skipped are among them.
+    pub transactions: Vec<Transaction>,
+    /// Receipts in order of execution; empty until it is executed. A skipped transaction has none, so that receipts
+    /// are matched to transactions by hash.
+    pub receipts: Vec<Receipt>,
+}
+
+/// A transaction with what is known of its fate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TransactionView {
+    /// The transaction.
+    pub transaction: Transaction,
+    /// Where it stands; none while it waits in the pool.
+    pub included: Option<Included>,
+}
+
+/// Where a transaction stands in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Included {
+    /// The block.
+    pub block: BlockId,
+    /// The block's height.
+    pub height: Height,
+    /// The block's time.
+    pub timestamp_ms: u64,
+    /// Position among the executed transactions of the block (that of its receipt); in the body, until it is executed.
+    pub index: u64,
+    /// How far the block has come.
+    pub finality: Finality,
+    /// Base fee of the block, once executed.
+    pub base_fee: Option<u64>,
+    /// The receipt, once executed; none then if execution skipped it.
+    pub receipt: Option<Receipt>,
+    /// Number of logs in the block before this transaction's first.
+    pub first_log: u64,
+}
+
+/// A message call or creation that is not a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallRequest {
+    /// Caller; the zero address if left out.
+    pub from: Option<Address>,
+    /// Called account; none for a creation.
+    pub to: Option<Address>,
+    /// Most gas; the node's cap if left out.
+    pub gas: Option<u64>,
+    /// Highest fee per gas (of either kind of transaction). If left out, nothing is charged and no balance is needed.
+    pub max_fee_per_gas: Option<u128>,
+    /// Tip per gas.
+    pub max_priority_fee_per_gas: Option<u128>,
+    /// Value sent, in wei.
+    pub value: U256,
+    /// Call data or creation code.
+    pub input: Bytes,
+    /// Nonce; the caller's own if left out.
+    pub nonce: Option<u64>,
+    /// EIP-2930 access list.
+    pub access_list: AccessList,
+}
+
+/// What a call returned.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CallOutcome {
+    /// Return data.
+    pub output: Bytes,
+    /// Gas used.
+    pub gas_used: u64,
+}
+
+/// What the next transaction should pay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Fees {
+    /// Base fee of the block after the latest executed one, in wei per gas.
+    pub next_base_fee: u64,
+    /// A tip with which a transaction is included soon, in wei per gas; at least the pool's minimum.
+    pub priority_fee: u128,
+}
+
+/// Which logs are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogQuery {
+    /// First height.
+    pub from: Height,
+    /// Last height, not below the first, executed.
+    pub to: Height,
+    /// Emitters; empty for any.
+    pub addresses: Vec<Address>,
+    /// For each position the topics that may stand there; empty for any. Not more than four positions.
+    pub topics: Vec<Vec<B256>>,
+}
+
+impl LogQuery {
+    /// Whether a log is asked for, apart from its height.
+    pub fn matches(&self, log: &Log) -> bool {
+        Self::fits(&self.addresses, &self.topics, log.address, &log.topics)
+    }
+
+    /// Whether a log of `address` with `topics` is among `addresses` and has `wanted` topics.
+    pub(crate) fn fits(
+        addresses: &[Address],
+        wanted: &[Vec<B256>],
+        address: Address,
+        topics: &[B256],
+    ) -> bool {
+        let right_address = addresses.is_empty() || addresses.contains(&address);
+        let mut positions = wanted.iter().zip(topics);
+        right_address
+            && wanted.len() <= topics.len()
+            && positions.all(|(wanted, topic)| wanted.is_empty() || wanted.contains(topic))
+    }
+}
+
+/// A log with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The log.
+    pub log: Log,
+    /// Its block.
+    pub block: BlockId,
+    /// The block's height.
+    pub height: Height,
+    /// The block's time.
+    pub timestamp_ms: u64,
+    /// Its transaction.
+    pub tx_hash: B256,
+    /// The transaction's position among the executed ones of the block.
+    pub tx_index: u64,
+    /// Position among all logs of the block.
+    pub log_index: u64,
+}
+
+/// Which tasks are asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskQuery {
+    /// Only tasks numbered below this.
+    pub before: Option<TaskId>,
+    /// Only this owner's.
+    pub owner: Option<Address>,
+    /// Only this provider's.
+    pub provider: Option<Address>,
+    /// Only those in this state.
+    pub state: Option<TaskState>,
+}
+
+/// Part of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listing<T, K> {
+    /// The entries.
+    pub items: Vec<T>,
+    /// Where the next part begins; none at the end. A part may hold fewer entries than were asked for and still have
+    /// a next one, where a search stopped at its bound.
+    pub next: Option<K>,
+}
+
+/// What happens on the chain. Sent in order: a block is ordered, then executed.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A block's place is final.
+    Ordered(Arc<BlockHead>),
+    /// A block is executed, and its receipts, logs and state can be read.
+    Executed {
+        /// The block.
+        block: Arc<BlockView>,
+        /// Tasks that it changed, those that its end moved on included.
+        tasks: Vec<TaskChange>,
+    },
+}
+
+/// The node, as its interfaces see it. Reads are bounded by their caller's limits; all are safe to run concurrently.
+#[async_trait]
+pub trait Backend: Send + Sync + Debug + 'static {
+    /// Where the node stands.
+    async fn status(&self) -> BackendResult<Status>;
+
+    /// A block, or none if the chain has none of that name (yet).
+    async fn block(&self, block: BlockRef) -> BackendResult<Option<Arc<BlockView>>>;
+
+    /// The encoding of a block with its certificates, for those who check them; none as for [`Backend::block`].
+    async fn raw_block(&self, block: BlockRef) -> BackendResult<Option<Arc<Block>>>;
+
+    /// A block without its body; none as for [`Backend::block`].
+    async fn head(&self, block: BlockRef) -> BackendResult<Option<BlockHead>>;
+
+    /// Up to `limit` ordered blocks below height `before` (or from the top), highest first.
+    async fn heads(&self, before: Option<Height>, limit: u32) -> BackendResult<Vec<BlockHead>>;
+
+    /// A transaction in the chain or the pool.
+    async fn transaction(&self, hash: B256) -> BackendResult<Option<TransactionView>>;
+
+    /// Checks an envelope, puts it into the pool and returns its hash.
+    ///
+    /// # Errors
+    /// Why the transaction is refused; the texts are those of geth, where geth has one.
+    async fn submit(&self, raw: Bytes) -> BackendResult<B256>;
+
+    /// An account after a block; the default account if it was never touched.
+    ///
+    /// # Errors
+    /// [`BackendError::UnknownBlock`], [`BackendError::StateUnavailable`].
+    async fn account(&self, address: Address, at: BlockRef) -> BackendResult<Account>;
+
+    /// A storage word after a block. Errors as [`Backend::account`].
+    async fn storage(&self, address: Address, slot: U256, at: BlockRef) -> BackendResult<U256>;
+
+    /// An account's code after a block; empty if it has none. Native modules have a code of one byte (`0xfe`), as
+    /// Solidity checks that a callee has code. Errors as [`Backend::account`].
+    async fn code(&self, address: Address, at: BlockRef) -> BackendResult<Bytes>;
+
+    /// The sender's nonce after those of its transactions that wait without a gap.
+    async fn pending_nonce(&self, address: Address) -> BackendResult<u64>;
+
+    /// Runs a call on the state after a block, and forgets what it changed.
+    ///
+    /// # Errors
+    /// [`BackendError::Reverted`], [`BackendError::Halted`], and those of [`Backend::account`].
+    async fn call(&self, call: CallRequest, at: BlockRef) -> BackendResult<CallOutcome>;
+
+    /// Least gas limit with which a call succeeds. Errors as [`Backend::call`].
+    async fn estimate_gas(&self, call: CallRequest, at: BlockRef) -> BackendResult<u64>;
+
+    /// What the next transaction should pay.
+    async fn fees(&self) -> BackendResult<Fees>;
+
+    /// The logs that match, in order of the chain.
+    ///
+    /// # Errors
+    /// [`BackendError::TooManyLogs`] past `limit`.
+    async fn logs(&self, query: LogQuery, limit: usize) -> BackendResult<Vec<LogEntry>>;
+
+    /// Proof of an account against the newest state root that a header certifies.
+    async fn account_proof(&self, address: Address) -> BackendResult<AccountProof>;
+
+    /// Up to `limit` providers with addresses above `after`, in order of address.
+    async fn providers(
+        &self,
+        after: Option<Address>,
+        limit: u32,
+    ) -> BackendResult<Listing<Provider, Address>>;
+
+    /// A provider.
+    async fn provider(&self, address: Address) -> BackendResult<Option<Provider>>;
+
+    /// A requester.
+    async fn requester(&self, address: Address) -> BackendResult<Option<Requester>>;
+
+    /// Up to `limit` tasks, newest first.
+    async fn tasks(&self, query: TaskQuery, limit: u32) -> BackendResult<Listing<Task, TaskId>>;
+
+    /// A task.
+    async fn task(&self, id: TaskId) -> BackendResult<Option<Task>>;
+
+    /// The current validator set.
+    async fn validators(&self) -> BackendResult<ValidatorSet>;
+
+    /// The chain's parameters.
+    async fn params(&self) -> BackendResult<Params>;
+
+    /// Sends coins of the faucet (its usual amount if none is given); returns the transfer's hash and amount.
+    ///
+    /// # Errors
+    /// [`BackendError::NoFaucet`], [`BackendError::FaucetAmount`].
+    async fn faucet(&self, to: Address, amount: Option<Amount>) -> BackendResult<(B256, Amount)>;
+
+    /// Stores bytes in the embedded off-chain store.
+    ///
+    /// # Errors
+    /// [`BackendError::BlobTooLarge`], [`BackendError::BlobQuota`], [`BackendError::NoBlobStore`].
+    async fn blob_put(&self, bytes: Bytes) -> BackendResult<BlobRef>;
+
+    /// Verified bytes by their BLAKE3.
+    async fn blob_get(&self, hash: B256) -> BackendResult<Option<Bytes>>;
+
+    /// Size of a blob, without reading it.
+    async fn blob_size(&self, hash: B256) -> BackendResult<Option<u64>>;
+
+    /// What happens from now on. A receiver that falls behind loses the oldest events and is told so.
+    fn subscribe(&self) -> broadcast::Receiver<Event>;
+}

@@ -1,0 +1,70 @@
+//! The node itself: status, validators, parameters, probes, metrics.
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use neura_types::{
+    Params,
+    rest::{Problem, Status, Validators, schema},
+};
+
+use super::convert;
+use crate::{
+    error::BackendError,
+    problem::{ApiProblem, ApiResult},
+    shared::AppState,
+};
+
+/// Where the node stands
+#[utoipa::path(get, path = "/v1/status", tag = "node", responses(
+    (status = 200, description = "Heights, view, peers, what the node offers", body = Status),
+    (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn status(State(state): State<AppState>) -> ApiResult<Json<Status>> {
+    Ok(Json(state.backend.status().await?))
+}
+
+/// The current validators
+#[utoipa::path(get, path = "/v1/validators", tag = "chain", responses(
+    (status = 200, description = "The set of the current epoch", body = Validators),
+    (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn validators(State(state): State<AppState>) -> ApiResult<Json<Validators>> {
+    Ok(Json(convert::validators(&state.backend.validators().await?)))
+}
+
+/// The chain's parameters
+#[utoipa::path(get, path = "/v1/params", tag = "chain", responses(
+    (status = 200, description = "All parameters", body = schema::Params),
+    (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
+))]
+pub(crate) async fn params(State(state): State<AppState>) -> ApiResult<Json<Params>> {
+    Ok(Json(state.backend.params().await?))
+}
+
+/// `GET /healthz`: the process answers.
+pub(crate) async fn health() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: the node follows the chain.
+pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<&'static str> {
+    let status = state.backend.status().await?;
+    if status.syncing {
+        let detail = "this node is catching up with the chain: its answers may be old";
+        return Err(ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "syncing", "Unavailable", detail));
+    }
+    Ok("ready\n")
+}
+
+/// `GET /metrics`: Prometheus' text form.
+pub(crate) async fn metrics(State(state): State<AppState>) -> ApiResult<Response> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &state.registry)
+        .map_err(|error| BackendError::Internal(format!("the metrics cannot be written: {error}")))?;
+    let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
+}

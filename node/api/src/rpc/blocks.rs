@@ -1,0 +1,106 @@
+//! Methods about blocks, transactions and receipts. What is not there is `null`; so is what is not executed yet.
+
+use std::sync::Arc;
+
+use alloy_primitives::{B256, U64};
+use neura_types::rest::Finality;
+
+use super::{
+    encode::{self, EthBlock, EthReceipt, EthTransaction, Place},
+    error::RpcResult,
+    params::{BlockId, Params, Quantity},
+};
+use crate::{
+    backend::{BlockRef, BlockView, Included},
+    error::BackendError,
+    shared::AppState,
+};
+
+pub(super) async fn number(state: &AppState) -> RpcResult<U64> {
+    let head = state.backend.head(BlockRef::Latest).await?.ok_or(BackendError::UnknownBlock)?;
+    Ok(U64::from(head.header.height))
+}
+
+/// The executed block that the first parameter names.
+async fn executed(state: &AppState, params: &Params<'_>) -> RpcResult<Option<Arc<BlockView>>> {
+    let id: BlockId = params.required(0, "block")?;
+    let block = state.backend.block(id.to_ref()).await?;
+    Ok(block.filter(|block| block.head.executed.is_some()))
+}
+
+pub(super) async fn block(state: &AppState, params: &Params<'_>) -> RpcResult<Option<EthBlock>> {
+    let full = params.optional::<bool>(1, "full transactions")?.unwrap_or(false);
+    Ok(executed(state, params).await?.and_then(|block| encode::block(&block, full)))
+}
+
+pub(super) async fn transaction_count(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<U64>> {
+    Ok(executed(state, params).await?.map(|block| U64::from(block.receipts.len())))
+}
+
+pub(super) async fn transaction(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<EthTransaction>> {
+    let hash: B256 = params.required(0, "hash")?;
+    let Some(view) = state.backend.transaction(hash).await? else { return Ok(None) };
+    let Some(included) = &view.included else {
+        return Ok(Some(encode::transaction(&view.transaction, None)));
+    };
+    Ok(match (&included.receipt, included.finality) {
+        (Some(receipt), _) => {
+            Some(encode::transaction(&view.transaction, Some((place(included), receipt))))
+        }
+        // Its block is not executed, hence not shown yet: it still waits.
+        (None, Finality::Pending | Finality::Ordered) => {
+            Some(encode::transaction(&view.transaction, None))
+        }
+        (None, Finality::Executed | Finality::Certified) => None,
+    })
+}
+
+fn place(included: &Included) -> Place {
+    Place {
+        block: included.block,
+        height: included.height,
+        timestamp_ms: included.timestamp_ms,
+        index: included.index,
+        first_log: included.first_log,
+    }
+}
+
+pub(super) async fn transaction_at(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<EthTransaction>> {
+    let index: Quantity = params.required(1, "index")?;
+    let Ok(index) = usize::try_from(index.0) else { return Ok(None) };
+    let block = executed(state, params).await?;
+    Ok(block.and_then(|block| {
+        let (tx, receipt, place) = encode::executed(&block).nth(index)?;
+        Some(encode::transaction(tx, Some((place, receipt))))
+    }))
+}
+
+pub(super) async fn receipt(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<EthReceipt>> {
+    let hash: B256 = params.required(0, "hash")?;
+    let included = state.backend.transaction(hash).await?.and_then(|view| view.included);
+    Ok(included.and_then(|included| {
+        let receipt = included.receipt.as_ref()?;
+        Some(encode::receipt(receipt, place(&included)))
+    }))
+}
+
+pub(super) async fn receipts(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<Vec<EthReceipt>>> {
+    Ok(executed(state, params).await?.map(|block| {
+        encode::executed(&block).map(|(_, receipt, place)| encode::receipt(receipt, place)).collect()
+    }))
+}

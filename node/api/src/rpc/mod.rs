@@ -1,0 +1,172 @@
+//! Ethereum's JSON-RPC over HTTP and WebSocket.
+//!
+//! The server is written here, on axum, so that every queue is ours to bound: a socket has a fixed number of calls in
+//! flight and is not read while they run, an answer is not kept for a peer that does not take it.
+
+mod blocks;
+pub(crate) mod encode;
+mod envelope;
+mod error;
+mod fees;
+mod filters;
+mod logs;
+mod node;
+mod params;
+mod socket;
+mod state;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    body::Bytes,
+    extract::{
+        State,
+        rejection::BytesRejection,
+        ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
+    },
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::value::RawValue;
+
+pub(crate) use filters::Filters;
+
+use crate::{
+    limits::{EVM_CALL_TIMEOUT, MAX_RPC_BODY, RPC_CALL_TIMEOUT},
+    problem::{ApiProblem, ApiResult},
+    shared::AppState,
+};
+use error::{RpcError, RpcResult, TIMEOUT, answer};
+use params::Params;
+
+/// What a person sees who opens the address in a browser.
+const GREETING: &str = "This is a Neura node.\n\n\
+    /docs            REST interface\n\
+    POST /           Ethereum JSON-RPC (also as WebSocket, at / or /ws)\n\
+    /v1/status       where the node stands\n\
+    /metrics         metrics for Prometheus\n";
+
+/// `GET /`: a WebSocket if one is asked for, a greeting otherwise.
+pub(crate) async fn root(
+    state: State<AppState>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    match socket {
+        Ok(socket) => upgrade(state, Ok(socket)).await.into_response(),
+        Err(_) => GREETING.into_response(),
+    }
+}
+
+/// `/ws`: a WebSocket.
+pub(crate) async fn upgrade(
+    State(state): State<AppState>,
+    socket: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> ApiResult<Response> {
+    let socket = socket.map_err(|rejection| ApiProblem::invalid(rejection.body_text()))?;
+    let slot = Arc::clone(&state.socket_slots)
+        .try_acquire_owned()
+        .map_err(|_| ApiProblem::overloaded("this node serves as many WebSockets as it can"))?;
+    Ok(socket
+        .max_message_size(MAX_RPC_BODY)
+        .max_frame_size(MAX_RPC_BODY)
+        .on_upgrade(move |socket| async move {
+            socket::serve(state, socket).await;
+            drop(slot);
+        }))
+}
+
+/// `POST /`: a request or a batch.
+pub(crate) async fn http(
+    State(state): State<AppState>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> ApiResult<Response> {
+    if !is_json(&headers) {
+        let detail = "send JSON-RPC with the header content-type: application/json";
+        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+        return Err(ApiProblem::new(status, "unsupported_media_type", "Invalid input", detail));
+    }
+    let answer = envelope::respond(&state, &body?).await;
+    Ok(match answer {
+        Some(text) => {
+            let media_type = "application/json; charset=utf-8";
+            ([(header::CONTENT_TYPE, media_type)], text).into_response()
+        }
+        None => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let stated = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = stated.unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    ["application/json", "application/json-rpc", "application/jsonrequest"]
+        .contains(&media_type.as_str())
+}
+
+/// Runs one method within its time.
+async fn call(state: &AppState, method: &str, params: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    let limit = time_limit(method);
+    match tokio::time::timeout(limit, dispatch(state, method, params)).await {
+        Ok(result) => result,
+        Err(_) => {
+            let text = format!("request timed out: {method} took longer than {} s", limit.as_secs());
+            Err(RpcError::new(TIMEOUT, text))
+        }
+    }
+}
+
+fn time_limit(method: &str) -> Duration {
+    match method {
+        "eth_call" | "eth_estimateGas" => EVM_CALL_TIMEOUT,
+        _ => RPC_CALL_TIMEOUT,
+    }
+}
+
+async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
+        "web3_clientVersion" => answer(node::client_version(state).await?),
+        "web3_sha3" => answer(node::sha3(p)?),
+        "net_version" => answer(node::network(state).await?),
+        "net_listening" => answer(true),
+        "net_peerCount" => answer(node::peer_count(state).await?),
+        "eth_chainId" => answer(node::chain_id(state).await?),
+        "eth_syncing" => answer(node::syncing(state).await?),
+        "eth_accounts" => answer(Vec::<String>::new()),
+        "eth_blockNumber" => answer(blocks::number(state).await?),
+        "eth_getBalance" => answer(state::balance(state, p).await?),
+        "eth_getTransactionCount" => answer(state::transaction_count(state, p).await?),
+        "eth_getCode" => answer(state::code(state, p).await?),
+        "eth_getStorageAt" => answer(state::storage(state, p).await?),
+        "eth_getProof" => Err(state::no_proof()),
+        "eth_call" => answer(state::call(state, p).await?),
+        "eth_estimateGas" => answer(state::estimate_gas(state, p).await?),
+        "eth_sendRawTransaction" => answer(state::send(state, p).await?),
+        "eth_gasPrice" => answer(fees::gas_price(state).await?),
+        "eth_maxPriorityFeePerGas" => answer(fees::priority_fee(state).await?),
+        "eth_feeHistory" => answer(fees::history(state, p).await?),
+        "eth_getBlockByHash" | "eth_getBlockByNumber" => answer(blocks::block(state, p).await?),
+        "eth_getBlockTransactionCountByHash" | "eth_getBlockTransactionCountByNumber" => {
+            answer(blocks::transaction_count(state, p).await?)
+        }
+        "eth_getTransactionByHash" => answer(blocks::transaction(state, p).await?),
+        "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
+            answer(blocks::transaction_at(state, p).await?)
+        }
+        "eth_getTransactionReceipt" => answer(blocks::receipt(state, p).await?),
+        "eth_getBlockReceipts" => answer(blocks::receipts(state, p).await?),
+        "eth_getLogs" => answer(logs::get(state, p).await?),
+        "eth_newFilter" => answer(filters::new_logs(state, p).await?),
+        "eth_newBlockFilter" => answer(filters::new_blocks(state).await?),
+        "eth_getFilterChanges" => answer(filters::changes(state, p).await?),
+        "eth_getFilterLogs" => answer(filters::logs(state, p).await?),
+        "eth_uninstallFilter" => answer(filters::uninstall(state, p)?),
+        "eth_newPendingTransactionFilter" => Err(RpcError::unsupported(
+            "waiting transactions cannot be watched: watch blocks, which come several times a second",
+        )),
+        "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::unsupported(
+            "notifications not supported: subscribe over a WebSocket, in a request of its own",
+        )),
+        _ => Err(RpcError::no_method(method)),
+    }
+}

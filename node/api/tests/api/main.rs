@@ -1,0 +1,11 @@
+//! The server over real sockets, before a chain in memory.
+
+mod backend;
+mod chain;
+mod harness;
+mod openapi;
+mod rest;
+mod rpc;
+mod rpc_logs;
+mod socket;
+mod stream;

@@ -1,0 +1,224 @@
+//! JSON-RPC over WebSocket, spoken by hand over TCP.
+
+use alloy_primitives::{Address, B256};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, BufReader},
+    net::TcpStream,
+};
+
+use crate::{
+    chain::LOGGER,
+    harness::{Server, eth_key, request},
+};
+
+const TEXT: u8 = 1;
+const CLOSE: u8 = 8;
+const PING: u8 = 9;
+
+/// A WebSocket client that does just what these tests need.
+struct Socket(BufReader<TcpStream>);
+
+impl Socket {
+    async fn open(server: &Server, path: &str) -> Self {
+        let address = server.handle.local_addr;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut socket = Self(BufReader::new(stream));
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        );
+        socket.0.write_all(request.as_bytes()).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(socket.0.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"), "{}", String::from_utf8_lossy(&head));
+        socket
+    }
+
+    async fn send(&mut self, text: &str) {
+        let mut frame = vec![0x80 | TEXT];
+        match text.len() {
+            length @ 0..126 => frame.push(0x80 | length as u8),
+            length @ 126..65_536 => {
+                frame.push(0x80 | 126);
+                frame.extend((length as u16).to_be_bytes());
+            }
+            length => {
+                frame.push(0x80 | 127);
+                frame.extend((length as u64).to_be_bytes());
+            }
+        }
+        // A mask of zeros leaves the text as it is.
+        frame.extend([0; 4]);
+        frame.extend(text.as_bytes());
+        self.0.write_all(&frame).await.unwrap();
+    }
+
+    /// The next frame that is no ping.
+    async fn frame(&mut self) -> (u8, Vec<u8>) {
+        loop {
+            let opcode = self.0.read_u8().await.unwrap() & 0x0f;
+            let length = match self.0.read_u8().await.unwrap() {
+                126 => u64::from(self.0.read_u16().await.unwrap()),
+                127 => self.0.read_u64().await.unwrap(),
+                short => u64::from(short),
+            };
+            let mut body = vec![0; usize::try_from(length).unwrap()];
+            self.0.read_exact(&mut body).await.unwrap();
+            if opcode != PING {
+                return (opcode, body);
+            }
+        }
+    }
+
+    async fn next(&mut self) -> Value {
+        let (opcode, body) = self.frame().await;
+        assert_eq!(opcode, TEXT);
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    async fn call(&mut self, method: &str, params: Value) -> Value {
+        self.send(&request(method, params)).await;
+        self.next().await
+    }
+
+    async fn subscribe(&mut self, params: Value) -> Value {
+        let mut answer = self.call("eth_subscribe", params).await;
+        assert!(answer["result"].is_string(), "{answer}");
+        answer["result"].take()
+    }
+
+    async fn close_code(&mut self) -> u16 {
+        let (opcode, body) = self.frame().await;
+        assert_eq!(opcode, CLOSE);
+        u16::from_be_bytes([body[0], body[1]])
+    }
+}
+
+#[tokio::test]
+async fn calls_and_batches_are_answered_at_both_paths() {
+    let server = Server::start().await;
+    for path in ["/", "/ws"] {
+        let mut socket = Socket::open(&server, path).await;
+        assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x0");
+        socket.send(&format!("[{0},{0}]", request("net_listening", json!([])))).await;
+        assert_eq!(socket.next().await.as_array().unwrap().len(), 2);
+        socket.send("garbage").await;
+        assert_eq!(socket.next().await["error"]["code"], -32700);
+    }
+}
+
+#[tokio::test]
+async fn new_heads_are_told_with_full_headers() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    let id = socket.subscribe(json!(["newHeads"])).await;
+    server.backend.mine();
+    let notification = socket.next().await;
+    assert_eq!(notification["method"], "eth_subscription");
+    assert_eq!(notification["params"]["subscription"], id);
+    let header = &notification["params"]["result"];
+    for name in ["hash", "parentHash", "number", "logsBloom", "baseFeePerGas", "timestamp", "nonce"] {
+        assert!(header[name].is_string(), "{name}");
+    }
+    assert_eq!(header["number"], "0x1");
+    // What is announced can be read.
+    let block = server.rpc("eth_getBlockByHash", json!([header["hash"], false])).await;
+    assert_eq!(block["number"], "0x1");
+}
+
+#[tokio::test]
+async fn logs_are_told_to_those_whose_filter_they_match() {
+    let server = Server::start().await;
+    server.backend.fund(eth_key(1).address(), 1_000_000_000_000_000_000);
+    let mut socket = Socket::open(&server, "/ws").await;
+    let topic = B256::repeat_byte(2);
+    socket.subscribe(json!(["logs", { "address": Address::ZERO }])).await;
+    let wanted = socket.subscribe(json!(["logs", { "address": LOGGER, "topics": [topic] }])).await;
+    server.sent(1, 0, Some(LOGGER)).await;
+    let notification = socket.next().await;
+    assert_eq!(notification["params"]["subscription"], wanted);
+    assert_eq!(notification["params"]["result"]["topics"][0], json!(topic));
+    assert_eq!(notification["params"]["result"]["logIndex"], "0x1");
+    // Nothing else was sent before the next answer.
+    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x1");
+}
+
+#[tokio::test]
+async fn an_ended_subscription_is_silent() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    let id = socket.subscribe(json!(["newHeads"])).await;
+    assert_eq!(socket.call("eth_unsubscribe", json!([id])).await["result"], true);
+    assert_eq!(socket.call("eth_unsubscribe", json!([id])).await["result"], false);
+    server.backend.mine();
+    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x1");
+}
+
+#[tokio::test]
+async fn subscriptions_are_bounded_and_unknown_ones_refused() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    for kind in ["newPendingTransactions", "nothing"] {
+        let answer = socket.call("eth_subscribe", json!([kind])).await;
+        assert_eq!(answer["error"]["code"], -32004, "{kind}");
+    }
+    assert_eq!(socket.call("eth_subscribe", json!([])).await["error"]["code"], -32602);
+    for _ in 0..neura_api::limits::MAX_SUBSCRIPTIONS {
+        socket.subscribe(json!(["newHeads"])).await;
+    }
+    let answer = socket.call("eth_subscribe", json!(["newHeads"])).await;
+    assert_eq!(answer["error"]["code"], -32005);
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_ends_the_socket() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    let mut head = vec![0x80 | TEXT, 0x80 | 127];
+    head.extend((1u64 << 40).to_be_bytes());
+    head.extend([0; 4]);
+    socket.0.write_all(&head).await.unwrap();
+    let mut rest = Vec::new();
+    // The server hangs up; it may say why before.
+    let _end = socket.0.read_to_end(&mut rest).await;
+    assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
+}
+
+#[tokio::test]
+async fn a_peer_that_only_writes_is_not_read_without_end() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    let text = request("web3_sha3", json!([format!("0x{}", "00".repeat(20_000))]));
+    let large = request("eth_call", json!([{ "data": format!("0x{}", "00".repeat(1_000_000)) }]));
+    // Answers of 2 MB each fill the pipe; then the server stops reading, and this side cannot write any more.
+    let flood = async {
+        for _ in 0..500 {
+            socket.send(&large).await;
+            socket.send(&text).await;
+        }
+    };
+    let flooded = tokio::time::timeout(std::time::Duration::from_secs(3), flood).await;
+    assert!(flooded.is_err(), "a gigabyte was taken from a peer that reads nothing");
+    assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
+}
+
+#[tokio::test]
+async fn sockets_are_closed_when_the_server_stops() {
+    let server = Server::start().await;
+    let mut socket = Socket::open(&server, "/ws").await;
+    let stopping = tokio::spawn(server.handle.shutdown());
+    assert_eq!(socket.close_code().await, 1001);
+    drop(socket);
+    stopping.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_plain_request_to_the_socket_is_a_problem() {
+    let server = Server::start().await;
+    let answer = server.get("/ws").send().await.unwrap();
+    let problem = crate::harness::problem(answer).await;
+    assert_eq!((problem.status, problem.code.as_str()), (400, "invalid_input"));
+}

@@ -1,0 +1,215 @@
+use std::collections::{BTreeMap, HashMap};
+
+use axum::{Router, http::StatusCode};
+use jmt::{
+    JellyfishMerkleTree, KeyHash, OwnedValue, Version,
+    storage::{LeafNode, Node, NodeBatch, NodeKey, TreeReader},
+};
+use neura_types::{
+    Bytes, QuorumCertificate, U256,
+    block::{ExecutedRoot, Header},
+    certificate::Signers,
+    keys::SecretKey,
+    rest::{AccountProof, Wei},
+    state::proof::{TreeHasher, account_value, encode_proof},
+    validator::Validator,
+    vote::Statement,
+};
+
+use super::*;
+
+/// The nodes of one version of a state tree.
+#[derive(Default)]
+struct Tree {
+    nodes: NodeBatch,
+    values: BTreeMap<[u8; 32], OwnedValue>,
+}
+
+impl TreeReader for Tree {
+    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
+        Ok(self.nodes.nodes().get(key).cloned())
+    }
+
+    fn get_value_option(&self, _: Version, key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
+        Ok(self.values.get(&key.0).cloned())
+    }
+
+    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
+        Ok(None)
+    }
+}
+
+const ALICE: Address = Address::repeat_byte(0xa1);
+const NOBODY: Address = Address::repeat_byte(0xb2);
+
+fn alice() -> Account {
+    Account { nonce: 3, balance: U256::from(500), ..Account::default() }
+}
+
+/// A chain of two blocks whose first certifies a state with Alice's account.
+struct Chain {
+    tree: Tree,
+    root: B256,
+    trusted: Trusted,
+    block: Block,
+    child: Block,
+}
+
+fn key(seed: u8) -> SecretKey {
+    SecretKey::from_seed(&[seed; 32])
+}
+
+fn set(seeds: std::ops::Range<u8>) -> ValidatorSet {
+    let member = |seed| {
+        let public_key = key(seed).public_key();
+        Validator { public_key, account: public_key.address(), power: 1 }
+    };
+    ValidatorSet::new(0, seeds.map(member).collect()).unwrap()
+}
+
+fn certificate(trusted: &Trusted, block: BlockId, signers: &[u8]) -> QuorumCertificate {
+    let digest = Statement::Vote { view: 1, block, parent_view: 0 }.digest(&trusted.chain, 0);
+    let signatures = signers.iter().map(|seed| {
+        let key = key(*seed);
+        (trusted.set.index_of(&key.public_key()).unwrap(), key.sign(digest.as_slice()))
+    });
+    let signers = Signers::collect(&trusted.set, signatures);
+    QuorumCertificate { epoch: 0, view: 1, block, parent_view: 0, signers }
+}
+
+impl Chain {
+    fn new(signers: &[u8]) -> Self {
+        let mut tree = Tree::default();
+        let others = (0..40u8).map(|n| (Address::repeat_byte(n), Account::default()));
+        let accounts: Vec<_> = others.chain([(ALICE, alice())]).collect();
+        let path = |address: &Address| StateKey::Account(*address).path();
+        let values = accounts.iter().map(|(a, account)| (path(a), Some(account_value(account))));
+        let (root, batch) =
+            JellyfishMerkleTree::<_, TreeHasher>::new(&tree).put_value_set(values, 0).unwrap();
+        tree.nodes = batch.node_batch;
+        tree.values = accounts.iter().map(|(a, account)| (path(a).0, account_value(account))).collect();
+        let root = B256::new(root.0);
+
+        let chain = ChainContext { chain_id: 7, genesis: B256::repeat_byte(1) };
+        let genesis = Block::genesis(chain.genesis, 0, ExecutedRoot::default());
+        let trusted = Trusted { chain, genesis_id: genesis.id(), set: set(0..4) };
+        let next = |parent: &Block, justify, executed| Block {
+            header: Header {
+                view: parent.header.view + 1,
+                height: parent.header.height + 1,
+                parent: parent.id(),
+                executed,
+                ..genesis.header.clone()
+            },
+            justify,
+            timeout: None,
+            payload: Vec::new(),
+        };
+        let executed = ExecutedRoot { state_root: root, ..ExecutedRoot::default() };
+        let block = next(&genesis, QuorumCertificate::genesis(genesis.id()), executed);
+        let child =
+            next(&block, certificate(&trusted, block.id(), signers), ExecutedRoot::default());
+        Self { tree, root, trusted, block, child }
+    }
+
+    fn answer(&self, address: Address) -> AccountInfo {
+        let tree = JellyfishMerkleTree::<_, TreeHasher>::new(&self.tree);
+        let (value, proof) =
+            tree.get_with_proof(StateKey::Account(address).path(), 0).unwrap();
+        AccountInfo {
+            address,
+            balance: Wei::default(),
+            nonce: 0,
+            pending_nonce: 0,
+            contract: false,
+            code_hash: B256::ZERO,
+            height: 1,
+            proof: Some(AccountProof {
+                height: 1,
+                state_root: self.root,
+                certified_by: self.block.id(),
+                account: value.map(Bytes::from),
+                proof: encode_proof(&proof).into(),
+            }),
+        }
+    }
+
+    /// Checks what a node says that serves this chain and that answer.
+    async fn check(&self, answer: &AccountInfo) -> Result<Option<Account>, ClientError> {
+        let id = self.block.id();
+        let routes = HashMap::from([
+            (format!("/v1/accounts/{}", answer.address), serde_json::to_vec(answer).unwrap()),
+            (format!("/v1/blocks/{id}/raw"), codec::encode(&self.block)),
+            ("/v1/blocks/2/raw".to_owned(), codec::encode(&self.child)),
+        ]);
+        let router = Router::new().fallback(move |uri: axum::http::Uri| async move {
+            match routes.get(uri.path()) {
+                Some(body) => (StatusCode::OK, body.clone()),
+                None => (StatusCode::NOT_FOUND, Vec::new()),
+            }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = Client::new([listener.local_addr().unwrap().to_string()]).unwrap();
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let checked = account(&client, &self.trusted, answer.address).await;
+        server.abort();
+        checked
+    }
+}
+
+fn assert_not_proven(checked: Result<Option<Account>, ClientError>) {
+    assert!(matches!(checked, Err(ClientError::NotProven(_))), "{checked:?}");
+}
+
+#[tokio::test]
+async fn presence_and_absence_are_proven_down_to_the_certificate() {
+    let chain = Chain::new(&[0, 1, 3]);
+    assert_eq!(chain.check(&chain.answer(ALICE)).await.unwrap(), Some(alice()));
+    assert_eq!(chain.check(&chain.answer(NOBODY)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_answer_that_differs_from_the_state_is_refused() {
+    let chain = Chain::new(&[0, 1, 2, 3]);
+    let mut richer = chain.answer(ALICE);
+    let account = Account { balance: U256::from(501), ..alice() };
+    richer.proof.as_mut().unwrap().account = Some(codec::encode(&account).into());
+    assert_not_proven(chain.check(&richer).await);
+
+    let mut gone = chain.answer(ALICE);
+    gone.proof.as_mut().unwrap().account = None;
+    assert_not_proven(chain.check(&gone).await);
+
+    let mut of_another = chain.answer(ALICE);
+    of_another.address = NOBODY;
+    assert_not_proven(chain.check(&of_another).await);
+
+    let mut unproven = chain.answer(ALICE);
+    unproven.proof = None;
+    assert_not_proven(chain.check(&unproven).await);
+}
+
+#[tokio::test]
+async fn a_root_that_no_certified_header_names_is_refused() {
+    let mut chain = Chain::new(&[0, 1, 2]);
+    chain.block.header.executed.state_root = B256::ZERO;
+    assert_not_proven(chain.check(&chain.answer(ALICE)).await);
+
+    let mut chain = Chain::new(&[0, 1, 2]);
+    chain.child.justify.block = B256::ZERO;
+    assert_not_proven(chain.check(&chain.answer(ALICE)).await);
+}
+
+#[tokio::test]
+async fn a_certificate_without_quorum_or_of_others_is_refused() {
+    let chain = Chain::new(&[0, 1]);
+    assert_not_proven(chain.check(&chain.answer(ALICE)).await);
+
+    let mut chain = Chain::new(&[0, 1, 2]);
+    chain.trusted.set = set(10..14);
+    assert_not_proven(chain.check(&chain.answer(ALICE)).await);
+
+    let mut chain = Chain::new(&[0, 1, 2]);
+    chain.trusted.chain.chain_id = 8;
+    assert_not_proven(chain.check(&chain.answer(ALICE)).await);
+}
