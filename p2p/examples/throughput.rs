@@ -66,7 +66,8 @@ async fn measure(address: &str, mib: usize) -> Outcome<Measured> {
     let start = Instant::now();
     let batch = Bytes::from(vec![42; BATCH_BYTES]);
     for _ in 0..frames {
-        while let Err(SendError::Full { .. }) = sender.handle.send(ids[0], Class::Batch, batch.clone())
+        while let Err(SendError::Full { .. }) =
+            sender.handle.send(ids[0], Class::Batch, batch.clone())
         {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }

@@ -123,10 +123,7 @@ impl NetworkBehaviour for Behaviour {
         self.pending.push_back(ToSwarm::GenerateEvent(Event { peer, connection, event }));
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         // No waker: all that fills the queue happens on the task that polls.
         self.pending.pop_front().map_or(Poll::Pending, Poll::Ready)
     }

@@ -33,7 +33,9 @@ pub enum StartError {
     #[error(transparent)]
     Identity(#[from] IdentityError),
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {reason}; check that the port is free and the address is this machine's")]
+    #[error(
+        "cannot listen on {address}: {reason}; check that the port is free and the address is this machine's"
+    )]
     Listen {
         /// The address as configured.
         address: Multiaddr,
@@ -47,7 +49,9 @@ pub enum StartError {
         waited: Duration,
     },
     /// The system's resolver configuration cannot be read although a static peer has a DNS name.
-    #[error("cannot set up DNS for the peers given by name; use addresses or repair /etc/resolv.conf")]
+    #[error(
+        "cannot set up DNS for the peers given by name; use addresses or repair /etc/resolv.conf"
+    )]
     Dns(#[source] io::Error),
     /// A part of the network stack refused its configuration.
     #[error("cannot configure {part}: {reason}")]
@@ -63,7 +67,9 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
     /// No direct link to the peer: it is not connected, or one side is not a validator.
-    #[error("no direct link to {peer}: it is not connected or not a validator; send again after Connected")]
+    #[error(
+        "no direct link to {peer}: it is not connected or not a validator; send again after Connected"
+    )]
     NotConnected {
         /// The addressee.
         peer: PeerId,

@@ -3,9 +3,9 @@
 use std::{collections::HashSet, fmt, time::Duration};
 
 use libp2p::gossipsub::{
-    self, ConfigBuilder, IdentTopic, IdentityTransform,
-    MessageAuthenticity, MessageId, PeerScoreParams, PeerScoreThresholds, TopicScoreParams,
-    ValidationMode, WhitelistSubscriptionFilter,
+    self, ConfigBuilder, IdentTopic, IdentityTransform, MessageAuthenticity, MessageId,
+    PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode,
+    WhitelistSubscriptionFilter,
 };
 
 use crate::{Limits, StartError};
@@ -101,15 +101,10 @@ pub(crate) fn behaviour(tag: &str, limits: &Limits) -> Result<Behaviour, StartEr
         max_subscribed_topics: 1,
         max_subscriptions_per_request: MAX_SUBSCRIPTIONS_PER_PACKET,
     };
-    let mut behaviour = Behaviour::new_with_subscription_filter(
-        MessageAuthenticity::Anonymous,
-        config,
-        filter,
-    )
-    .map_err(|e| refused(e.to_owned()))?;
-    behaviour
-        .with_peer_score(score(&topic), PeerScoreThresholds::default())
-        .map_err(refused)?;
+    let mut behaviour =
+        Behaviour::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)
+            .map_err(|e| refused(e.to_owned()))?;
+    behaviour.with_peer_score(score(&topic), PeerScoreThresholds::default()).map_err(refused)?;
     behaviour.subscribe(&topic).map_err(|e| refused(e.to_string()))?;
     Ok(behaviour)
 }

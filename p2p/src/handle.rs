@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     Acceptance, Class, Events, GossipId, Limits, Metrics, NetworkConfig, PublishError,
     RequestError, SendError, StartError,
-    driver::{Command, Driver},
+    driver::{Command, Driver, Wires},
     events::EventQueue,
     identity,
     outbox::Outbox,
@@ -44,21 +44,21 @@ impl Network {
         config.validate()?;
         let keypair = identity::keypair_from_seed(&config.keypair_seed)?;
         let local = keypair.public().to_peer_id();
-        let (commands, command_queue) = mpsc::channel(COMMAND_QUEUE);
-        let (validators, validators_seen) = watch::channel(Arc::new(config.validators.clone()));
+        let (command_sender, commands) = mpsc::channel(COMMAND_QUEUE);
+        let (validators, seen) = watch::channel(Arc::new(config.validators.clone()));
         let shared = Arc::new(Shared::new(local, config.limits.clone()));
         let handle = NetworkHandle {
             outbound_requests: Arc::new(Semaphore::new(config.limits.max_outbound_requests)),
             shared: shared.clone(),
-            commands: commands.clone(),
+            commands: command_sender.clone(),
             validators: Arc::new(validators),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
         };
         let queue = EventQueue::new(&config.limits);
         let events = queue.receiver();
-        let mut driver =
-            Driver::new(&config, &keypair, shared, queue, validators_seen, (commands, command_queue))?;
+        let wires = Wires { validators: seen, command_sender, commands };
+        let mut driver = Driver::new(&config, &keypair, shared, queue, wires)?;
         driver.listen(&config.listen).await?;
         let (stop, stopped) = (handle.stop.clone(), handle.stopped.clone());
         tokio::spawn(async move {

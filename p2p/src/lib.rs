@@ -58,3 +58,8 @@ pub use identity::{IdentityError, peer_id_from_public_key, peer_id_from_seed};
 pub use libp2p::{Multiaddr, PeerId};
 pub use metrics::Metrics;
 pub use requests::ReplyHandle;
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -29,7 +29,12 @@ struct Record {
 
 impl Offences {
     pub(crate) fn new(base: Duration, max: Duration, half_life: Duration) -> Self {
-        Self { records: HashMap::new(), base, max, half_life: half_life.max(Duration::from_secs(1)) }
+        Self {
+            records: HashMap::new(),
+            base,
+            max,
+            half_life: half_life.max(Duration::from_secs(1)),
+        }
     }
 
     /// Notes an offence and returns the ban for it: `base` doubled for each earlier offence that
@@ -57,9 +62,7 @@ impl Offences {
         let least = self
             .records
             .iter()
-            .min_by(|a, b| {
-                a.1.weight_at(now, half_life).total_cmp(&b.1.weight_at(now, half_life))
-            })
+            .min_by(|a, b| a.1.weight_at(now, half_life).total_cmp(&b.1.weight_at(now, half_life)))
             .map(|(peer, _)| *peer);
         if let Some(peer) = least {
             self.records.remove(&peer);

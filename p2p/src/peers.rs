@@ -7,10 +7,11 @@ use tokio::task::AbortHandle;
 
 use crate::{Class, link::Link};
 
-/// Connections made within this time of each other come from both sides dialling at once.
-const SIMULTANEOUS: Duration = Duration::from_secs(1);
-/// A surplus connection is closed when none newer has come for so long: streams have moved by then.
-const SURPLUS_AFTER: Duration = Duration::from_secs(3);
+/// When no newer connection has come for so long, those that are still there are alive: a dead one
+/// would have been given up by then.
+const SETTLED_AFTER: Duration = Duration::from_secs(30);
+/// When the surplus connections are closed: both sides have moved their streams by then.
+const SURPLUS_AFTER: Duration = Duration::from_secs(40);
 /// Inbound streams of one class: the one in use, and one being replaced that still holds frames.
 const MAX_READERS: usize = 2;
 
@@ -48,27 +49,30 @@ impl Peer {
 
     /// The connection for our streams.
     ///
-    /// The newest, because an older one may be dead without our knowing: a peer that lost power
-    /// and came back has forgotten it. But of connections made at the same time both sides take
-    /// the one dialled by the smaller id, so that they agree.
-    pub(crate) fn preferred(&self) -> Option<ConnectionId> {
+    /// The newest, because an older one may be dead without our knowing: a peer that crashed and
+    /// came back has forgotten it. Later, when those that are left are known to be alive, the one
+    /// dialled by the smaller id, so that two sides that dialled at once come to the same.
+    pub(crate) fn preferred(&self, now: Instant) -> Option<ConnectionId> {
         let newest = self.connections.last()?;
-        let agreed = self
-            .connections
-            .iter()
-            .rev()
-            .take_while(|c| newest.since.duration_since(c.since) < SIMULTANEOUS)
-            .find(|c| c.dialled_by_smaller);
+        if now.duration_since(newest.since) < SETTLED_AFTER {
+            return Some(newest.id);
+        }
+        let agreed = self.connections.iter().rev().find(|c| c.dialled_by_smaller);
         Some(agreed.unwrap_or(newest).id)
+    }
+
+    /// Whether there is more than one connection.
+    pub(crate) fn has_several(&self) -> bool {
+        self.connections.len() > 1
     }
 
     /// Connections that are not needed any more. One side only, the smaller id, closes them.
     pub(crate) fn surplus(&self, now: Instant) -> Vec<ConnectionId> {
-        let Some(newest) = self.connections.last() else { return Vec::new() };
-        if self.connections.len() < 2 || now.duration_since(newest.since) < SURPLUS_AFTER {
+        let newest = self.connections.last().map(|newest| now.duration_since(newest.since));
+        if newest.is_none_or(|age| age < SURPLUS_AFTER) {
             return Vec::new();
         }
-        let preferred = self.preferred();
+        let preferred = self.preferred(now);
         self.connections.iter().map(|c| c.id).filter(|id| Some(*id) != preferred).collect()
     }
 
@@ -106,20 +110,28 @@ mod tests {
         peer
     }
 
+    /// The preferred connection so many seconds after the newest came.
+    fn preferred(connections: &[(u64, bool)], seconds: u64) -> Option<ConnectionId> {
+        let start = Instant::now();
+        let newest = connections.last().map_or(0, |(after, _)| *after);
+        let now = start + Duration::from_millis(newest) + Duration::from_secs(seconds);
+        peer(start, connections).preferred(now)
+    }
+
     #[test]
-    fn the_preferred_connection_is_the_newest_unless_both_sides_dialled_at_once() {
-        let cases: [(&[(u64, bool)], Option<usize>); 7] = [
-            (&[], None),
-            (&[(0, false)], Some(0)),
-            (&[(0, true), (5, false)], Some(0)),
-            (&[(0, false), (5, true)], Some(1)),
-            (&[(0, true), (5000, false)], Some(1)),
-            (&[(0, true), (5000, true), (5001, false)], Some(1)),
-            (&[(0, false), (5, false)], Some(1)),
+    fn the_newest_connection_counts_and_later_the_one_that_the_smaller_id_dialled() {
+        let cases: [(&[(u64, bool)], Option<usize>, Option<usize>); 6] = [
+            (&[], None, None),
+            (&[(0, false)], Some(0), Some(0)),
+            (&[(0, true), (5, false)], Some(1), Some(0)),
+            (&[(0, false), (5, true)], Some(1), Some(1)),
+            (&[(0, true), (5, true), (9, false)], Some(2), Some(1)),
+            (&[(0, false), (5, false)], Some(1), Some(1)),
         ];
-        for (connections, expected) in cases {
-            let preferred = peer(Instant::now(), connections).preferred();
-            assert_eq!(preferred, expected.map(ConnectionId::new_unchecked), "{connections:?}");
+        for (connections, at_first, later) in cases {
+            let id = |position: Option<usize>| position.map(ConnectionId::new_unchecked);
+            assert_eq!(preferred(connections, 1), id(at_first), "{connections:?}");
+            assert_eq!(preferred(connections, 31), id(later), "{connections:?}");
         }
     }
 
@@ -127,8 +139,8 @@ mod tests {
     fn surplus_connections_are_closed_after_a_while_but_never_the_preferred_one() {
         let start = Instant::now();
         let peer = peer(start, &[(0, true), (5, false)]);
-        assert!(peer.surplus(start + Duration::from_secs(1)).is_empty());
-        let surplus = peer.surplus(start + Duration::from_secs(4));
+        assert!(peer.surplus(start + Duration::from_secs(35)).is_empty());
+        let surplus = peer.surplus(start + Duration::from_secs(41));
         assert_eq!(surplus, [ConnectionId::new_unchecked(1)]);
     }
 

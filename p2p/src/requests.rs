@@ -310,13 +310,13 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_is_what_is_read(bytes in prop::collection::vec(any::<u8>(), 1..64)) {
-            let bytes = Bytes::from(bytes);
+            let (bytes, mut codec) = (Bytes::from(bytes), CODEC);
             let mut wire = Vec::new();
-            block_on(CODEC.write_request(&NAME, &mut wire, Request::Whole(bytes.clone()))).unwrap();
+            block_on(codec.write_request(&NAME, &mut wire, Request::Whole(bytes.clone()))).unwrap();
             prop_assert_eq!(read(&wire).0.unwrap(), Request::Whole(bytes.clone()));
             for response in [Response::Answer(bytes), Response::Busy, Response::Refused] {
                 let mut wire = Vec::new();
-                block_on(CODEC.write_response(&NAME, &mut wire, response.clone())).unwrap();
+                block_on(codec.write_response(&NAME, &mut wire, response.clone())).unwrap();
                 prop_assert_eq!(read(&wire).1.unwrap(), response);
             }
         }

@@ -13,9 +13,7 @@ use libp2p::{
     tcp, yamux,
 };
 
-use crate::{
-    Class, Limits, NetworkConfig, StartError, direct, gate::Gate, gossip, requests,
-};
+use crate::{Class, Limits, NetworkConfig, StartError, direct, gate::Gate, gossip, requests};
 
 /// A connection with nothing to do is closed after this: it was a passing full node. Validators
 /// and static peers are kept.

@@ -3,7 +3,7 @@
 mod harness;
 
 use bytes::Bytes;
-use harness::{Node, Transport, config, id, numbered, number_of, pair, validators, within};
+use harness::{Node, Transport, config, id, number_of, numbered, pair, validators, within};
 use neura_p2p::{Class, ClassLimits, Event, EventKind, Limits, SendError};
 
 async fn classes_are_delivered(transport: Transport) {
@@ -95,7 +95,8 @@ async fn an_oversized_frame_bans_its_sender_while_others_keep_talking() {
 #[tokio::test]
 async fn a_new_validator_may_talk_when_the_set_changes_and_a_former_one_may_not() {
     let set = validators(&[1, 2]);
-    let mut a = Node::start(neura_p2p::NetworkConfig { validators: set.clone(), ..config(1) }).await;
+    let mut a =
+        Node::start(neura_p2p::NetworkConfig { validators: set.clone(), ..config(1) }).await;
     let b_config = neura_p2p::NetworkConfig { validators: set, ..config(3) };
     let mut b = Node::dialling(b_config, &[&a]).await;
     a.connected(b.id()).await;

@@ -94,7 +94,9 @@ pub enum InvalidTransaction {
         gas: u64,
     },
     /// It offers less than the base fee.
-    #[error("max fee per gas less than block base fee: maxFeePerGas: {max_fee}, baseFee: {base_fee}")]
+    #[error(
+        "max fee per gas less than block base fee: maxFeePerGas: {max_fee}, baseFee: {base_fee}"
+    )]
     FeeCapTooLow {
         /// What it offers, in wei per gas.
         max_fee: u128,
@@ -102,7 +104,9 @@ pub enum InvalidTransaction {
         base_fee: u64,
     },
     /// The tip is more than the whole price.
-    #[error("max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {max_fee}")]
+    #[error(
+        "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {max_fee}"
+    )]
     TipAboveFeeCap {
         /// The tip, in wei per gas.
         tip: u128,
@@ -223,12 +227,10 @@ pub(crate) fn from_evm(
             size: transaction.data.len(),
             limit: eip3860::MAX_INITCODE_SIZE,
         },
-        EvmInvalid::InvalidChainId => {
-            Ours::WrongChain {
-                expected: block.chain_id,
-                got: transaction.chain_id.unwrap_or_default(),
-            }
-        }
+        EvmInvalid::InvalidChainId => Ours::WrongChain {
+            expected: block.chain_id,
+            got: transaction.chain_id.unwrap_or_default(),
+        },
         EvmInvalid::TxGasLimitGreaterThanCap { gas_limit, cap } => {
             Ours::GasLimitTooHigh { cap, gas: gas_limit }
         }

@@ -56,9 +56,6 @@ impl Modules for ChainModules {
 ///
 /// # Errors
 /// A sentence for each invariant that does not hold.
-pub fn check_invariants(
-    state: &impl StateRead,
-    context: BlockContext,
-) -> Result<(), Vec<String>> {
+pub fn check_invariants(state: &impl StateRead, context: BlockContext) -> Result<(), Vec<String>> {
     modules::check_invariants(&mut ReadHost::new(state, context))
 }

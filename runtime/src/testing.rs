@@ -368,8 +368,18 @@ pub(crate) mod op {
 pub(crate) fn deployer(code: &[u8]) -> Vec<u8> {
     let length = u16::try_from(code.len()).expect("a short code").to_be_bytes();
     let head = [
-        op::PUSH2, length[0], length[1], op::DUP1, op::PUSH1, 12, op::PUSH0, op::CODECOPY,
-        op::PUSH0, op::RETURN, op::STOP, op::STOP,
+        op::PUSH2,
+        length[0],
+        length[1],
+        op::DUP1,
+        op::PUSH1,
+        12,
+        op::PUSH0,
+        op::CODECOPY,
+        op::PUSH0,
+        op::RETURN,
+        op::STOP,
+        op::STOP,
     ];
     [&head, code].concat()
 }

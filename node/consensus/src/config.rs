@@ -55,7 +55,8 @@ impl Config {
 pub struct Recovered {
     /// The newest durable record; none on the very first start only.
     pub safety: Option<SafetyRecord>,
-    /// The newest block whose commit was made durable, with its proof; genesis at first.
+    /// The newest block whose commit was made durable, with its proof; genesis at first. A batch of commits is to be
+    /// made durable as a whole, so that its newest block has its proof.
     pub committed: (Arc<Block>, BlockId, Option<CommitProof>),
     /// The stored blocks above it, in any order.
     pub uncommitted: Vec<Arc<Block>>,

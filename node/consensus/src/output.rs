@@ -115,7 +115,8 @@ pub enum Output {
     },
     /// Get blocks.
     Fetch(FetchRequest),
-    /// Execute this block: it is final. Oldest first, each once, without gaps.
+    /// Execute this block: it is final. Oldest first, each once, without gaps. Those without a proof are to be made
+    /// durable together with the next one that has it.
     Commit(CommittedBlock),
     /// A validator signed two statements that exclude each other.
     Evidence(Box<Evidence>),

@@ -80,7 +80,7 @@ impl Replica {
         let record = safety.record();
         let high_qc = record.map_or(genesis, |record| record.high_qc.clone());
         let high_tc = record.and_then(|record| record.high_tc.clone());
-        let view = first_view(&high_qc, high_tc.as_ref(), record, tree.view());
+        let view = first_view(&high_qc, high_tc.as_ref(), proof.as_ref(), record);
         let timers = (config.base_timeout_ms, config.max_timeout_ms);
         let mut replica = Self {
             verifier: Verifier::new(config.chain, config.genesis_id, Arc::clone(&config.set)),
@@ -231,13 +231,15 @@ impl Replica {
         }
     }
 
-    /// The certificates that let anyone enter the current view, if a certificate opened it.
+    /// What brings anyone to where we are: the certificates that opened the view, and the newest proof of finality,
+    /// without which a voter may lack the execution results that a proposal refers to.
     pub(crate) fn best_certificates(&self) -> Vec<ConsensusMessage> {
         let qc = Some(&self.high_qc).filter(|qc| qc.view > 0);
         let qc = qc.map(|qc| ConsensusMessage::Quorum(Box::new(qc.clone())));
         let tc = self.high_tc.clone().map(|tc| ConsensusMessage::ViewChange(Box::new(tc)));
-        let proof = self.last_proof.as_ref().filter(|proof| proof.view() > self.high_qc.view);
-        let proof = proof.map(|proof| ConsensusMessage::Committed(Box::new(proof.clone())));
+        let proofs = [&self.last_proof, &self.pending_proof].into_iter().flatten();
+        let newest = proofs.max_by_key(|proof| proof.view());
+        let proof = newest.map(|proof| ConsensusMessage::Committed(Box::new(proof.clone())));
         qc.into_iter().chain(tc).chain(proof).collect()
     }
 
@@ -349,13 +351,16 @@ fn safety_of(
     Ok(Safety::validator(index, key, record))
 }
 
-/// The view to start in: the one that the best certificate opens, or the one given up last, if it is higher.
+/// The view to start in: the one that the best certificate at hand opens, or the one given up last, if it is higher.
+/// Not simply the one after the newest final block: others may be stuck below it, and can be brought along only by a
+/// certificate.
 fn first_view(
     high_qc: &QuorumCertificate,
     high_tc: Option<&TimeoutCertificate>,
+    proof: Option<&CommitProof>,
     record: Option<&SafetyRecord>,
-    committed: View,
 ) -> View {
-    let certified = high_qc.view.max(high_tc.map_or(0, |tc| tc.view)).max(committed);
+    let certified = high_qc.view.max(high_tc.map_or(0, |tc| tc.view));
+    let certified = certified.max(proof.map_or(0, CommitProof::view));
     certified.saturating_add(1).max(record.map_or(0, |record| record.timed_out))
 }

@@ -26,12 +26,11 @@ impl Replica {
             let Some(signed) = self.safety.sign(persisted) else { return };
             self.pacemaker.gave_up(signed, qc);
             self.asked = None;
-        } else {
-            for message in self.best_certificates() {
-                out.push(Output::Broadcast(message));
-            }
         }
         self.pacemaker.rearm(self.now_ms);
+        for message in self.best_certificates() {
+            out.push(Output::Broadcast(message));
+        }
         self.send_timeout(out);
         self.join_timeouts(out);
     }

@@ -72,6 +72,11 @@ impl Disk {
         }
         let kept = rng.random_range(self.synced_commits..=self.committed.len());
         self.committed.truncate(kept);
+        // A batch of commits is written as a whole: its last block has the proof.
+        while self.committed.len() > 1 && self.committed.last().is_some_and(|b| b.proof.is_none()) {
+            self.committed.pop();
+        }
+        let kept = self.committed.len();
         self.synced_commits = kept;
     }
 

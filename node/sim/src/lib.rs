@@ -20,7 +20,8 @@ mod network;
 mod node;
 mod plan;
 mod run;
+mod trace;
 mod world;
 
 pub use plan::{Faults, Plan};
-pub use run::{Outcome, Summary, run_seed, run_seeds, run_with};
+pub use run::{Outcome, Summary, run_seed, run_seeds, run_traced, run_with};

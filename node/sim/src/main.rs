@@ -1,21 +1,22 @@
-//! Run the simulator over a range of seeds: `neura-sim --seeds N [--start S]`.
+//! Run the simulator over a range of seeds: `neura-sim --seeds N [--start S]`, or tell one: `neura-sim --replay S`.
 //!
 //! Prints one JSON line; exits with 1 if a seed shows a violation, and says how to run that seed again.
 
 use std::{io::Write as _, process::ExitCode};
 
-use neura_sim::{Outcome, run_seeds};
+use neura_sim::{Outcome, run_seeds, run_traced};
 
-const USAGE: &str = "usage: neura-sim --seeds N [--start S] [--verbose]";
+const USAGE: &str = "usage: neura-sim --seeds N [--start S] [--verbose] | neura-sim --replay S";
 
 struct Arguments {
     seeds: u64,
     start: u64,
     verbose: bool,
+    replay: Option<u64>,
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { seeds: 50, start: 0, verbose: false };
+    let mut arguments = Arguments { seeds: 50, start: 0, verbose: false, replay: None };
     while let Some(word) = words.next() {
         let mut number = || {
             let value = words.next().ok_or(format!("{word} needs a number; {USAGE}"))?;
@@ -24,6 +25,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
         match word.as_str() {
             "--seeds" => arguments.seeds = number()?,
             "--start" => arguments.start = number()?,
+            "--replay" => arguments.replay = Some(number()?),
             "--verbose" => arguments.verbose = true,
             _ => return Err(format!("unknown option {word}; {USAGE}")),
         }
@@ -39,6 +41,13 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    if let Some(seed) = arguments.replay {
+        let outcome = run_traced(seed, |text| {
+            let _ = writeln!(std::io::stdout(), "{text}");
+        });
+        let _ = writeln!(std::io::stdout(), "{}", line(&outcome));
+        return if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let mut errors = std::io::stderr();
     let summary = run_seeds(arguments.start, arguments.seeds, |outcome: &Outcome| {
         if arguments.verbose || !outcome.violations.is_empty() {
@@ -46,7 +55,7 @@ fn main() -> ExitCode {
         }
         if !outcome.violations.is_empty() {
             let seed = outcome.seed;
-            let _ = writeln!(errors, "again: neura-sim --seeds 1 --start {seed} --verbose");
+            let _ = writeln!(errors, "again: neura-sim --replay {seed}");
         }
     });
     let failed: Vec<String> = summary.failed.iter().map(|o| o.seed.to_string()).collect();

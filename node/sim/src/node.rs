@@ -109,6 +109,15 @@ impl Node {
         outputs
     }
 
+    /// Where it stands, for a report.
+    pub(crate) fn position(&self) -> String {
+        let index = self.index();
+        self.replica.as_ref().map_or("down".to_owned(), |replica| {
+            let status = replica.status();
+            format!("{index:?} executed {} {status:?}", self.executor.height())
+        })
+    }
+
     /// Height of its final chain, as delivered.
     pub(crate) fn height(&self) -> Height {
         self.disk.height()

@@ -72,9 +72,19 @@ pub fn run_seeds(start: u64, count: u64, mut report: impl FnMut(&Outcome)) -> Su
     summary
 }
 
+/// Runs the plan of a seed and gives a line per input and output to `trace`.
+pub fn run_traced(seed: u64, trace: fn(&str)) -> Outcome {
+    run(Plan::from_seed(seed), Some(trace))
+}
+
 /// Runs a plan: faults first, then healing and progress.
 pub fn run_with(plan: Plan) -> Outcome {
+    run(plan, None)
+}
+
+fn run(plan: Plan, trace: Option<fn(&str)>) -> Outcome {
     let mut world = build(plan);
+    world.trace = trace;
     schedule_faults(&mut world);
     let chaos_us = world.plan.chaos_ms * 1_000;
     // Twins that split the network leave traces before they fork; the run goes on until they do.
@@ -109,10 +119,9 @@ fn heal(world: &mut World) {
     let everyone = |world: &World| world.nodes.iter().all(|node| node.height() >= goal);
     world.run_until(end_us, |world| everyone(world) || !world.checker.is_clean());
     if world.checker.is_clean() && !everyone(world) {
-        let reached: Vec<Height> = world.nodes.iter().map(Node::height).collect();
-        world
-            .checker
-            .report(format!("no progress after healing: goal {goal}, reached {reached:?}"));
+        let reached: Vec<_> = world.nodes.iter().map(Node::position).collect();
+        let report = format!("no progress to {goal} after healing: {}", reached.join(", "));
+        world.checker.report(report);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     network::Network,
     node::{Chain, Node, Waiting},
     plan::Plan,
+    trace,
 };
 
 /// Longest time a body waits for the parent's executed height before it is asked for again, in microseconds.
@@ -58,6 +59,8 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     pub(crate) now_us: u64,
     pub(crate) events: u64,
+    /// Receives a line per input and output, if someone reads along.
+    pub(crate) trace: Option<fn(&str)>,
     queue: BTreeMap<(u64, u64), Event>,
     sequence: u64,
     rng: ChaCha8Rng,
@@ -77,6 +80,7 @@ impl World {
             checker,
             now_us: 0,
             events: 0,
+            trace: None,
             queue: BTreeMap::new(),
             sequence: 0,
             rng,
@@ -188,6 +192,11 @@ impl World {
 
     fn step(&mut self, node: usize, input: Input) {
         let now_ms = self.nodes[node].now_ms(self.now_us);
+        if let Some(trace) = self.trace
+            && self.nodes[node].replica.is_some()
+        {
+            trace(&format!("{:>9} node {node} <- {}", self.now_us, trace::input(&input)));
+        }
         let Some(replica) = &mut self.nodes[node].replica else { return };
         let outputs = replica.step(now_ms, input);
         let status = replica.status();
@@ -209,6 +218,9 @@ impl World {
                 return self.crash(node);
             }
             self.nodes[node].outputs += 1;
+            if let Some(trace) = self.trace {
+                trace(&format!("{:>9} node {node} -> {}", self.now_us, trace::output(&output)));
+            }
             self.checker.on_output(self.nodes[node].index(), &output);
             self.perform(node, output);
         }
@@ -218,6 +230,9 @@ impl World {
     }
 
     fn crash(&mut self, node: usize) {
+        if let Some(trace) = self.trace {
+            trace(&format!("{:>9} node {node} CRASH", self.now_us));
+        }
         self.record(node, 2, &[]);
         if self.plan.faults.crash_at.is_some_and(|(crashing, _)| crashing == node) {
             self.plan.faults.crash_at = None;

@@ -9,7 +9,7 @@ const SEEDS: u64 = 80;
 fn seeds_with_faults_show_no_violation() {
     let summary = run_seeds(0, SEEDS, |_| {});
     let failed: Vec<_> = summary.failed.iter().map(|o| (o.seed, o.violations.first())).collect();
-    assert!(failed.is_empty(), "run `neura-sim --seeds 1 --start SEED --verbose`: {failed:?}");
+    assert!(failed.is_empty(), "run `neura-sim --replay SEED`: {failed:?}");
     assert!(summary.blocks > SEEDS * 20);
 }
 

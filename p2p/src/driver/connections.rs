@@ -13,7 +13,10 @@ use libp2p::{
 };
 
 use super::Driver;
-use crate::{Event, Violation, peers::Connection};
+use crate::{
+    Event, Violation,
+    peers::{Connection, Peer},
+};
 
 impl Driver {
     pub(super) fn dial(&mut self, now: Instant) {
@@ -68,12 +71,16 @@ impl Driver {
         }
     }
 
-    /// Closes connections that both sides dialling at once, or a restart, left over.
+    /// Brings peers back to one connection, after both sides dialled at once or one came back.
     pub(super) fn close_surplus(&mut self, now: Instant) {
-        let local = self.shared.local;
-        for (peer, entry) in &self.peers {
+        let several = |(peer, entry): (&PeerId, &Peer)| entry.has_several().then_some(*peer);
+        let peers: Vec<_> = self.peers.iter().filter_map(several).collect();
+        for peer in peers {
+            self.update_link(peer, now);
             // One side closes, or both might close the other's choice.
-            if local < *peer {
+            if self.shared.local < peer
+                && let Some(entry) = self.peers.get(&peer)
+            {
                 for connection in entry.surplus(now) {
                     self.swarm.close_connection(connection);
                 }

@@ -53,15 +53,32 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What handles and readers ask of the driver.
 pub(crate) enum Command {
     Publish(Bytes),
-    Report { id: GossipId, from: PeerId, acceptance: Acceptance },
+    Report {
+        id: GossipId,
+        from: PeerId,
+        acceptance: Acceptance,
+    },
     Request {
         peer: PeerId,
         request: Bytes,
         answer: oneshot::Sender<Result<Bytes, RequestError>>,
         permit: OwnedSemaphorePermit,
     },
-    Ban { peer: PeerId, duration: Duration },
-    Violated { peer: PeerId, violation: Violation },
+    Ban {
+        peer: PeerId,
+        duration: Duration,
+    },
+    Violated {
+        peer: PeerId,
+        violation: Violation,
+    },
+}
+
+/// The ends of the handles' channels.
+pub(crate) struct Wires {
+    pub(crate) validators: watch::Receiver<Arc<BTreeSet<PeerId>>>,
+    pub(crate) command_sender: mpsc::Sender<Command>,
+    pub(crate) commands: mpsc::Receiver<Command>,
 }
 
 /// A request of ours under way.
@@ -103,9 +120,9 @@ impl Driver {
         keypair: &Keypair,
         shared: Arc<Shared>,
         events: Arc<EventQueue>,
-        validators: watch::Receiver<Arc<BTreeSet<PeerId>>>,
-        (command_sender, commands): (mpsc::Sender<Command>, mpsc::Receiver<Command>),
+        wires: Wires,
     ) -> Result<Self, StartError> {
+        let Wires { validators, command_sender, commands } = wires;
         let limits = &config.limits;
         let (reply_sender, replies) = mpsc::channel(2 * limits.max_inbound_requests);
         let dialer = Dialer::new(shared.local, &config.bootstrap, limits, Instant::now());
@@ -216,7 +233,6 @@ impl Driver {
         self.peers.values_mut().for_each(Peer::stop_readers);
         self.shared.outboxes.write().clear();
         self.shared.peers.write().clear();
-        self.events.close();
     }
 
     fn on_command(&mut self, command: Command) {
@@ -285,5 +301,12 @@ impl Driver {
             BehaviourEvent::Requests(event) => self.on_request_event(event),
             BehaviourEvent::Gate(never) | BehaviourEvent::Limits(never) => match never {},
         }
+    }
+}
+
+impl Drop for Driver {
+    /// However the task ends, the application learns it.
+    fn drop(&mut self) {
+        self.events.close();
     }
 }

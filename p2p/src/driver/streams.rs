@@ -25,7 +25,7 @@ impl Driver {
             return;
         }
         let Some(entry) = self.peers.get_mut(&peer) else { return };
-        let Some(connection) = entry.preferred() else { return };
+        let Some(connection) = entry.preferred(now) else { return };
         let shared = &self.shared;
         let link = entry.link.get_or_insert_with(|| {
             let link = Link::new(&shared.limits, shared.metrics.clone(), now);

@@ -86,14 +86,8 @@ impl EventKind {
     const COUNT: usize = 6;
 
     /// All kinds, most urgent first.
-    pub const ALL: [Self; Self::COUNT] = [
-        Self::Peer,
-        Self::Consensus,
-        Self::Proposal,
-        Self::Batch,
-        Self::Request,
-        Self::Gossip,
-    ];
+    pub const ALL: [Self; Self::COUNT] =
+        [Self::Peer, Self::Consensus, Self::Proposal, Self::Batch, Self::Request, Self::Gossip];
 
     const fn of_class(class: Class) -> Self {
         match class {

@@ -104,15 +104,9 @@ async fn a_split_receiver_gets_its_kinds_and_only_those() {
     push(&queue, peer, Class::Batch, 1);
     let mut batches = events.split_off(&[EventKind::Batch]);
     push(&queue, peer, Class::Consensus, 2);
-    assert!(matches!(
-        batches.next().await,
-        Some(Event::Message { class: Class::Batch, .. })
-    ));
+    assert!(matches!(batches.next().await, Some(Event::Message { class: Class::Batch, .. })));
     assert!(batches.next().now_or_never().is_none());
-    assert!(matches!(
-        events.next().await,
-        Some(Event::Message { class: Class::Consensus, .. })
-    ));
+    assert!(matches!(events.next().await, Some(Event::Message { class: Class::Consensus, .. })));
 }
 
 #[tokio::test]

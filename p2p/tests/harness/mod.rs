@@ -101,8 +101,10 @@ impl Node {
     }
 
     pub(crate) async fn banned(&mut self, peer: PeerId) {
-        self.wait_for(|event| matches!(event, Event::Banned { peer: p, .. } if p == peer).then_some(()))
-            .await;
+        self.wait_for(|event| {
+            matches!(event, Event::Banned { peer: p, .. } if p == peer).then_some(())
+        })
+        .await;
     }
 
     /// The next direct frame of a class from a peer.

@@ -63,7 +63,10 @@ fn check_fields(
         return Err(InvalidTransaction::GasLimitTooHigh { cap: MAX_TRANSACTION_GAS, gas });
     }
     if gas > params.block_gas_limit {
-        return Err(InvalidTransaction::ExceedsBlockGasLimit { limit: params.block_gas_limit, gas });
+        return Err(InvalidTransaction::ExceedsBlockGasLimit {
+            limit: params.block_gas_limit,
+            gas,
+        });
     }
     if tip > max_fee {
         return Err(InvalidTransaction::TipAboveFeeCap { tip, max_fee });

@@ -27,7 +27,11 @@ fn each_refusal_has_geths_text_and_a_code() {
     assert_eq!(world.balance(poor.address()), U256::ZERO);
     let draft = world.tx(1);
     let table = [
-        (draft.clone().nonce(0).call(TO, &[]), "nonce_too_low", "nonce too low: next nonce 1, tx nonce 0"),
+        (
+            draft.clone().nonce(0).call(TO, &[]),
+            "nonce_too_low",
+            "nonce too low: next nonce 1, tx nonce 0",
+        ),
         (
             world.tx(9).gas(21_000).fees(GWEI, 1).value(5).call(TO, &[]),
             "insufficient_funds",

@@ -52,10 +52,7 @@ pub struct Execution {
 ///
 /// # Errors
 /// If the state cannot be read or the machine breaks its own rules: the node must stop.
-pub fn execute(
-    state: &impl StateRead,
-    input: &BlockInput<'_>,
-) -> Result<Execution, RuntimeError> {
+pub fn execute(state: &impl StateRead, input: &BlockInput<'_>) -> Result<Execution, RuntimeError> {
     execute_with(state, input, &ChainModules)
 }
 

@@ -12,7 +12,10 @@ use super::{Execution, MAX_REVERT_BYTES};
 use crate::{
     chain::{BURNED_SLOT, NEXT_BASE_FEE_SLOT},
     error::RuntimeError,
-    evm::{BlockHandler, Effects, JournalHost, Machine, callee, log_of, machine, transaction_environment},
+    evm::{
+        BlockHandler, Effects, JournalHost, Machine, callee, log_of, machine,
+        transaction_environment,
+    },
     fees,
     invalid::{CheckedAgainst, InvalidTransaction, from_evm},
     modules::host::{BlockContext, Fault, Host},
@@ -124,11 +127,8 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
         let stage = "block end";
         self.settle_fees()?;
         self.outside_transactions(stage, |host| modules.end_block(host))?;
-        let next = fees::next_base_fee(
-            &self.context.params,
-            self.context.base_fee,
-            self.done.gas_used,
-        );
+        let next =
+            fees::next_base_fee(&self.context.params, self.context.base_fee, self.done.gas_used);
         self.done.next_base_fee = next;
         self.outside_transactions(stage, |host| {
             host.store(system::CHAIN, NEXT_BASE_FEE_SLOT, U256::from(next))
@@ -140,12 +140,9 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
 
     /// The machine has taken the base fees from the senders: one part is counted as burned, the other credited.
     fn settle_fees(&mut self) -> Result<(), RuntimeError> {
-        let split = fees::split_base_fees(
-            &self.context.params,
-            self.context.base_fee,
-            self.done.gas_used,
-        )
-        .ok_or_else(|| RuntimeError::Evm("the block's base fees pass 2^128 wei".into()))?;
+        let split =
+            fees::split_base_fees(&self.context.params, self.context.base_fee, self.done.gas_used)
+                .ok_or_else(|| RuntimeError::Evm("the block's base fees pass 2^128 wei".into()))?;
         if split.rewards.0 > 0 {
             let journal = &mut self.machine.ctx.journaled_state;
             journal

@@ -9,9 +9,7 @@ use neura_types::{Amount, StateRead, system};
 
 use crate::{
     chain,
-    testing::{
-        CHAIN_ID, GWEI, MODULE, PROPOSER, World, deployer, eth_key, identity_key, op,
-    },
+    testing::{CHAIN_ID, GWEI, MODULE, PROPOSER, World, deployer, eth_key, identity_key, op},
 };
 
 const RECEIVER: Address = Address::repeat_byte(0xaa);
@@ -214,8 +212,22 @@ fn a_contract_is_created_called_and_reverts() {
     let mut world = World::new();
     // Stores the first word of the call data, or reverts with it if it is zero.
     let code = [
-        op::PUSH0, op::CALLDATALOAD, op::DUP1, op::PUSH0, op::SSTORE, op::PUSH1, 14, op::JUMPI,
-        op::PUSH1, 32, op::PUSH0, op::REVERT, op::STOP, op::STOP, op::JUMPDEST, op::STOP,
+        op::PUSH0,
+        op::CALLDATALOAD,
+        op::DUP1,
+        op::PUSH0,
+        op::SSTORE,
+        op::PUSH1,
+        14,
+        op::JUMPI,
+        op::PUSH1,
+        32,
+        op::PUSH0,
+        op::REVERT,
+        op::STOP,
+        op::STOP,
+        op::JUMPDEST,
+        op::STOP,
     ];
     let contract = world.deploy(&code);
     assert_eq!(contract, eth_key(1).address().create(0));
@@ -287,8 +299,20 @@ fn a_word_read_by_a_later_transaction_of_the_block_is_still_written() {
     let mut world = World::new();
     // With call data: stores it. Without: reads the word.
     let code = [
-        op::CALLDATASIZE, op::PUSH1, 8, op::JUMPI, op::PUSH0, op::SLOAD, op::POP, op::STOP,
-        op::JUMPDEST, op::PUSH0, op::CALLDATALOAD, op::PUSH0, op::SSTORE, op::STOP,
+        op::CALLDATASIZE,
+        op::PUSH1,
+        8,
+        op::JUMPI,
+        op::PUSH0,
+        op::SLOAD,
+        op::POP,
+        op::STOP,
+        op::JUMPDEST,
+        op::PUSH0,
+        op::CALLDATALOAD,
+        op::PUSH0,
+        op::SSTORE,
+        op::STOP,
     ];
     let contract = world.deploy(&code);
     let seven = U256::from(7).to_be_bytes::<32>();

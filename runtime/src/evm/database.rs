@@ -2,12 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use neura_types::{StateRead, state::StateError};
-use revm::{
-    Database,
-    bytecode::Bytecode,
-    database_interface::DBErrorMarker,
-    state::AccountInfo,
-};
+use revm::{Database, bytecode::Bytecode, database_interface::DBErrorMarker, state::AccountInfo};
 
 /// The state could not be read.
 #[derive(Debug, Clone, thiserror::Error)]

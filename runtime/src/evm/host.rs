@@ -1,10 +1,13 @@
 //! Give the native modules their view of the machine: every act is priced, then journalled.
 
-use alloy_primitives::{Address, Log as EvmLog, LogData, U256};
+use alloy_primitives::{Address, Bytes, Log as EvmLog, LogData, U256};
 use neura_types::{Amount, Log};
-use revm::context_interface::{
-    ContextTr, JournalTr,
-    journaled_state::{JournalLoadError, account::JournaledAccountTr},
+use revm::{
+    context_interface::{
+        ContextTr, JournalTr,
+        journaled_state::{JournalLoadError, account::JournaledAccountTr},
+    },
+    interpreter::CallInput,
 };
 
 use super::gas::{
@@ -77,6 +80,11 @@ impl<'a, C: ContextTr> JournalHost<'a, C> {
             Meter::Left(left) => left,
             Meter::Free => 0,
         }
+    }
+
+    /// A copy of a call's input, which may lie in the caller's memory.
+    pub(crate) fn input(&self, input: &CallInput) -> Bytes {
+        input.bytes(self.context)
     }
 
     fn check_writable(&self) -> Result<(), Fault> {
@@ -171,10 +179,9 @@ impl<C: ContextTr> Host for JournalHost<'_, C> {
         }
         match self.context.journal_mut().transfer_loaded(from, to, amount.to_u256()) {
             None => Ok(()),
-            Some(error) => Err(Fault::Fatal(format!(
-                "moving {} wei from {from} to {to}: {error:?}",
-                amount.0
-            ))),
+            Some(error) => {
+                Err(Fault::Fatal(format!("moving {} wei from {from} to {to}: {error:?}", amount.0)))
+            }
         }
     }
 

@@ -50,10 +50,9 @@ impl<'m> ChainPrecompiles<'m> {
         context: &mut C,
         inputs: &CallInputs,
     ) -> Result<InterpreterResult, String> {
-        let input = inputs.input.bytes(context);
         let mut host =
             JournalHost::metered(context, self.block, inputs.gas_limit, inputs.is_static);
-        let answer = self.answer(&mut host, inputs, input);
+        let answer = self.answer(&mut host, inputs);
         let gas_left = host.gas_left();
         let (result, output) = match answer {
             Ok(output) => (InstructionResult::Return, output),
@@ -65,8 +64,7 @@ impl<'m> ChainPrecompiles<'m> {
             Err(Fault::OutOfGas) => (InstructionResult::PrecompileOOG, Bytes::new()),
             Err(Fault::Fatal(error)) => return Err(error),
         };
-        let mut gas =
-            Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
+        let mut gas = Gas::new_with_regular_gas_and_reservoir(inputs.gas_limit, inputs.reservoir);
         if result.is_ok_or_revert() {
             gas.set_remaining(gas_left);
         } else {
@@ -79,7 +77,6 @@ impl<'m> ChainPrecompiles<'m> {
         &self,
         host: &mut JournalHost<'_, C>,
         inputs: &CallInputs,
-        input: Bytes,
     ) -> Result<Bytes, Fault> {
         host.charge(MODULE_CALL_GAS)?;
         if matches!(inputs.scheme, CallScheme::DelegateCall | CallScheme::CallCode) {
@@ -88,7 +85,9 @@ impl<'m> ChainPrecompiles<'m> {
                 "a native module acts for its caller only: use CALL or STATICCALL",
             ));
         }
-        host.charge(per_word(input.len(), MODULE_INPUT_WORD_GAS))?;
+        // Paid before it is copied: a caller's memory may be large, and calling again costs it next to nothing.
+        host.charge(per_word(inputs.input.len(), MODULE_INPUT_WORD_GAS))?;
+        let input = host.input(&inputs.input);
         let value = Amount::from_u256(inputs.call_value())
             .map_err(|error| Fault::refused("value_too_large", error.to_string()))?;
         let call = Call { caller: inputs.caller, value, input, is_static: inputs.is_static };

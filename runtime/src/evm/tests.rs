@@ -230,6 +230,21 @@ fn a_module_that_ignores_the_end_of_its_gas_gets_no_further() {
 }
 
 #[test]
+fn input_is_paid_by_its_length_before_a_module_sees_it() {
+    let mut world = World::new();
+    let push_gas = [op::PUSH2, 0x10, 0];
+    let code = forwarder_with_gas(op::CALL, MODULE, After::Catch, &push_gas);
+    let contract = world.deploy(&code);
+    let mut input = vec![command::WHO];
+    world.run(world.tx(1).call(contract, &input));
+    assert_eq!(world.word(contract, 0), U256::from(1), "4,096 gas are enough for one word");
+    input.resize(32_001, 0);
+    world.run(world.tx(1).call(contract, &input));
+    assert_eq!(world.word(contract, 0), U256::ZERO, "and too little for a thousand");
+    assert_eq!(world.word(contract, 1), U256::from(1));
+}
+
+#[test]
 fn a_modules_work_costs_what_the_same_work_costs_a_contract() {
     let mut world = World::new();
     let receipt = world.run(world.tx(1).call(MODULE, &[command::WORK]));

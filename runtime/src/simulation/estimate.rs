@@ -99,17 +99,14 @@ fn highest_limit(
     request: &CallRequest,
 ) -> Result<u64, CallError> {
     let asked = request.gas.filter(|gas| *gas >= TRANSFER_GAS);
-    let mut highest = asked
-        .unwrap_or(context.params.block_gas_limit)
-        .min(MAX_CALL_GAS)
-        .min(MAX_TRANSACTION_GAS);
+    let mut highest =
+        asked.unwrap_or(context.params.block_gas_limit).min(MAX_CALL_GAS).min(MAX_TRANSACTION_GAS);
     let price = request.gas_price.unwrap_or(0);
     if price > 0 {
         let account = state.account(request.from).map_err(crate::RuntimeError::from)?;
         let balance = account.map(|account| account.balance).unwrap_or_default();
-        let left = balance
-            .checked_sub(request.value)
-            .ok_or(CallError::InsufficientFundsForTransfer)?;
+        let left =
+            balance.checked_sub(request.value).ok_or(CallError::InsufficientFundsForTransfer)?;
         let affordable = left.checked_div(U256::from(price)).unwrap_or_default();
         highest = highest.min(u64::try_from(affordable).unwrap_or(u64::MAX));
     }
@@ -134,8 +131,7 @@ impl Bounds {
 
     fn are_close(&self) -> bool {
         let gap = self.enough.saturating_sub(self.too_low);
-        gap <= 1
-            || gap.saturating_mul(1_000) < self.enough.saturating_mul(TOLERANCE_PER_MILLE)
+        gap <= 1 || gap.saturating_mul(1_000) < self.enough.saturating_mul(TOLERANCE_PER_MILLE)
     }
 
     /// The middle, but at most twice the lower bound: most calls need little more than they use.

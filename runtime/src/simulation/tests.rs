@@ -116,8 +116,7 @@ fn an_estimate_suffices_at_the_first_try() {
     let deep = world.deploy(&forwarder(op::CALL, strict, After::Propagate));
     for to in [MODULE, catcher, strict, deep] {
         for value in [0u64, 5] {
-            let asked =
-                CallRequest { value: U256::from(value), ..request(to, &[command::WORK]) };
+            let asked = CallRequest { value: U256::from(value), ..request(to, &[command::WORK]) };
             let gas = estimate(&world, &asked).unwrap();
             let mut trial = world.clone();
             let draft = trial.tx(1).gas(gas).value(value.into());
@@ -126,7 +125,8 @@ fn an_estimate_suffices_at_the_first_try() {
             assert!(gas < receipt.gas_used * 2, "{gas} gas for {} used", receipt.gas_used);
         }
     }
-    let creation = CallRequest { to: None, input: deployer(&[op::STOP; 500]).into(), ..request(MODULE, &[]) };
+    let creation =
+        CallRequest { to: None, input: deployer(&[op::STOP; 500]).into(), ..request(MODULE, &[]) };
     let gas = estimate(&world, &creation).unwrap();
     assert!(world.run(world.tx(1).gas(gas).create(deployer(&[op::STOP; 500]))).success);
 }
@@ -135,9 +135,7 @@ fn an_estimate_suffices_at_the_first_try() {
 fn an_estimate_covers_gas_that_is_refunded_later() {
     let mut world = World::new();
     // Without call data: sets slot 0 to 1. With: clears it, which gives gas back only at the end.
-    let code = [
-        op::CALLDATASIZE, op::ISZERO, op::PUSH0, op::SSTORE, op::STOP,
-    ];
+    let code = [op::CALLDATASIZE, op::ISZERO, op::PUSH0, op::SSTORE, op::STOP];
     let contract = world.deploy(&code);
     world.run(world.tx(1).call(contract, &[]));
     assert_eq!(world.word(contract, 0), U256::from(1));
@@ -150,8 +148,7 @@ fn an_estimate_covers_gas_that_is_refunded_later() {
 #[test]
 fn a_plain_transfer_is_estimated_exactly() {
     let world = World::new();
-    let transfer =
-        CallRequest { value: U256::from(1), ..request(Address::repeat_byte(0xaa), &[]) };
+    let transfer = CallRequest { value: U256::from(1), ..request(Address::repeat_byte(0xaa), &[]) };
     assert_eq!(estimate(&world, &transfer).unwrap(), 21_000);
 }
 
@@ -198,11 +195,8 @@ fn overrides_reach_contracts_and_modules() {
         ),
     ]);
     let state = OverriddenState::new(&world.state, overrides);
-    let asked = CallRequest {
-        from: stranger,
-        value: U256::from(7),
-        ..request(stranger, &[command::READ])
-    };
+    let asked =
+        CallRequest { from: stranger, value: U256::from(7), ..request(stranger, &[command::READ]) };
     let context = BlockContext { chain_id: CHAIN_ID, ..world.context.clone() };
     let outcome = call_with(&state, &context, &asked, &TestModules).unwrap();
     assert!(outcome.success());

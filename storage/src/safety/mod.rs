@@ -193,11 +193,12 @@ fn place(path: &Path, record: &[u8]) -> Result<(), SafetyError> {
     });
     written.map_err(io(&draft, "written"))?;
     // A link, unlike a rename, never replaces a record.
-    std::fs::hard_link(&draft, path).map_err(|e| match e.kind() {
+    let linked = std::fs::hard_link(&draft, path);
+    std::fs::remove_file(&draft).map_err(io(&draft, "removed"))?;
+    linked.map_err(|e| match e.kind() {
         std::io::ErrorKind::AlreadyExists => SafetyError::Exists { path: path.into() },
         _ => io(path, "created")(e),
     })?;
-    std::fs::remove_file(&draft).map_err(io(&draft, "removed"))?;
     sync_parent(path).map_err(io(path, "created"))
 }
 

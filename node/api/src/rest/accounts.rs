@@ -19,7 +19,7 @@ pub(crate) struct Wanted {
 }
 
 /// An account
-#[utoipa::path(get, path = "/v1/accounts/{address}", tag = "chain",
+#[utoipa::path(get, operation_id = "getAccount", path = "/v1/accounts/{address}", tag = "chain",
     params(
         ("address" = String, Path, description = "The account"),
         ("proof" = Option<bool>, Query, description = "Whether to prove it against a certified state root"),

@@ -10,7 +10,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures::stream;
-use neura_types::rest::{BlobStored, Problem};
+use neura_types::rest::{BlobStored, Problem, schema};
 use tokio::sync::OwnedSemaphorePermit;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -41,8 +41,8 @@ async fn slot(state: &AppState) -> ApiResult<OwnedSemaphorePermit> {
 /// Store bytes
 ///
 /// The body is stored as it is. Storing the same bytes again is no error.
-#[utoipa::path(post, path = "/v1/blobs", tag = "node",
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+#[utoipa::path(post, operation_id = "putBlob", path = "/v1/blobs", tag = "node",
+    request_body(content = schema::Octets, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "Where the bytes lie", body = BlobStored),
         (status = "default", description = "Problem: `blob_too_large` (413), `blob_quota` (507)",
@@ -79,10 +79,12 @@ pub(crate) async fn put(
 }
 
 /// Bytes by their BLAKE3
-#[utoipa::path(method(get, head), path = "/v1/blobs/{hash}", tag = "node",
+///
+/// `HEAD` tells whether they are there, and how many, without reading them.
+#[utoipa::path(get, operation_id = "getBlob", path = "/v1/blobs/{hash}", tag = "node",
     params(("hash" = String, Path, description = "BLAKE3 of the bytes, with or without 0x")),
     responses(
-        (status = 200, description = "The bytes", body = Vec<u8>, content_type = "application/octet-stream"),
+        (status = 200, description = "The bytes", body = schema::Octets, content_type = "application/octet-stream"),
         (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
     )
 )]
@@ -93,6 +95,7 @@ pub(crate) async fn get(
 ) -> ApiResult<Response> {
     let hash = extract::hash(&name)?;
     let unknown = || ApiProblem::unknown("blob", hash);
+    // axum gives requests of HEAD to the handler of GET.
     let mut response = if method == Method::HEAD {
         let size = state.backend.blob_size(hash).await?.ok_or_else(unknown)?;
         let mut response = Body::empty().into_response();

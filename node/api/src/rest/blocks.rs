@@ -22,7 +22,7 @@ pub(crate) struct Window {
 }
 
 /// Blocks, highest first
-#[utoipa::path(get, path = "/v1/blocks", tag = "chain",
+#[utoipa::path(get, operation_id = "listBlocks", path = "/v1/blocks", tag = "chain",
     params(
         ("limit" = Option<u32>, Query, description = "Entries of the page: 20 if left out, at most 100"),
         ("before" = Option<u64>, Query, description = "Only blocks below this height"),
@@ -43,7 +43,7 @@ pub(crate) async fn list(
 }
 
 /// A block
-#[utoipa::path(get, path = "/v1/blocks/{block}", tag = "chain",
+#[utoipa::path(get, operation_id = "getBlock", path = "/v1/blocks/{block}", tag = "chain",
     params(("block" = String, Path, description = "Height, id, or `latest` (the highest executed)")),
     responses(
         (status = 200, description = "The block with the hashes of its transactions", body = BlockDetail),
@@ -60,11 +60,11 @@ pub(crate) async fn one(
 }
 
 /// A block's canonical encoding
-#[utoipa::path(get, path = "/v1/blocks/{block}/raw", tag = "chain",
+#[utoipa::path(get, operation_id = "getRawBlock", path = "/v1/blocks/{block}/raw", tag = "chain",
     params(("block" = String, Path, description = "Height, id, or `latest` (the highest executed)")),
     responses(
         (status = 200, description = "Header, certificates and transactions, for those who check them",
-            body = Vec<u8>, content_type = "application/octet-stream"),
+            body = schema::Octets, content_type = "application/octet-stream"),
         (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
     )
 )]

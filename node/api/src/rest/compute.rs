@@ -41,7 +41,7 @@ pub(crate) struct TaskWindow {
 }
 
 /// Providers, by address
-#[utoipa::path(get, path = "/v1/providers", tag = "compute",
+#[utoipa::path(get, operation_id = "listProviders", path = "/v1/providers", tag = "compute",
     params(
         ("limit" = Option<u32>, Query, description = "Entries of the page: 20 if left out, at most 100"),
         ("after" = Option<String>, Query, description = "Only providers with addresses above this one"),
@@ -61,7 +61,7 @@ pub(crate) async fn providers(
 }
 
 /// A provider
-#[utoipa::path(get, path = "/v1/providers/{address}", tag = "compute",
+#[utoipa::path(get, operation_id = "getProvider", path = "/v1/providers/{address}", tag = "compute",
     params(("address" = String, Path, description = "The provider's account")),
     responses(
         (status = 200, description = "Its registry entry", body = schema::Provider),
@@ -79,7 +79,7 @@ pub(crate) async fn provider(
 /// Who can serve a job
 ///
 /// Looks at up to 1,000 providers; those that fit come first, the cheapest before the others.
-#[utoipa::path(post, path = "/v1/match", tag = "compute", request_body = MatchRequest, responses(
+#[utoipa::path(post, operation_id = "matchProviders", path = "/v1/match", tag = "compute", request_body = MatchRequest, responses(
     (status = 200, description = "Each provider with what falls short", body = Vec<ProviderMatch>),
     (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -141,7 +141,7 @@ fn fit(provider: &Provider, request: &MatchRequest) -> ProviderMatch {
 }
 
 /// A requester
-#[utoipa::path(get, path = "/v1/requesters/{address}", tag = "compute",
+#[utoipa::path(get, operation_id = "getRequester", path = "/v1/requesters/{address}", tag = "compute",
     params(("address" = String, Path, description = "The requester's account")),
     responses(
         (status = 200, description = "Its registry entry", body = schema::Requester),
@@ -157,7 +157,7 @@ pub(crate) async fn requester(
 }
 
 /// Tasks, newest first
-#[utoipa::path(get, path = "/v1/tasks", tag = "compute",
+#[utoipa::path(get, operation_id = "listTasks", path = "/v1/tasks", tag = "compute",
     params(
         ("limit" = Option<u32>, Query, description = "Entries of the page: 20 if left out, at most 100"),
         ("before" = Option<u64>, Query, description = "Only tasks numbered below this"),
@@ -186,7 +186,7 @@ pub(crate) async fn tasks(
 }
 
 /// A task
-#[utoipa::path(get, path = "/v1/tasks/{id}", tag = "compute",
+#[utoipa::path(get, operation_id = "getTask", path = "/v1/tasks/{id}", tag = "compute",
     params(("id" = u64, Path, description = "The task's number")),
     responses(
         (status = 200, description = "Its terms, state and outcome", body = schema::Task),

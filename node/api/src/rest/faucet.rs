@@ -21,7 +21,7 @@ use crate::{
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Coins of a devnet
-#[utoipa::path(post, path = "/v1/faucet", tag = "node", request_body = FaucetRequest, responses(
+#[utoipa::path(post, operation_id = "askFaucet", path = "/v1/faucet", tag = "node", request_body = FaucetRequest, responses(
     (status = 202, description = "The transfer waits for its block", body = FaucetGrant),
     (status = "default", description = "Problem: `no_faucet` (403), `rate_limited` (429), `faucet_amount` (400)",
         body = Problem, content_type = "application/problem+json"),

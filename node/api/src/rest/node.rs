@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// Where the node stands
-#[utoipa::path(get, path = "/v1/status", tag = "node", responses(
+#[utoipa::path(get, operation_id = "getStatus", path = "/v1/status", tag = "node", responses(
     (status = 200, description = "Heights, view, peers, what the node offers", body = Status),
     (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -28,7 +28,7 @@ pub(crate) async fn status(State(state): State<AppState>) -> ApiResult<Json<Stat
 }
 
 /// The current validators
-#[utoipa::path(get, path = "/v1/validators", tag = "chain", responses(
+#[utoipa::path(get, operation_id = "getValidators", path = "/v1/validators", tag = "chain", responses(
     (status = 200, description = "The set of the current epoch", body = Validators),
     (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -37,7 +37,7 @@ pub(crate) async fn validators(State(state): State<AppState>) -> ApiResult<Json<
 }
 
 /// The chain's parameters
-#[utoipa::path(get, path = "/v1/params", tag = "chain", responses(
+#[utoipa::path(get, operation_id = "getParams", path = "/v1/params", tag = "chain", responses(
     (status = 200, description = "All parameters", body = schema::Params),
     (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
 ))]

@@ -25,7 +25,7 @@ use crate::{
 /// Each event has a name (the `kind` in its data) and an id. Sent back as `Last-Event-ID`, the id resumes the stream
 /// after that event; where events are no longer remembered, a `missed` event comes first. A reader that falls too far
 /// behind is disconnected and may resume.
-#[utoipa::path(get, path = "/v1/events", tag = "node",
+#[utoipa::path(get, operation_id = "streamEvents", path = "/v1/events", tag = "node",
     params(("Last-Event-ID" = Option<String>, Header, description = "Id of the last event that was received")),
     responses(
         (status = 200, description = "The stream", body = ChainEvent, content_type = "text/event-stream"),

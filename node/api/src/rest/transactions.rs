@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Send a signed transaction
-#[utoipa::path(post, path = "/v1/transactions", tag = "chain", request_body = SubmitRequest, responses(
+#[utoipa::path(post, operation_id = "sendTransaction", path = "/v1/transactions", tag = "chain", request_body = SubmitRequest, responses(
     (status = 202, description = "It waits for its block", body = Submitted),
     (status = "default", description = "Problem: why it is refused", body = Problem, content_type = "application/problem+json"),
 ))]
@@ -26,7 +26,7 @@ pub(crate) async fn submit(
 }
 
 /// A transaction and what became of it
-#[utoipa::path(get, path = "/v1/transactions/{hash}", tag = "chain",
+#[utoipa::path(get, operation_id = "getTransaction", path = "/v1/transactions/{hash}", tag = "chain",
     params(("hash" = String, Path, description = "keccak256 of the envelope")),
     responses(
         (status = 200, description = "The transaction, its place, its receipt", body = TransactionInfo),

@@ -16,7 +16,7 @@ use neura_types::{
     task::{BlobRef, Task, TaskId},
     validator::Validator,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{Semaphore, broadcast, watch};
 
 use crate::chain::{BASE_FEE, CHAIN_ID, Chain};
 
@@ -26,6 +26,8 @@ pub(crate) const REVERTS: Address = Address::repeat_byte(0x11);
 pub(crate) const REVERTS_BARE: Address = Address::repeat_byte(0x12);
 /// A call to this address makes the backend panic.
 pub(crate) const PANICS: Address = Address::repeat_byte(0x13);
+/// The code of this address is read only when the test lets it.
+pub(crate) const GATED: Address = Address::repeat_byte(0x15);
 /// A call to this address never ends.
 pub(crate) const HANGS: Address = Address::repeat_byte(0x14);
 /// Bytes that the off-chain store holds.
@@ -47,6 +49,9 @@ pub(crate) struct MemoryBackend {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) faucet: bool,
     pub(crate) syncing: bool,
+    /// Reads of gated code that have come to the gate.
+    pub(crate) at_gate: watch::Sender<usize>,
+    pub(crate) gate: Semaphore,
 }
 
 impl MemoryBackend {
@@ -56,6 +61,8 @@ impl MemoryBackend {
             events: broadcast::Sender::new(64),
             faucet: true,
             syncing: false,
+            at_gate: watch::Sender::new(0),
+            gate: Semaphore::new(0),
         }
     }
 
@@ -162,8 +169,12 @@ impl Backend for MemoryBackend {
         Ok(slot + U256::from(1))
     }
 
-    async fn code(&self, _: Address, at: BlockRef) -> BackendResult<Bytes> {
+    async fn code(&self, address: Address, at: BlockRef) -> BackendResult<Bytes> {
         self.known(at)?;
+        if address == GATED {
+            self.at_gate.send_modify(|waiting| *waiting += 1);
+            self.gate.acquire().await.unwrap().forget();
+        }
         Ok(Bytes::from_static(&[0xfe]))
     }
 

@@ -8,6 +8,7 @@ use tokio::{
 };
 
 use crate::{
+    backend::GATED,
     chain::LOGGER,
     harness::{Server, eth_key, request},
 };
@@ -188,21 +189,24 @@ async fn a_message_over_the_limit_ends_the_socket() {
 }
 
 #[tokio::test]
-async fn a_peer_that_only_writes_is_not_read_without_end() {
+async fn a_socket_has_a_bounded_number_of_calls_in_flight() {
     let server = Server::start().await;
     let mut socket = Socket::open(&server, "/ws").await;
-    let text = request("web3_sha3", json!([format!("0x{}", "00".repeat(20_000))]));
-    let large = request("eth_call", json!([{ "data": format!("0x{}", "00".repeat(1_000_000)) }]));
-    // Answers of 2 MB each fill the pipe; then the server stops reading, and this side cannot write any more.
-    let flood = async {
-        for _ in 0..500 {
-            socket.send(&large).await;
-            socket.send(&text).await;
+    let bound = neura_api::limits::RPC_CONCURRENCY;
+    let mut come = server.backend.at_gate.subscribe();
+    for _ in 0..3 * bound {
+        socket.send(&request("eth_getCode", json!([GATED]))).await;
+    }
+    for round in 1..=3 {
+        // One answer lets one more request in, and not before.
+        come.wait_for(|come| *come >= round * bound).await.unwrap();
+        server.rpc("eth_blockNumber", json!([])).await;
+        assert_eq!(*come.borrow(), round * bound);
+        server.backend.gate.add_permits(bound);
+        for _ in 0..bound {
+            assert_eq!(socket.next().await["result"], "0xfe");
         }
-    };
-    let flooded = tokio::time::timeout(std::time::Duration::from_secs(3), flood).await;
-    assert!(flooded.is_err(), "a gigabyte was taken from a peer that reads nothing");
-    assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
+    }
 }
 
 #[tokio::test]
@@ -221,4 +225,24 @@ async fn a_plain_request_to_the_socket_is_a_problem() {
     let answer = server.get("/ws").send().await.unwrap();
     let problem = crate::harness::problem(answer).await;
     assert_eq!((problem.status, problem.code.as_str()), (400, "invalid_input"));
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_http_end_their_connection_only() {
+    let server = Server::start().await;
+    let address = server.handle.local_addr;
+    for bytes in [
+        b"\x00\xff\x16\x03garbage\r\n\r\n".as_slice(),
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{\"trunc",
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        let _end = stream.read_to_end(&mut answer).await;
+        assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
+    }
+    assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
 }

@@ -123,3 +123,25 @@ fn floods_of_far_views_leave_memory_flat_and_views_alone() {
     assert_eq!(replica.pacemaker.size(), 1);
     assert_eq!(replica.status().view, 1);
 }
+
+/// Found by the simulator: a voter that missed the commit votes of a block could not execute it, so it could not check
+/// proposals that certify its state; with every other vote needed, the chain stood still for good.
+#[test]
+fn whoever_gives_up_a_view_shows_the_newest_proof_of_finality() {
+    let rig = Rig::new();
+    let chain = rig.chain(1);
+    let mut replica = rig.replica(0);
+    deliver(&mut replica, 1, rig.proposal(&chain[0]));
+    for author in 1..4 {
+        deliver(&mut replica, author, rig.commit_vote(author, &chain[0]));
+    }
+    deliver(&mut replica, 1, ConsensusMessage::Quorum(Box::new(rig.qc(&chain[0]))));
+    for now_ms in [20_000, 40_000] {
+        let messages = sent(&expire(&mut replica, now_ms));
+        let shown = messages.iter().find_map(|message| match message {
+            ConsensusMessage::Committed(proof) => Some(proof.block()),
+            _ => None,
+        });
+        assert_eq!(shown, Some(chain[0].id()));
+    }
+}

@@ -102,6 +102,7 @@ pub struct Shortfall {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Validators {
     /// Epoch that the set serves.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
     /// Sum of all powers.
     pub total_power: u64,
@@ -114,6 +115,7 @@ pub struct Validators {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ValidatorInfo {
     /// Index in the set.
+    #[cfg_attr(feature = "openapi", schema(value_type = u16))]
     pub index: ValidatorIndex,
     /// ed25519 key.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -169,6 +171,7 @@ pub struct BlobStored {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TaskChange {
     /// The task.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub task: TaskId,
     /// Where it stands after the block.
     #[cfg_attr(feature = "openapi", schema(value_type = super::schema::TaskState))]
@@ -180,6 +183,7 @@ pub struct TaskChange {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub provider: Address,
     /// The block's height.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub height: Height,
 }
 
@@ -194,6 +198,7 @@ pub enum ChainEvent {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         id: BlockId,
         /// Its height.
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         height: Height,
         /// Number of its transactions.
         transactions: u64,
@@ -206,6 +211,7 @@ pub enum ChainEvent {
         #[cfg_attr(feature = "openapi", schema(value_type = String))]
         id: BlockId,
         /// Its height.
+        #[cfg_attr(feature = "openapi", schema(value_type = u64))]
         height: Height,
         /// Number of its transactions.
         transactions: u64,

@@ -13,23 +13,30 @@ pub struct Status {
     /// Version of the node's software.
     pub version: String,
     /// EIP-155 chain id.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub chain_id: ChainId,
     /// Hash of the genesis file.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub genesis_hash: B256,
     /// Height up to which the order of blocks is final.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub ordered: Height,
     /// Height up to which blocks are executed here; what the chain's state is read at.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub executed: Height,
     /// Height up to which a quorum certified the result of execution.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub certified: Height,
     /// Current view of the consensus protocol.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub view: View,
     /// Current epoch.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
     /// Connected peers.
     pub peers: u32,
     /// The node's index in the validator set, if it is in it.
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>))]
     pub validator: Option<ValidatorIndex>,
     /// Whether it is catching up with the other nodes.
     pub syncing: bool,
@@ -81,15 +88,19 @@ pub struct BlockSummary {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub id: B256,
     /// Height.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub height: Height,
     /// The parent's identity.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub parent: B256,
     /// View in which it was proposed.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub view: View,
     /// Epoch.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
     /// Index of the proposer.
+    #[cfg_attr(feature = "openapi", schema(value_type = u16))]
     pub proposer: ValidatorIndex,
     /// Account of the proposer.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
@@ -129,6 +140,7 @@ pub struct Inclusion {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub block: B256,
     /// The block's height.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub height: Height,
     /// Position in the block.
     pub index: u64,
@@ -234,6 +246,7 @@ pub struct AccountInfo {
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub code_hash: B256,
     /// Height that this was read at.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub height: Height,
     /// Proof of the account, if it was asked for; may be of an earlier height.
     pub proof: Option<AccountProof>,
@@ -244,6 +257,7 @@ pub struct AccountInfo {
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct AccountProof {
     /// Height whose state is proven.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub height: Height,
     /// Root of that state, as in `executed.state_root` of the header of `certified_by`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]

@@ -294,3 +294,8 @@ pub struct TaskPage {
     /// What to pass as `before` for the next page; null on the last one.
     pub next: Option<String>,
 }
+
+/// Bytes as they are.
+#[derive(Debug, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct Octets(pub Vec<u8>);

@@ -13,7 +13,14 @@ use crate::{
 
 /// Stays alive while called without call data; with call data it destroys itself in favour of its caller.
 const MORTAL: [u8; 8] = [
-    op::CALLDATASIZE, op::PUSH1, 5, op::JUMPI, op::STOP, op::JUMPDEST, op::CALLER, op::SELFDESTRUCT,
+    op::CALLDATASIZE,
+    op::PUSH1,
+    5,
+    op::JUMPI,
+    op::STOP,
+    op::JUMPDEST,
+    op::CALLER,
+    op::SELFDESTRUCT,
 ];
 
 fn burned_by_destruction(world: &World, base_fees: u128) -> u128 {
@@ -88,10 +95,8 @@ fn coins_sent_to_a_contract_that_destroyed_itself_are_burned_and_counted() {
     let before = chain::burned(&world.state).unwrap().0;
     let child = contract.create(1);
     // The second transaction of the block finds nothing where the child was, and can send coins there.
-    let raw = vec![
-        world.tx(1).value(13).call(contract, &[]),
-        world.tx(2).value(4).call(child, &[]),
-    ];
+    let raw =
+        vec![world.tx(1).value(13).call(contract, &[]), world.tx(2).value(4).call(child, &[])];
     let execution = world.block(raw);
     assert!(execution.receipts.iter().all(|receipt| receipt.success));
     assert_eq!(world.word(contract, 0), U256::from(1), "the last call went through");

@@ -1,6 +1,6 @@
 //! Measure how many signed transactions one core executes per second over a state in memory; prints JSON lines.
 //!
-//! `cargo run -p neura-runtime --example throughput -- [transactions]`
+//! `cargo run -p neura-runtime --example transfers -- [transactions]`
 #![expect(clippy::disallowed_types, reason = "a measurement needs a clock; the library has none")]
 
 use std::{io::Write, sync::Arc, time::Instant};
@@ -21,7 +21,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Senders, so that a block is not one chain of nonces.
 const SENDERS: u64 = 500;
 /// Transactions of a block: below the default gas limit for both kinds.
-const PER_BLOCK: usize = 500;
+const PER_BLOCK: usize = 300;
 
 /// `transfer(to, amount)` without a selector: moves the second word of the call data from the caller's balance to the
 /// first word's, both in words named by the keccak256 of the account; anyone has 2^255 to begin with.
@@ -47,10 +47,9 @@ impl Chain {
         let keys = (1..=SENDERS)
             .map(|n| EthKey::from_bytes(B256::from(U256::from(n)).0))
             .collect::<Result<Vec<_>, _>>()?;
-        let accounts = keys.iter().map(|key| GenesisAccount {
-            address: key.address(),
-            balance: Amount::ankr(1_000_000),
-        });
+        let accounts = keys
+            .iter()
+            .map(|key| GenesisAccount { address: key.address(), balance: Amount::ankr(1_000_000) });
         let genesis = Genesis {
             chain_id: 4_242,
             timestamp_ms: 1_700_000_000_000,

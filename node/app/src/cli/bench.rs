@@ -1,0 +1,78 @@
+//! `neura bench`: measurements of whole networks, each one line of JSON.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::logs;
+use crate::bench::{self, OrderingPlan, TransfersPlan};
+
+/// Commands of `neura bench`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Opaque transactions ordered per second.
+    Ordering {
+        /// Validators.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+        /// Transactions offered per second.
+        #[arg(long, default_value_t = 25_000)]
+        rate: u64,
+        /// Bytes of a transaction.
+        #[arg(long, default_value_t = 512)]
+        tx_bytes: usize,
+        /// Seconds measured.
+        #[arg(long, default_value_t = 15)]
+        seconds: u64,
+    },
+    /// Signed transfers per second, end to end.
+    Transfers {
+        /// Validators.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+        /// Transfers.
+        #[arg(long, default_value_t = 60_000)]
+        count: usize,
+        /// Accounts that send them.
+        #[arg(long, default_value_t = 500)]
+        senders: usize,
+        /// Transfers sent per second; as fast as they are taken if left out.
+        #[arg(long)]
+        rate: Option<u64>,
+    },
+    /// Time until a transfer on an idle network is final.
+    Finality {
+        /// Validators.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+        /// Transfers, one at a time.
+        #[arg(long, default_value_t = 100)]
+        samples: usize,
+    },
+    /// Time from `neura devnet` to its first final block.
+    Start {
+        /// Validators.
+        #[arg(long, default_value_t = 4)]
+        validators: usize,
+    },
+}
+
+pub(super) async fn run(command: Command) -> Result<()> {
+    logs::start("warn");
+    match command {
+        Command::Ordering { validators, rate, tx_bytes, seconds } => {
+            print(&bench::ordering(OrderingPlan { validators, rate, tx_bytes, seconds }).await?)
+        }
+        Command::Transfers { validators, count, senders, rate } => {
+            print(&bench::transfers(TransfersPlan { validators, count, senders, rate }).await?)
+        }
+        Command::Finality { validators, samples } => {
+            print(&bench::finality(validators, samples).await?)
+        }
+        Command::Start { validators } => print(&bench::start(validators).await?),
+    }
+}
+
+fn print<T: Serialize>(report: &T) -> Result<()> {
+    println!("{}", serde_json::to_string(report)?);
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! Commands: `neura devnet`, `node`, `genesis`, `provider`, `task`, `wallet`, `faucet`, `status`, `bench`.
+//!
+//! Results go to standard output, progress and logs to standard error. With `--json` the result is one JSON value.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the user")]
+
+mod account;
+mod bench;
+mod devnet;
+mod genesis;
+mod logs;
+mod node;
+mod provider;
+mod screen;
+mod status;
+mod task;
+mod wallet;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use account::Account;
+pub use screen::Screen;
+
+/// Hire GPUs from strangers, or lend yours, on a chain of its own.
+#[derive(Debug, Parser)]
+#[command(name = "neura", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    shared: Shared,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Shared {
+    /// Nodes to speak to; further ones, after a comma, stand in for the first.
+    #[arg(
+        long,
+        global = true,
+        env = "NEURA_URL",
+        default_value = "http://127.0.0.1:8545",
+        value_delimiter = ','
+    )]
+    pub url: Vec<String>,
+    /// Key file of the account that signs; default: wallet/default.key in NEURA_HOME, made when it is first needed.
+    #[arg(long, global = true, env = "NEURA_KEY")]
+    pub key: Option<std::path::PathBuf>,
+    /// One JSON value in place of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start a local network of validators and a provider.
+    Devnet(devnet::Args),
+    /// Run a node: a validator if its identity key is in the genesis file, else a full node that follows.
+    Node(node::Args),
+    /// Make a genesis file.
+    Genesis(genesis::Args),
+    /// Lend this machine: join, run, look after it.
+    #[command(subcommand)]
+    Provider(provider::Command),
+    /// Have a job done: submit it, watch it, get its result.
+    #[command(subcommand)]
+    Task(task::Command),
+    /// Keep accounts: make, list, look at, send from.
+    #[command(subcommand)]
+    Wallet(wallet::Command),
+    /// Ask a devnet's faucet for coins.
+    Faucet(wallet::FaucetArgs),
+    /// Show where a node stands.
+    Status,
+    /// Measure: ordering, transfers, finality, start.
+    #[command(subcommand)]
+    Bench(bench::Command),
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Runs the command line and returns the exit code: 0 done, 1 failed, 2 used wrongly.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.shared.json;
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if json {
+                let value = serde_json::json!({
+                    "error": { "code": error_code(&error), "message": format!("{error:#}") }
+                });
+                println!("{value}");
+            } else {
+                eprintln!("error: {error:#}");
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The stable code of an error, where one of its causes has one.
+fn error_code(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<neura_client::ClientError>())
+        .map_or_else(|| "failed".to_owned(), |cause| cause.code().to_owned())
+}
+
+fn run(cli: Cli) -> Result<()> {
+    if let Command::Completions { shell } = cli.command {
+        clap_complete::generate(shell, &mut Cli::command(), "neura", &mut std::io::stdout());
+        return Ok(());
+    }
+    if let Command::Provider(provider::Command::Worker(args)) = cli.command {
+        return provider::worker(args);
+    }
+    let shared = cli.shared;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async move {
+        match cli.command {
+            Command::Devnet(args) => devnet::run(args, shared).await,
+            Command::Node(args) => node::run(args).await,
+            Command::Genesis(args) => genesis::run(args, &shared),
+            Command::Provider(command) => provider::run(command, shared).await,
+            Command::Task(command) => task::run(command, shared).await,
+            Command::Wallet(command) => wallet::run(command, shared).await,
+            Command::Faucet(args) => wallet::faucet(args, shared).await,
+            Command::Status => status::run(shared).await,
+            Command::Bench(command) => bench::run(command).await,
+            Command::Completions { .. } => Ok(()),
+        }
+    })
+}

@@ -1,0 +1,231 @@
+//! `neura provider`: join, doctor, status, drain, resume, leave, withdraw.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::{Context, Result, bail};
+use neura_provider::{
+    Agent, AgentConfig, Device, Keys, Operator, Progress, WorkerCommand, inspect,
+};
+use neura_types::{Address, Amount};
+
+use super::{Screen, Shared, account::home, logs, node::stop_signal};
+
+/// Commands of `neura provider`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Lend this machine: make keys, register with bond and price, take jobs until stopped.
+    Join(Join),
+    /// Show what this machine could offer.
+    Doctor(Machine),
+    /// Show this provider's registration, tasks, and why no jobs may come.
+    Status(Home),
+    /// Finish what there is and take nothing new.
+    Drain(Home),
+    /// Take jobs again.
+    Resume(Home),
+    /// Leave the network; the bond is free after a delay.
+    Leave(Home),
+    /// Take the bond back after leaving.
+    Withdraw(Home),
+    /// Execute one job from standard input; started by the agent.
+    #[command(hide = true)]
+    Worker(WorkerArgs),
+}
+
+/// Where a provider's keys are.
+#[derive(Debug, clap::Args)]
+pub(super) struct Home {
+    /// Folder of keys and journal; default: provider in NEURA_HOME.
+    #[arg(long, env = "NEURA_PROVIDER_DATA")]
+    data: Option<PathBuf>,
+}
+
+impl Home {
+    fn path(&self) -> Result<PathBuf> {
+        match &self.data {
+            Some(path) => Ok(path.clone()),
+            None => Ok(home()?.join("provider")),
+        }
+    }
+}
+
+/// Which device.
+#[derive(Debug, clap::Args)]
+pub(super) struct Machine {
+    #[command(flatten)]
+    home: Home,
+    /// best, part of a GPU's name, or cpu (the reference, only if asked for).
+    #[arg(long, default_value = "best")]
+    device: String,
+}
+
+/// Arguments of `neura provider join`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Join {
+    /// Nodes of the chain to join; further ones stand in for the first.
+    #[arg(required = true)]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    machine: Machine,
+    /// Price per block of a task's duration, in ANKR.
+    #[arg(long, default_value = "0.005")]
+    price: String,
+    /// Bond, in ANKR; the chain's least if left out.
+    #[arg(long)]
+    bond: Option<String>,
+    /// Account that is paid; the provider's own if left out.
+    #[arg(long)]
+    payout: Option<Address>,
+    /// Region, as owners may wish to know it.
+    #[arg(long, default_value = "")]
+    region: String,
+    /// Most tasks at a time.
+    #[arg(long, default_value_t = 4)]
+    capacity: u32,
+}
+
+/// Arguments of the worker: it reads everything from standard input.
+#[derive(Debug, clap::Args)]
+pub(super) struct WorkerArgs {
+    /// Whatever the agent passes.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    rest: Vec<String>,
+}
+
+pub(super) fn worker(args: WorkerArgs) -> Result<()> {
+    drop(args.rest);
+    std::process::exit(match neura_provider::worker::main() {
+        code if code == std::process::ExitCode::SUCCESS => 0,
+        _ => 1,
+    })
+}
+
+/// Address of the provider whose keys lie in a folder, if there are any.
+pub(super) fn address(data: &Path) -> Option<Address> {
+    Keys::load(data).ok().map(|keys| keys.address())
+}
+
+pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
+    match command {
+        Command::Join(args) => join(args, shared).await,
+        Command::Doctor(args) => doctor(args, &shared).await,
+        Command::Status(home) => status(&home, &shared).await,
+        Command::Drain(home) => act(&home, &shared, Act::Drain).await,
+        Command::Resume(home) => act(&home, &shared, Act::Resume).await,
+        Command::Leave(home) => act(&home, &shared, Act::Leave).await,
+        Command::Withdraw(home) => act(&home, &shared, Act::Withdraw).await,
+        Command::Worker(args) => worker(args),
+    }
+}
+
+async fn join(args: Join, shared: Shared) -> Result<()> {
+    logs::start("warn,neura_provider=info");
+    crate::devnet::end_with_supervisor();
+    crate::devnet::end_with_supervisor();
+    let program = std::env::current_exe().context("finding this program")?;
+    let worker = WorkerCommand { program, args: vec!["provider".into(), "worker".into()] };
+    let mut config = AgentConfig::new(args.nodes, args.machine.home.path()?, worker);
+    config.device = device(&args.machine.device)?;
+    config.offer.price_per_block = Amount::parse(&args.price)?;
+    config.offer.bond = args.bond.as_deref().map(Amount::parse).transpose()?;
+    config.offer.payout = args.payout;
+    config.offer.region = args.region;
+    config.offer.capacity = args.capacity;
+    let screen = Screen::new(false);
+    let json = shared.json;
+    let observer = Arc::new(move |progress: &Progress| {
+        let line = if json {
+            serde_json::to_string(progress).unwrap_or_else(|error| error.to_string())
+        } else {
+            progress.to_string()
+        };
+        screen.line(line);
+    });
+    let mut agent = tokio::select! {
+        agent = Agent::start(config, observer) => agent?,
+        () = stop_signal() => return Ok(()),
+    };
+    tokio::select! {
+        ended = agent.stopped() => {
+            ended?;
+            bail!("the provider stopped serving");
+        }
+        () = stop_signal() => {}
+    }
+    agent.shutdown().await;
+    Ok(())
+}
+
+fn device(text: &str) -> Result<Device> {
+    text.parse().map_err(|error| anyhow::anyhow!("device '{text}': {error}"))
+}
+
+async fn doctor(args: Machine, shared: &Shared) -> Result<()> {
+    let (device, data) = (device(&args.device)?, args.home.path()?);
+    let report = tokio::task::spawn_blocking(move || inspect(&device, &data)).await??;
+    let mut screen = Screen::new(shared.json);
+    if !screen.result(&report)? {
+        screen.line(report.to_string());
+    }
+    Ok(())
+}
+
+async fn status(home: &Home, shared: &Shared) -> Result<()> {
+    let report = Operator::open(&shared.url, &home.path()?).await?.status().await?;
+    let mut screen = Screen::new(shared.json);
+    if screen.result(&report)? {
+        return Ok(());
+    }
+    screen.line(format!("provider   {} (block {})", report.address, report.height));
+    match &report.provider {
+        None => screen.line("           not registered: `neura provider join NODE` registers it"),
+        Some(provider) => {
+            screen.line(format!("           {:?}, bond {}, {} per block", provider.status, provider.bond, provider.price_per_block));
+            screen.line(format!(
+                "record     {} settled, {} at fault, {} ended otherwise",
+                provider.record.settled, provider.record.at_fault, provider.record.refunded
+            ));
+        }
+    }
+    for task in &report.tasks {
+        screen.line(format!("task {:<6} {:?}, deadline at height {}", task.id, task.state, task.deadline));
+    }
+    for remark in &report.remarks {
+        screen.line(format!("note       {remark}"));
+    }
+    Ok(())
+}
+
+enum Act {
+    Drain,
+    Resume,
+    Leave,
+    Withdraw,
+}
+
+async fn act(home: &Home, shared: &Shared, act: Act) -> Result<()> {
+    let operator = Operator::open(&shared.url, &home.path()?).await?;
+    let text = match act {
+        Act::Drain => {
+            let done = operator.drain().await?;
+            format!("draining since height {}: nothing new is taken", done.height)
+        }
+        Act::Resume => {
+            let done = operator.resume().await?;
+            format!("taking jobs again since height {}", done.height)
+        }
+        Act::Leave => {
+            let height = operator.leave().await?;
+            format!("left; `neura provider withdraw` returns the bond from height {height} on")
+        }
+        Act::Withdraw => format!("{} returned", operator.withdraw_bond().await?),
+    };
+    let mut screen = Screen::new(shared.json);
+    if !screen.result(&serde_json::json!({ "provider": operator.address(), "done": text }))? {
+        screen.line(text);
+    }
+    Ok(())
+}

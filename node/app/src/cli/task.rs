@@ -1,0 +1,334 @@
+//! `neura task`: submit, watch, result, approve, challenge, cancel, list.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use neura_client::{Client, ClientError};
+use neura_types::{
+    Address, Amount, U256,
+    abi::{ITasks, SolCall},
+    system,
+    task::{Outcome, Task, TaskId, TaskState},
+};
+use serde::Serialize;
+
+use super::{Account, Screen, Shared};
+use crate::job::{self, Choice, Job, Report, Step};
+
+/// Commands of `neura task`.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Have a job done: seal it, pay for it, wait for the result, open and approve it.
+    Submit {
+        /// The job file.
+        job: PathBuf,
+        /// The provider; the cheapest that fits if left out.
+        #[arg(long)]
+        provider: Option<Address>,
+        /// Return once the task is confirmed.
+        #[arg(long)]
+        detach: bool,
+        /// Do not approve the result: the chain accepts it after the window for that.
+        #[arg(long)]
+        no_approve: bool,
+    },
+    /// Follow a task to its end.
+    Watch {
+        /// Its number.
+        id: TaskId,
+    },
+    /// Fetch and open a task's result.
+    Result {
+        /// Its number.
+        id: TaskId,
+        /// The job file, to compare with its labels and reference.
+        #[arg(long)]
+        job: Option<PathBuf>,
+        /// Where to write the result's bytes.
+        #[arg(long, short)]
+        out: Option<PathBuf>,
+    },
+    /// Accept a task's result: pays the provider.
+    Approve {
+        /// Its number.
+        id: TaskId,
+    },
+    /// Contest a result that cannot be read or is wrong; costs a bond until the provider has replaced it.
+    Challenge {
+        /// Its number.
+        id: TaskId,
+        /// What is wrong.
+        reason: String,
+    },
+    /// Take a task back that its provider has not accepted yet.
+    Cancel {
+        /// Its number.
+        id: TaskId,
+    },
+    /// List your tasks, newest first.
+    List {
+        /// Everybody's.
+        #[arg(long)]
+        all: bool,
+    },
+}
+
+/// What `submit` reports in the end.
+#[derive(Debug, Serialize)]
+pub(crate) struct Finished {
+    /// The task.
+    pub(crate) task: Task,
+    /// The opened result.
+    pub(crate) report: Report,
+}
+
+pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
+    let mut screen = Screen::new(shared.json);
+    match command {
+        Command::Submit { job, provider, detach, no_approve } => {
+            let account = Account::open(&shared)?;
+            let job = Job::load(&job)?;
+            let choice = provider.map_or(Choice::Cheapest, Choice::Provider);
+            let id = submit(&account, &job, choice, &mut screen).await?;
+            if detach {
+                if !screen.result(&serde_json::json!({ "task": id }))? {
+                    screen.line(format!("follow it with `neura task watch {id}`"));
+                }
+                return Ok(());
+            }
+            let finished = finish(&account, &job, id, !no_approve, &mut screen).await?;
+            if !screen.result(&finished)? {
+                print_report(&screen, &finished.report);
+                print_end(&screen, &finished.task);
+            }
+            Ok(())
+        }
+        Command::Watch { id } => {
+            let client = Client::new(&shared.url)?;
+            screen.waiting(&format!("task {id}"));
+            let task = job::watch(&client, id, &[], |step| show_step(&screen, &step)).await?;
+            if !screen.result(&task)? {
+                print_end(&screen, &task);
+            }
+            Ok(())
+        }
+        Command::Result { id, job, out } => result(id, job, out, shared).await,
+        Command::Approve { id } => {
+            act(&shared, id, ITasks::approveCall { taskId: id }.abi_encode(), U256::ZERO).await
+        }
+        Command::Challenge { id, reason } => challenge(id, reason, shared).await,
+        Command::Cancel { id } => {
+            act(&shared, id, ITasks::cancelCall { taskId: id }.abi_encode(), U256::ZERO).await
+        }
+        Command::List { all } => list(all, shared).await,
+    }
+}
+
+/// Steps 1 to 5: up to the confirmed task.
+pub(crate) async fn submit(
+    account: &Account,
+    job: &Job,
+    choice: Choice,
+    screen: &mut Screen,
+) -> Result<TaskId> {
+    account.ensure_funds(job.max_price, screen).await?;
+    let sender = account.sender().await?;
+    screen.waiting("offering the job");
+    let shown = &*screen;
+    let id = job::submit(&account.client, &sender, job, choice, &account.result_key, |step| {
+        show_step(shown, &step);
+    })
+    .await?;
+    screen.done();
+    Ok(id)
+}
+
+/// Steps 6 and 7: waits for the result, opens it, approves it, waits for the settlement.
+pub(crate) async fn finish(
+    account: &Account,
+    job: &Job,
+    id: TaskId,
+    approve: bool,
+    screen: &mut Screen,
+) -> Result<Finished> {
+    let client = &account.client;
+    screen.waiting("the provider works");
+    let submitted =
+        job::watch(client, id, &[TaskState::Submitted], |step| show_step(screen, &step)).await?;
+    ensure!(
+        matches!(submitted.state, TaskState::Submitted | TaskState::Settled),
+        "task {id} ended without a result: {}",
+        describe_end(&submitted)
+    );
+    let sender = account.sender().await?;
+    let plain =
+        job::open_result(client, sender.chain_id(), &submitted, &account.result_key).await?;
+    let report = job::report(Some(job), &plain)?;
+    if approve && submitted.state == TaskState::Submitted {
+        ensure!(
+            report.equals_reference != Some(false),
+            "the result differs from the reference: not approved. Contest it with `neura task challenge {id} REASON`"
+        );
+        let call = ITasks::approveCall { taskId: id }.abi_encode();
+        match sender.call(system::TASKS, U256::ZERO, call).await {
+            Ok(_) => {}
+            // The window has passed meanwhile: the chain has accepted it by itself.
+            Err(ClientError::Reverted { code, .. }) if code == "wrong_state" => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    screen.waiting("settlement");
+    let task = job::watch(client, id, &[], |step| show_step(screen, &step)).await?;
+    Ok(Finished { task, report })
+}
+
+fn show_step(screen: &Screen, step: &Step) {
+    screen.line(match step {
+        Step::Picked { provider, height } => format!(
+            "1 provider   {} ({}, {}), its key {}… read from the chain at height {height}",
+            provider.address,
+            provider.capability.gpu_model,
+            provider.capability.gpu_backend,
+            provider.encryption_key.to_string().get(..12).unwrap_or_default(),
+        ),
+        Step::Sealed { payload_bytes, envelope_bytes } => {
+            format!("2 sealed     {payload_bytes} bytes into an envelope of {envelope_bytes}")
+        }
+        Step::Stored { blob } => format!("3 stored     {}", blob.locator),
+        Step::Sent { escrow, price_per_block, duration_blocks } => format!(
+            "4 sent       escrow {escrow}: {price_per_block} per block, at most {duration_blocks} blocks"
+        ),
+        Step::Confirmed { task, hash, height } => {
+            format!("5 confirmed  task {task} at height {height} (transaction {hash})")
+        }
+        Step::Changed { task, height } => return show_change(screen, task, *height),
+    });
+}
+
+fn show_change(screen: &Screen, task: &Task, height: u64) {
+    match task.state {
+        TaskState::Open | TaskState::Assigned => {}
+        TaskState::Running => screen.line(format!(
+            "6 accepted   by the provider at height {}; it fetches, opens, executes",
+            task.accepted_at
+        )),
+        TaskState::Submitted => {
+            if let Some(result) = &task.result {
+                screen.line(format!(
+                    "  submitted  result {} at height {}",
+                    result.blob.locator, result.at
+                ));
+            }
+        }
+        TaskState::Verifying => {
+            screen.line(format!("  contested  the provider has until height {}", task.deadline));
+        }
+        TaskState::Settled | TaskState::Refunded | TaskState::Cancelled | TaskState::Slashed => {
+            let at = task.outcome.map_or(height, |outcome| outcome.at);
+            screen.line(format!("7 {:<10} at height {at}", format!("{:?}", task.state).to_lowercase()));
+        }
+    }
+}
+
+fn describe_end(task: &Task) -> String {
+    task.outcome.map_or_else(
+        || format!("{:?}", task.state),
+        |Outcome { reason, at_fault, .. }| format!("{reason:?} (at fault: {at_fault:?})"),
+    )
+}
+
+/// Prints what the owner learns from a result.
+pub(crate) fn print_report(screen: &Screen, report: &Report) {
+    screen.line(format!("result       {} predictions", report.predictions.len()));
+    if let Some(equal) = report.equals_reference {
+        let verdict = if equal { "equal to the reference's, every one" } else { "DIFFERENT from the reference's" };
+        screen.line(format!("             {verdict}"));
+    }
+    if let Some(accuracy) = &report.accuracy {
+        screen.line(format!(
+            "accuracy     {:.2} % ({} of {})",
+            accuracy.percent, accuracy.correct, accuracy.total
+        ));
+    }
+}
+
+/// Prints how a task ended and where the escrow went.
+pub(crate) fn print_end(screen: &Screen, task: &Task) {
+    let Some(outcome) = task.outcome else { return };
+    let s = outcome.settlement;
+    screen.line(format!(
+        "settlement   task {} {}: provider {}, validators {}, treasury {}, model owners {}, returned {}",
+        task.id,
+        describe_end(task),
+        s.provider,
+        s.validators,
+        s.treasury,
+        s.model,
+        s.refund
+    ));
+}
+
+async fn result(id: TaskId, job: Option<PathBuf>, out: Option<PathBuf>, shared: Shared) -> Result<()> {
+    let account = Account::open(&shared)?;
+    let task = find(&account.client, id).await?;
+    let chain_id = account.client.status().await?.chain_id;
+    let plain = job::open_result(&account.client, chain_id, &task, &account.result_key).await?;
+    if let Some(path) = &out {
+        std::fs::write(path, &plain).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let job = job.map(|path| Job::load(&path)).transpose()?;
+    let report = job::report(job.as_ref(), &plain)?;
+    let mut screen = Screen::new(shared.json);
+    if !screen.result(&report)? {
+        print_report(&screen, &report);
+        let text: Vec<String> = report.predictions.iter().map(ToString::to_string).collect();
+        screen.line(text.join(" "));
+    }
+    Ok(())
+}
+
+async fn find(client: &Client, id: TaskId) -> Result<Task> {
+    client.task(id).await?.with_context(|| format!("there is no task {id} [unknown_task]"))
+}
+
+async fn challenge(id: TaskId, reason: String, shared: Shared) -> Result<()> {
+    let client = Client::new(&shared.url)?;
+    let bps = client.params().await?.challenge_bond_bps;
+    let bond: Amount = find(&client, id).await?.escrow.share(bps)?;
+    let call = ITasks::challengeCall { taskId: id, reason }.abi_encode();
+    act(&shared, id, call, bond.to_u256()).await
+}
+
+/// Sends a call about a task and shows the task afterwards.
+async fn act(shared: &Shared, id: TaskId, call: Vec<u8>, value: U256) -> Result<()> {
+    let account = Account::open(shared)?;
+    let mut screen = Screen::new(shared.json);
+    screen.waiting("sending");
+    let done = account.sender().await?.call(system::TASKS, value, call).await?;
+    let task = find(&account.client, id).await?;
+    if !screen.result(&task)? {
+        screen.line(format!("task {id} is {:?} since height {}", task.state, done.height));
+        print_end(&screen, &task);
+    }
+    Ok(())
+}
+
+async fn list(all: bool, shared: Shared) -> Result<()> {
+    let client = Client::new(&shared.url)?;
+    let owner = if all { None } else { Some(Account::open(&shared)?.key.address()) };
+    let page = client.tasks(owner).await?;
+    let mut screen = Screen::new(shared.json);
+    if !screen.result(&page.items)? {
+        for task in page.items {
+            let end = task.outcome.map(|_| describe_end(&task)).unwrap_or_default();
+            screen.line(format!(
+                "{:>6}  {:<10} provider {}  escrow {}  {end}",
+                task.id,
+                format!("{:?}", task.state),
+                task.terms.provider,
+                task.escrow
+            ));
+        }
+    }
+    Ok(())
+}

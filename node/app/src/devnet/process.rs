@@ -1,0 +1,136 @@
+//! One process of a devnet: start it, watch it, read the end of its log.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{Read, Seek, SeekFrom},
+    path::{Path, PathBuf},
+    process::{ExitStatus, Stdio},
+};
+
+use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::process::{Child as Running, Command};
+
+/// Bytes of a log's end that are shown when its process ends by itself.
+const LOG_TAIL: u64 = 4_096;
+/// Lines of it.
+const LOG_LINES: usize = 8;
+/// A log above this size is put aside at the next start; the one before it is lost.
+const MAX_LOG: u64 = 64 << 20;
+
+/// Set for a supervised process, so that it ends with its supervisor, however that ends.
+const SUPERVISED: &str = "NEURA_SUPERVISED";
+
+/// Makes this process end when the supervisor that started it is gone; does nothing for any other.
+pub fn end_with_supervisor() {
+    if std::env::var_os(SUPERVISED).is_some()
+        && let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
+    {
+        tracing::warn!(%error, "this process may outlive its supervisor");
+    }
+}
+
+/// How a process is started, and the process.
+#[derive(Debug)]
+pub struct Child {
+    /// Its name, for the screen.
+    pub name: String,
+    /// Its log.
+    pub log: PathBuf,
+    args: Vec<String>,
+    running: Option<Running>,
+}
+
+impl Child {
+    /// A process of this binary that is to run with `args` and to log to `log`.
+    pub fn new(name: impl Into<String>, log: PathBuf, args: Vec<String>) -> Self {
+        Self { name: name.into(), log, args, running: None }
+    }
+
+    /// Starts it. It ends with this process.
+    ///
+    /// # Errors
+    /// If its log cannot be written or it cannot be started.
+    pub fn start(&mut self) -> Result<()> {
+        rotate(&self.log)?;
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&self.log)
+            .with_context(|| format!("opening the log {}", self.log.display()))?;
+        let program = std::env::current_exe().context("finding this program")?;
+        let child = Command::new(program)
+            .args(&self.args)
+            .env(SUPERVISED, "1")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", self.name))?;
+        self.running = Some(child);
+        Ok(())
+    }
+
+    /// Its process id, while it runs.
+    pub fn pid(&self) -> Option<u32> {
+        self.running.as_ref().and_then(Running::id)
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// If the system cannot tell.
+    pub async fn ended(&mut self) -> Result<ExitStatus> {
+        match &mut self.running {
+            Some(running) => Ok(running.wait().await?),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Asks it to stop.
+    pub fn terminate(&self) {
+        if let Some(pid) = self.pid().and_then(|pid| i32::try_from(pid).ok()) {
+            // It may have ended already.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+    }
+
+    /// Waits until it has stopped, or kills it after `grace`.
+    pub async fn stopped(&mut self, grace: std::time::Duration) {
+        if let Some(mut running) = self.running.take()
+            && tokio::time::timeout(grace, running.wait()).await.is_err()
+        {
+            // It may have ended just now.
+            let _ = running.kill().await;
+        }
+    }
+
+    /// The last lines of its log.
+    pub fn last_words(&self) -> String {
+        tail(&self.log).unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
+    }
+}
+
+fn rotate(log: &Path) -> Result<()> {
+    if fs::metadata(log).is_ok_and(|meta| meta.len() > MAX_LOG) {
+        fs::rename(log, log.with_extension("log.1"))
+            .with_context(|| format!("putting the log {} aside", log.display()))?;
+    }
+    Ok(())
+}
+
+fn tail(log: &Path) -> std::io::Result<String> {
+    let mut file = File::open(log)?;
+    let size = file.metadata()?.len();
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL)))?;
+    let mut bytes = Vec::new();
+    file.take(LOG_TAIL).read_to_end(&mut bytes)?;
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    Ok(lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"))
+}

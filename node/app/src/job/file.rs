@@ -1,0 +1,185 @@
+//! Read a job file and what it names.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use neura_int8::Int8Job;
+use neura_types::{
+    Amount,
+    task::{Requirement, ResultPrivacy},
+};
+use serde::Deserialize;
+
+/// Largest file that a job may name: the executor's own limits are tighter.
+const MAX_FILE: u64 = 256 << 20;
+/// Longest job file.
+const MAX_JOB_FILE: u64 = 1 << 20;
+
+/// Why a job file describes no job.
+#[derive(Debug, thiserror::Error)]
+pub enum JobError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {cause}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        cause: std::io::Error,
+    },
+    /// A file is too large.
+    #[error("{path} has {size} bytes; at most {limit} are read")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        size: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// Not the TOML that is expected.
+    #[error("job file {path}: {cause}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Line and reason.
+        cause: toml::de::Error,
+    },
+    /// A field that makes no sense.
+    #[error("job file {path}: {reason}")]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to write.
+        reason: String,
+    },
+    /// A model or batch that the executor would refuse.
+    #[error("{path}: {reason}")]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawFile {
+    job: RawJob,
+    #[serde(default)]
+    requirements: Requirement,
+    terms: RawTerms,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawJob {
+    name: String,
+    executor: String,
+    model: PathBuf,
+    inputs: PathBuf,
+    labels: Option<PathBuf>,
+    reference: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTerms {
+    duration_blocks: u64,
+    max_price: String,
+    result: Option<ResultPrivacy>,
+}
+
+/// A job, ready to be sealed.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name, for the screen.
+    pub name: String,
+    /// Executor.
+    pub executor: String,
+    /// What the provider gets, before sealing.
+    pub payload: Vec<u8>,
+    /// Right classes, which stay with the owner.
+    pub labels: Option<Vec<u16>>,
+    /// Classes that a correct execution gives, which stay with the owner.
+    pub reference: Option<Vec<u16>>,
+    /// What the job needs.
+    pub requirement: Requirement,
+    /// Most blocks from acceptance to submission.
+    pub duration_blocks: u64,
+    /// Most that the owner pays.
+    pub max_price: Amount,
+    /// Who may read the result.
+    pub privacy: ResultPrivacy,
+}
+
+impl Job {
+    /// Reads a job file; paths in it are relative to it.
+    ///
+    /// # Errors
+    /// See [`JobError`]: a job that the executor would refuse is refused here, before anything is paid.
+    pub fn load(path: &Path) -> Result<Self, JobError> {
+        let text = String::from_utf8_lossy(&read(path, MAX_JOB_FILE)?).into_owned();
+        let raw: RawFile = toml::from_str(&text)
+            .map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
+        let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
+        if raw.job.executor != "int8" {
+            let reason = format!("executor '{}' is not known: write \"int8\"", raw.job.executor);
+            return Err(field(reason));
+        }
+        if raw.terms.duration_blocks == 0 {
+            return Err(field("duration_blocks must be at least 1".into()));
+        }
+        let max_price =
+            Amount::parse(&raw.terms.max_price).map_err(|error| field(error.to_string()))?;
+        let near = |name: &Path| path.parent().unwrap_or(Path::new(".")).join(name);
+        Ok(Self {
+            payload: payload(&near(&raw.job.model), &near(&raw.job.inputs))?,
+            labels: raw.job.labels.map(|name| classes(&near(&name))).transpose()?,
+            reference: raw.job.reference.map(|name| classes(&near(&name))).transpose()?,
+            name: raw.job.name,
+            executor: raw.job.executor,
+            requirement: raw.requirements,
+            duration_blocks: raw.terms.duration_blocks,
+            max_price,
+            privacy: raw.terms.result.unwrap_or(ResultPrivacy::Sealed),
+        })
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
+    let failed = |cause| JobError::Read { path: path.to_owned(), cause };
+    let size = fs::metadata(path).map_err(failed)?.len();
+    if size > limit {
+        return Err(JobError::TooLarge { path: path.to_owned(), size, limit });
+    }
+    fs::read(path).map_err(failed)
+}
+
+fn payload(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
+    let job = Int8Job { model: read(model, MAX_FILE)?, inputs: read(inputs, MAX_FILE)? };
+    let content = |reason: String| JobError::Content { path: model.to_owned(), reason };
+    let bytes = job.encode().map_err(|error| content(error.to_string()))?;
+    Int8Job::decode(&bytes)
+        .and_then(|job| job.open())
+        .map_err(|error| content(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// Reads classes, one number per line; `#` begins a comment.
+fn classes(path: &Path) -> Result<Vec<u16>, JobError> {
+    let bytes = read(path, MAX_FILE)?;
+    String::from_utf8_lossy(&bytes)
+        .lines()
+        .map(|line| line.split('#').next().unwrap_or_default().trim())
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            line.parse().map_err(|_| JobError::Content {
+                path: path.to_owned(),
+                reason: format!("'{line}' is not a class: write one number from 0 to 65535 per line"),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,14 @@
+//! The owner's side of a task: from a job file to the opened result.
+//!
+//! The seven steps, none skipped: pick a provider and read its key from the chain, seal the payload to it, store the
+//! ciphertext, send the task transaction, have it confirmed, wait for the provider's result, settle and open it.
+
+mod file;
+mod outcome;
+mod submit;
+#[cfg(test)]
+mod tests;
+
+pub use file::{Job, JobError};
+pub use outcome::{Accuracy, Report, open_result, report};
+pub use submit::{Choice, Step, submit, watch};

@@ -1,0 +1,219 @@
+//! Offer a job to a provider and follow it to its end.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, seal};
+use neura_client::{Client, Sender};
+use neura_types::{
+    Address, Amount, B256, Height,
+    abi::{ITasks, SolCall, SolEvent},
+    provider::Provider,
+    system,
+    task::{BlobRef, Task, TaskId, TaskState, Terms, VerificationPolicy},
+};
+use serde::Serialize;
+
+use super::Job;
+
+/// Pause between two looks at a task.
+const LOOK: Duration = Duration::from_millis(150);
+
+/// Whom to give the job to.
+#[derive(Debug, Clone, Copy)]
+pub enum Choice {
+    /// The cheapest provider that fits.
+    Cheapest,
+    /// This one.
+    Provider(Address),
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// A provider was picked; its key was read from the chain.
+    Picked {
+        /// The provider.
+        provider: Box<Provider>,
+        /// Height of the state that was read.
+        height: Height,
+    },
+    /// The payload was sealed to it.
+    Sealed {
+        /// Bytes before.
+        payload_bytes: usize,
+        /// Bytes after.
+        envelope_bytes: usize,
+    },
+    /// The ciphertext lies in the off-chain store.
+    Stored {
+        /// Where.
+        blob: BlobRef,
+    },
+    /// The transaction is sent.
+    Sent {
+        /// Escrow that it locks.
+        escrow: Amount,
+        /// Price per block.
+        price_per_block: Amount,
+        /// Most blocks.
+        duration_blocks: u64,
+    },
+    /// The validators have confirmed it.
+    Confirmed {
+        /// The task's number.
+        task: TaskId,
+        /// Transaction.
+        hash: B256,
+        /// Height of its block.
+        height: Height,
+    },
+    /// The task changed its state.
+    Changed {
+        /// The task now.
+        task: Box<Task>,
+        /// Height of the state that was read.
+        height: Height,
+    },
+}
+
+/// Takes the steps up to the confirmed task. `result_key` is what the result will be sealed to.
+///
+/// # Errors
+/// If no provider fits (each with its reason), the job costs more than the owner allows, or a step fails.
+pub async fn submit(
+    client: &Client,
+    sender: &Sender,
+    job: &Job,
+    choice: Choice,
+    result_key: &EncryptionSecretKey,
+    mut on_step: impl FnMut(Step),
+) -> Result<TaskId> {
+    let provider = pick(client, job, choice).await?;
+    on_step(Step::Picked { provider: Box::new(provider.clone()), height: client.height().await? });
+    let escrow = provider.price_per_block.times(job.duration_blocks)?;
+    ensure!(
+        escrow <= job.max_price,
+        "the job would cost up to {escrow} ({} per block for {} blocks), the job file allows {}: \
+         raise max_price or lower duration_blocks",
+        provider.price_per_block,
+        job.duration_blocks,
+        job.max_price
+    );
+    let nonce = B256::new(crate::keyfile::random_secret()?);
+    let context = EnvelopeContext {
+        chain_id: sender.chain_id(),
+        purpose: Purpose::Payload,
+        owner: sender.address().into_array(),
+        provider: provider.address.into_array(),
+        binding: nonce.0,
+    };
+    let recipient = EncryptionPublicKey::from_bytes(provider.encryption_key.0)
+        .context("the provider's registered encryption key is not a key")?;
+    let envelope = seal(&context, &[recipient, result_key.public_key()], &job.payload, &mut rand::rng())?;
+    on_step(Step::Sealed { payload_bytes: job.payload.len(), envelope_bytes: envelope.len() });
+    let stored = client.put_blob(envelope).await?;
+    let payload = BlobRef { locator: stored.locator, hash: stored.hash, size: stored.size };
+    on_step(Step::Stored { blob: payload.clone() });
+    let terms = Terms {
+        payload,
+        envelope_nonce: nonce,
+        provider: provider.address,
+        key_epoch: provider.key_epoch,
+        result_key: B256::new(*result_key.public_key().as_bytes()),
+        requirement: job.requirement.clone(),
+        executor: job.executor.clone(),
+        duration_blocks: job.duration_blocks,
+        verification: VerificationPolicy::None,
+        privacy: job.privacy,
+    };
+    let call = ITasks::createCall { terms: ITasks::Terms::from(&terms) }.abi_encode();
+    on_step(Step::Sent {
+        escrow,
+        price_per_block: provider.price_per_block,
+        duration_blocks: job.duration_blocks,
+    });
+    let sent = sender.call(system::TASKS, escrow.to_u256(), call).await?;
+    let task = sent
+        .info
+        .receipt
+        .iter()
+        .flat_map(|receipt| &receipt.logs)
+        .filter(|log| log.address == system::TASKS)
+        .find_map(|log| {
+            ITasks::TaskCreated::decode_raw_log(log.topics.iter().copied(), &log.data).ok()
+        })
+        .context("the receipt of the task's transaction holds no TaskCreated event")?
+        .taskId;
+    on_step(Step::Confirmed { task, hash: sent.hash, height: sent.height });
+    Ok(task)
+}
+
+async fn pick(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
+    let matches =
+        client.match_providers(job.requirement.clone(), Some(job.executor.clone())).await?;
+    let address = match choice {
+        Choice::Provider(address) => address,
+        Choice::Cheapest => match matches.iter().find(|candidate| candidate.fits) {
+            Some(found) => found.provider,
+            None if matches.is_empty() => bail!(
+                "no provider is registered: start one with `neura provider join {}`",
+                client.url()
+            ),
+            None => {
+                let reasons: Vec<String> = matches
+                    .iter()
+                    .map(|candidate| {
+                        let lacks: Vec<String> = candidate
+                            .shortfalls
+                            .iter()
+                            .map(|s| format!("{} {} wanted, {} offered", s.dimension, s.wanted, s.offered))
+                            .collect();
+                        format!("  {}: {}", candidate.provider, lacks.join("; "))
+                    })
+                    .collect();
+                bail!("no provider fits this job:\n{}", reasons.join("\n"))
+            }
+        },
+    };
+    client
+        .provider(address)
+        .await?
+        .with_context(|| format!("provider {address} is not registered [unknown_provider]"))
+}
+
+/// Follows a task until it is in one of `until`, or has ended.
+///
+/// # Errors
+/// If no node answers, or there is no such task.
+pub async fn watch(
+    client: &Client,
+    id: TaskId,
+    until: &[TaskState],
+    mut on_step: impl FnMut(Step),
+) -> Result<Task> {
+    let mut last = None;
+    let mut failures = 0u32;
+    loop {
+        match client.task(id).await {
+            Ok(Some(task)) => {
+                failures = 0;
+                let seen = (task.state, task.challenges);
+                if last != Some(seen) {
+                    last = Some(seen);
+                    let height = client.height().await.unwrap_or(task.created_at);
+                    on_step(Step::Changed { task: Box::new(task.clone()), height });
+                }
+                if until.contains(&task.state) || task.state.is_terminal() {
+                    return Ok(task);
+                }
+            }
+            Ok(None) => bail!("there is no task {id} [unknown_task]"),
+            // Nodes restart; the task does not depend on the one that is asked.
+            Err(error) if error.is_transient() && failures < 200 => failures += 1,
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}

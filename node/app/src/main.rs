@@ -1,0 +1,7 @@
+//! The `neura` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    neura::cli::main()
+}

@@ -1,0 +1,346 @@
+//! Hold verified transactions until a block takes them, in an order that pays the proposer.
+//!
+//! # Invariants
+//! - At most [`Limits::transactions`] and [`Limits::bytes`] are held, at most [`Limits::per_sender`] of one sender.
+//! - A sender's transactions are handed out in nonce order, without gaps, each to one block at a time: what stands
+//!   in a block that is not executed yet is not handed out again.
+//! - The sum of what one sender's transactions may cost never exceeds its balance.
+
+mod sender;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use neura_types::{Address, B256, Bytes, Height, Transaction, U256};
+
+use sender::Sender;
+
+/// What the pool may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Transactions in all: at 200 bytes each and their index, about 60 MB.
+    pub transactions: usize,
+    /// Encoded bytes in all.
+    pub bytes: usize,
+    /// Transactions of one sender, gaps included.
+    pub per_sender: usize,
+    /// How far a nonce may be ahead of the account's.
+    pub nonce_gap: u64,
+    /// A replacement must pay this many percent more, as in geth.
+    pub replacement_percent: u128,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            transactions: 100_000,
+            bytes: 64 << 20,
+            per_sender: 4_096,
+            nonce_gap: 4_096,
+            replacement_percent: 10,
+        }
+    }
+}
+
+/// Why the pool refused a transaction.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PoolError {
+    /// The same transaction is already held.
+    #[error("already known")]
+    AlreadyKnown,
+    /// Another one with this nonce pays nearly as much.
+    #[error(
+        "replacement transaction underpriced: nonce {nonce} is taken by {existing}; pay at least 10 % more per gas"
+    )]
+    Underpriced {
+        /// The nonce.
+        nonce: u64,
+        /// The transaction that holds it.
+        existing: B256,
+    },
+    /// The nonce is too far ahead.
+    #[error("nonce too high: the account's next nonce is {next}, transaction nonce is {got}")]
+    NonceTooHigh {
+        /// The account's nonce.
+        next: u64,
+        /// The transaction's.
+        got: u64,
+    },
+    /// The sender's pending transactions together cost more than its balance.
+    #[error(
+        "insufficient funds for gas * price + value: the sender's pending transactions would cost {needed} wei, its balance is {balance} wei"
+    )]
+    Overdraft {
+        /// Cost with this transaction.
+        needed: U256,
+        /// Balance.
+        balance: U256,
+    },
+    /// The sender holds too many places.
+    #[error("the sender already has {0} pending transactions: wait until some are included")]
+    SenderLimit(usize),
+    /// The pool is full and this one does not pay more than the cheapest held.
+    #[error("txpool is full: offer a higher priority fee than {lowest} wei per gas, or try again later")]
+    Full {
+        /// Tip of the cheapest transaction held.
+        lowest: u128,
+    },
+}
+
+impl PoolError {
+    /// Stable code of the refusal.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::AlreadyKnown => "already_known",
+            Self::Underpriced { .. } => "replacement_underpriced",
+            Self::NonceTooHigh { .. } => "nonce_too_high",
+            Self::Overdraft { .. } => "insufficient_funds",
+            Self::SenderLimit(_) => "sender_limit",
+            Self::Full { .. } => "pool_full",
+        }
+    }
+}
+
+/// Priority: highest tip first, then first come.
+type Priority = (Reverse<u128>, u64);
+
+#[derive(Debug, Clone)]
+struct Entry {
+    tx: Arc<Transaction>,
+    priority: Priority,
+    /// Height of the unexecuted block that it stands in.
+    proposed_at: Option<Height>,
+}
+
+/// The pool.
+#[derive(Debug)]
+pub struct Mempool {
+    limits: Limits,
+    senders: HashMap<Address, Sender>,
+    by_hash: HashMap<B256, (Address, u64)>,
+    by_priority: BTreeMap<Priority, (Address, u64)>,
+    bytes: usize,
+    arrivals: u64,
+    executed: Height,
+}
+
+impl Mempool {
+    /// An empty pool.
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            senders: HashMap::new(),
+            by_hash: HashMap::new(),
+            by_priority: BTreeMap::new(),
+            bytes: 0,
+            arrivals: 0,
+            executed: 0,
+        }
+    }
+
+    /// Number of transactions held.
+    pub fn len(&self) -> usize {
+        self.by_hash.len()
+    }
+
+    /// Whether nothing is held.
+    pub fn is_empty(&self) -> bool {
+        self.by_hash.is_empty()
+    }
+
+    /// A transaction held, by hash.
+    pub fn get(&self, hash: &B256) -> Option<Arc<Transaction>> {
+        let (sender, nonce) = self.by_hash.get(hash)?;
+        self.senders.get(sender)?.get(*nonce).map(|entry| Arc::clone(&entry.tx))
+    }
+
+    /// Nonce after the sender's contiguous pending transactions, given the account's nonce.
+    pub fn pending_nonce(&self, sender: &Address, account_nonce: u64) -> u64 {
+        self.senders.get(sender).map_or(account_nonce, |s| s.contiguous_end(account_nonce))
+    }
+
+    /// Adds a verified transaction that is valid against the state, of which the sender's nonce and balance are given.
+    ///
+    /// # Errors
+    /// See [`PoolError`]; the pool is then as it was.
+    pub fn insert(
+        &mut self,
+        tx: Arc<Transaction>,
+        account_nonce: u64,
+        balance: U256,
+    ) -> Result<(), PoolError> {
+        if self.by_hash.contains_key(&tx.hash) {
+            return Err(PoolError::AlreadyKnown);
+        }
+        if tx.nonce.saturating_sub(account_nonce) > self.limits.nonce_gap {
+            return Err(PoolError::NonceTooHigh { next: account_nonce, got: tx.nonce });
+        }
+        self.check_sender(&tx, balance)?;
+        self.make_room(&tx)?;
+        self.arrivals += 1;
+        let priority = (Reverse(tx.max_priority_fee_per_gas), self.arrivals);
+        let sender = self.senders.entry(tx.sender).or_default();
+        sender.account_nonce = sender.account_nonce.max(account_nonce);
+        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority, proposed_at: None });
+        if let Some(old) = replaced {
+            self.forget(&old);
+        }
+        self.bytes += tx.raw.len();
+        self.by_hash.insert(tx.hash, (tx.sender, tx.nonce));
+        self.by_priority.insert(priority, (tx.sender, tx.nonce));
+        Ok(())
+    }
+
+    fn check_sender(&self, tx: &Transaction, balance: U256) -> Result<(), PoolError> {
+        let empty = Sender::default();
+        let sender = self.senders.get(&tx.sender).unwrap_or(&empty);
+        let existing = sender.get(tx.nonce);
+        if let Some(entry) = existing {
+            let enough = |old: u128, new: u128| {
+                new.saturating_mul(100)
+                    >= old.saturating_mul(100 + self.limits.replacement_percent)
+            };
+            let pays = enough(entry.tx.max_fee_per_gas, tx.max_fee_per_gas)
+                && enough(entry.tx.max_priority_fee_per_gas, tx.max_priority_fee_per_gas);
+            if !pays {
+                return Err(PoolError::Underpriced { nonce: tx.nonce, existing: entry.tx.hash });
+            }
+        } else if sender.len() >= self.limits.per_sender {
+            return Err(PoolError::SenderLimit(sender.len()));
+        }
+        let replaced = existing.map(|entry| entry.tx.max_cost()).unwrap_or_default();
+        let needed =
+            sender.total_cost().saturating_sub(replaced).saturating_add(tx.max_cost());
+        if needed > balance {
+            return Err(PoolError::Overdraft { needed, balance });
+        }
+        Ok(())
+    }
+
+    /// Drops the cheapest transactions for one that pays more.
+    fn make_room(&mut self, tx: &Transaction) -> Result<(), PoolError> {
+        while self.by_hash.len() >= self.limits.transactions
+            || self.bytes + tx.raw.len() > self.limits.bytes
+        {
+            let Some((priority, (address, nonce))) =
+                self.by_priority.last_key_value().map(|(p, at)| (*p, *at))
+            else {
+                return Ok(());
+            };
+            let Reverse(lowest) = priority.0;
+            if tx.max_priority_fee_per_gas <= lowest || address == tx.sender {
+                return Err(PoolError::Full { lowest });
+            }
+            self.remove(address, nonce);
+        }
+        Ok(())
+    }
+
+    /// Transactions for the next block, best paid first, within its bytes and gas. They stay in the pool.
+    pub fn select(&self, max_bytes: usize, max_gas: u64, base_fee: u64) -> Vec<Bytes> {
+        let mut chosen = Vec::new();
+        let (mut bytes, mut gas) = (0usize, 0u64);
+        let mut next: HashMap<Address, u64> = HashMap::new();
+        let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::new();
+        // One pass over the pool at most; blocks fill long before that when the pool is large.
+        for (address, nonce) in self.by_priority.values() {
+            let Some(sender) = self.senders.get(address) else { continue };
+            let Some(entry) = sender.get(*nonce) else { continue };
+            if self.is_in_flight(entry) || entry.tx.max_fee_per_gas < u128::from(base_fee) {
+                continue;
+            }
+            let expected = next
+                .entry(*address)
+                .or_insert_with(|| sender.next_unproposed(|e| self.is_in_flight(e)));
+            if *nonce > *expected {
+                waiting.insert((*address, *nonce), entry);
+                continue;
+            }
+            let mut candidate = (*nonce == *expected).then_some(entry);
+            while let Some(entry) = candidate {
+                let size = entry.tx.raw.len();
+                if bytes + size > max_bytes || gas.saturating_add(entry.tx.gas_limit) > max_gas {
+                    return chosen;
+                }
+                bytes += size;
+                gas += entry.tx.gas_limit;
+                chosen.push(entry.tx.raw.clone());
+                *expected += 1;
+                candidate = waiting.remove(&(*address, *expected));
+            }
+        }
+        chosen
+    }
+
+    fn is_in_flight(&self, entry: &Entry) -> bool {
+        entry.proposed_at.is_some_and(|height| height > self.executed)
+    }
+
+    /// Whether a block could be filled with something that is not in one already.
+    pub fn has_ready(&self, base_fee: u64) -> bool {
+        self.senders.values().any(|sender| {
+            let nonce = sender.next_unproposed(|e| self.is_in_flight(e));
+            sender.get(nonce).is_some_and(|e| e.tx.max_fee_per_gas >= u128::from(base_fee))
+        })
+    }
+
+    /// Notes that a proposed block at `height` holds these transactions.
+    pub fn mark_proposed(&mut self, height: Height, hashes: impl IntoIterator<Item = B256>) {
+        for hash in hashes {
+            if let Some((address, nonce)) = self.by_hash.get(&hash)
+                && let Some(entry) =
+                    self.senders.get_mut(address).and_then(|sender| sender.get_mut(*nonce))
+            {
+                entry.proposed_at = Some(entry.proposed_at.map_or(height, |h| h.max(height)));
+            }
+        }
+    }
+
+    /// Drops what an executed block settled: `done` are its transactions, `nonces` their senders' account nonces.
+    pub fn on_executed(
+        &mut self,
+        height: Height,
+        done: impl IntoIterator<Item = B256>,
+        nonces: impl IntoIterator<Item = (Address, u64)>,
+    ) {
+        self.executed = self.executed.max(height);
+        for hash in done {
+            if let Some((address, nonce)) = self.by_hash.get(&hash).copied() {
+                self.remove(address, nonce);
+            }
+        }
+        for (address, nonce) in nonces {
+            let Some(sender) = self.senders.get_mut(&address) else { continue };
+            let stale = sender.advance(nonce);
+            for entry in stale {
+                self.forget(&entry);
+            }
+            if self.senders.get(&address).is_some_and(Sender::is_empty) {
+                self.senders.remove(&address);
+            }
+        }
+    }
+
+    fn remove(&mut self, address: Address, nonce: u64) {
+        if let Some(sender) = self.senders.get_mut(&address) {
+            let entry = sender.remove(nonce);
+            if sender.is_empty() {
+                self.senders.remove(&address);
+            }
+            if let Some(entry) = entry {
+                self.forget(&entry);
+            }
+        }
+    }
+
+    fn forget(&mut self, entry: &Entry) {
+        self.by_hash.remove(&entry.tx.hash);
+        self.by_priority.remove(&entry.priority);
+        self.bytes = self.bytes.saturating_sub(entry.tx.raw.len());
+    }
+}

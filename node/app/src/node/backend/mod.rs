@@ -1,0 +1,238 @@
+//! The node, as REST and JSON-RPC see it.
+//!
+//! Reads of the store block, so they run on the blocking pool; each takes its own snapshot.
+
+mod blobs;
+mod blocks;
+mod execution;
+mod faucet;
+mod registry;
+
+use std::sync::{Arc, atomic::Ordering};
+
+use async_trait::async_trait;
+use neura_api::{
+    Backend, BackendError, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, Event, Fees,
+    Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+};
+use neura_p2p::NetworkHandle;
+use neura_storage::StorageError;
+use neura_types::{
+    Account, Address, Amount, B256, Block, Bytes, Height, Params, StateRead, U256, ValidatorIndex,
+    ValidatorSet,
+    provider::{Provider, Requester},
+    rest::{AccountProof, Status},
+    state::StateError,
+    task::{BlobRef, Task, TaskId},
+};
+use tokio::sync::broadcast;
+
+pub use blobs::BlobKeeper;
+pub use faucet::Faucet;
+
+use super::{chain::Chain, intake::Intake};
+
+type Answer<T> = Result<T, BackendError>;
+
+/// Blocks behind its peers from which a node says that it is syncing.
+const SYNCING_LAG: Height = 16;
+/// Tip that the fee suggestion names: 1 gwei, as wallets expect to see some.
+const SUGGESTED_TIP: u128 = 1_000_000_000;
+
+/// The parts that the API reads.
+#[derive(Debug)]
+pub struct NodeBackend {
+    /// What the node shares.
+    pub chain: Arc<Chain>,
+    /// The network.
+    pub network: NetworkHandle,
+    /// The door for transactions.
+    pub intake: Intake,
+    /// This node's index in the set.
+    pub validator: Option<ValidatorIndex>,
+    /// Off-chain store.
+    pub blobs: Arc<BlobKeeper>,
+    /// The faucet, on a devnet.
+    pub faucet: Option<Faucet>,
+}
+
+fn internal(error: impl std::fmt::Display) -> BackendError {
+    BackendError::Internal(error.to_string())
+}
+
+fn storage(error: StorageError) -> BackendError {
+    internal(error)
+}
+
+fn state(error: StateError) -> BackendError {
+    internal(error)
+}
+
+impl NodeBackend {
+    /// Runs a read on the blocking pool.
+    async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Chain) -> Answer<T> + Send + 'static,
+    ) -> Answer<T> {
+        let chain = Arc::clone(&self.chain);
+        tokio::task::spawn_blocking(move || work(&chain)).await.map_err(internal)?
+    }
+}
+
+#[async_trait]
+impl Backend for NodeBackend {
+    async fn status(&self) -> Answer<Status> {
+        let chain = &self.chain;
+        let consensus = chain.consensus.read().clone();
+        let (ordered, executed) = (chain.committed_height(), chain.executed_height());
+        let lagging = ordered.saturating_sub(executed) > SYNCING_LAG;
+        let fetching = consensus.as_ref().is_some_and(|status| status.fetching);
+        Ok(Status {
+            version: env!("CARGO_PKG_VERSION").into(),
+            chain_id: chain.genesis.chain_id,
+            genesis_hash: chain.genesis_hash,
+            ordered,
+            executed,
+            certified: chain.certified_height(),
+            view: consensus.map_or(0, |status| status.view),
+            epoch: chain.set.epoch(),
+            peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
+            validator: self.validator,
+            syncing: lagging || fetching,
+            faucet: self.faucet.is_some(),
+            max_blob_bytes: self.blobs.max_blob_bytes(),
+        })
+    }
+
+    async fn block(&self, block: BlockRef) -> Answer<Option<Arc<BlockView>>> {
+        self.read(move |chain| blocks::block(chain, block)).await
+    }
+
+    async fn raw_block(&self, block: BlockRef) -> Answer<Option<Arc<Block>>> {
+        self.read(move |chain| Ok(blocks::find(chain, block)?.map(|(_, block)| block))).await
+    }
+
+    async fn head(&self, block: BlockRef) -> Answer<Option<BlockHead>> {
+        self.read(move |chain| blocks::head(chain, block)).await
+    }
+
+    async fn heads(&self, before: Option<Height>, limit: u32) -> Answer<Vec<BlockHead>> {
+        self.read(move |chain| blocks::heads(chain, before, limit)).await
+    }
+
+    async fn transaction(&self, hash: B256) -> Answer<Option<TransactionView>> {
+        self.read(move |chain| blocks::transaction(chain, hash)).await
+    }
+
+    async fn submit(&self, raw: Bytes) -> Answer<B256> {
+        let intake = self.intake.clone();
+        tokio::task::spawn_blocking(move || execution::submit(&intake, raw))
+            .await
+            .map_err(internal)?
+    }
+
+    async fn account(&self, address: Address, at: BlockRef) -> Answer<Account> {
+        self.read(move |chain| {
+            execution::with_state(chain, at, |view, _| {
+                Ok(view.account(address).map_err(state)?.unwrap_or_default())
+            })
+        })
+        .await
+    }
+
+    async fn storage(&self, address: Address, slot: U256, at: BlockRef) -> Answer<U256> {
+        self.read(move |chain| {
+            execution::with_state(chain, at, |view, _| view.storage(address, slot).map_err(state))
+        })
+        .await
+    }
+
+    async fn code(&self, address: Address, at: BlockRef) -> Answer<Bytes> {
+        self.read(move |chain| {
+            execution::with_state(chain, at, |view, _| {
+                let hash = view.account(address).map_err(state)?.unwrap_or_default().code_hash;
+                Ok(view.code(hash).map_err(state)?.unwrap_or_default())
+            })
+        })
+        .await
+    }
+
+    async fn pending_nonce(&self, address: Address) -> Answer<u64> {
+        let account = self.account(address, BlockRef::Latest).await?;
+        Ok(self.chain.mempool.lock().pending_nonce(&address, account.nonce))
+    }
+
+    async fn call(&self, call: CallRequest, at: BlockRef) -> Answer<CallOutcome> {
+        self.read(move |chain| execution::call(chain, &call, at)).await
+    }
+
+    async fn estimate_gas(&self, call: CallRequest, at: BlockRef) -> Answer<u64> {
+        self.read(move |chain| execution::estimate_gas(chain, &call, at)).await
+    }
+
+    async fn fees(&self) -> Answer<Fees> {
+        let next_base_fee = self.chain.next_base_fee.load(Ordering::Relaxed);
+        Ok(Fees { next_base_fee, priority_fee: SUGGESTED_TIP })
+    }
+
+    async fn logs(&self, query: LogQuery, limit: usize) -> Answer<Vec<LogEntry>> {
+        self.read(move |chain| blocks::logs(chain, query, limit)).await
+    }
+
+    async fn account_proof(&self, address: Address) -> Answer<AccountProof> {
+        self.read(move |chain| blocks::account_proof(chain, address)).await
+    }
+
+    async fn providers(
+        &self,
+        after: Option<Address>,
+        limit: u32,
+    ) -> Answer<Listing<Provider, Address>> {
+        self.read(move |chain| registry::providers(chain, after, limit)).await
+    }
+
+    async fn provider(&self, address: Address) -> Answer<Option<Provider>> {
+        self.read(move |chain| registry::provider(chain, address)).await
+    }
+
+    async fn requester(&self, address: Address) -> Answer<Option<Requester>> {
+        self.read(move |chain| registry::requester(chain, address)).await
+    }
+
+    async fn tasks(&self, query: TaskQuery, limit: u32) -> Answer<Listing<Task, TaskId>> {
+        self.read(move |chain| registry::tasks(chain, &query, limit)).await
+    }
+
+    async fn task(&self, id: TaskId) -> Answer<Option<Task>> {
+        self.read(move |chain| registry::task(chain, id)).await
+    }
+
+    async fn validators(&self) -> Answer<ValidatorSet> {
+        Ok(ValidatorSet::clone(&self.chain.set))
+    }
+
+    async fn params(&self) -> Answer<Params> {
+        Ok(Params::clone(&self.chain.params))
+    }
+
+    async fn faucet(&self, to: Address, amount: Option<Amount>) -> Answer<(B256, Amount)> {
+        let faucet = self.faucet.as_ref().ok_or(BackendError::NoFaucet)?;
+        faucet.give(self, to, amount).await
+    }
+
+    async fn blob_put(&self, bytes: Bytes) -> Answer<BlobRef> {
+        self.blobs.put(bytes).await
+    }
+
+    async fn blob_get(&self, hash: B256) -> Answer<Option<Bytes>> {
+        self.blobs.get(hash).await
+    }
+
+    async fn blob_size(&self, hash: B256) -> Answer<Option<u64>> {
+        self.blobs.size(hash).await
+    }
+
+    fn subscribe(&self) -> broadcast::Receiver<Event> {
+        self.chain.events.subscribe()
+    }
+}

@@ -1,0 +1,307 @@
+//! Drive the consensus core: feed it messages, timers and answers; carry out what it asks for, in its order.
+//!
+//! The driver has a thread of its own, which may block on the disk: what must be durable before a message leaves is
+//! synced here, once per turn of the loop, before anything of that turn is sent. A failed sync stops the node.
+
+mod build;
+mod check;
+mod fetch;
+
+pub(crate) use self::fetch::input;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use neura_api::Event;
+use neura_consensus::{CommittedBlock, FetchRequest, Input, Output, Peer, Replica};
+use neura_p2p::{Class, Event as NetEvent, EventKind, Events, NetworkHandle};
+use neura_storage::{Committed, SafetyFile};
+use neura_types::{codec, vote::ConsensusMessage};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep_until},
+};
+
+use self::{build::Builder, check::Checker};
+use super::{chain::Chain, peers::Peers, views, wire, workload::Workload};
+
+/// Inputs taken in one turn of the loop, and so covered by one sync. Bounds the time until outputs leave.
+const MAX_TURN: usize = 128;
+/// Answers to fetches that may wait; the core asks again for what is lost.
+pub const ANSWER_QUEUE: usize = 64;
+/// How long a peer stays out that sent something provably invalid.
+const FAULT_BAN: Duration = Duration::from_secs(30);
+
+/// What the driver works with.
+pub struct Parts {
+    /// What the node shares.
+    pub chain: Arc<Chain>,
+    /// The consensus core.
+    pub replica: Replica,
+    /// What the core asked for when it was made.
+    pub outputs: Vec<Output>,
+    /// The safety record; none for a node that signs nothing.
+    pub safety: Option<SafetyFile>,
+    /// The network.
+    pub network: NetworkHandle,
+    /// Which peer is which validator.
+    pub peers: Arc<Peers>,
+    /// Where blocks' bodies come from.
+    pub workload: Arc<dyn Workload>,
+    /// Takes answers to fetches.
+    pub answers: mpsc::Sender<Input>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// The driver.
+#[derive(Debug)]
+pub struct Driver {
+    parts: Parts,
+    started: Instant,
+    timer: Option<Instant>,
+    builder: Builder,
+    checker: Checker,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Driver {
+    /// Runs on the current thread until the node stops. `events` are the consensus events of the network, `inbox`
+    /// takes answers; fetches run on `runtime`. `started` is the zero of the core's clock.
+    pub async fn run(
+        parts: Parts,
+        mut events: Events,
+        mut inbox: mpsc::Receiver<Input>,
+        started: Instant,
+        runtime: tokio::runtime::Handle,
+    ) {
+        let chain = Arc::clone(&parts.chain);
+        let mut driver = Self {
+            builder: Builder::new(Arc::clone(&chain), Arc::clone(&parts.workload)),
+            checker: Checker::new(Arc::clone(&chain), Arc::clone(&parts.workload)),
+            parts,
+            started,
+            timer: None,
+            runtime,
+        };
+        let first = std::mem::take(&mut driver.parts.outputs);
+        let mut result = driver.turn(Vec::new(), first);
+        while result.is_ok() && !chain.failure.is_stopping() {
+            let mut inputs = Vec::new();
+            let due = driver.next_due();
+            tokio::select! {
+                biased;
+                event = events.next() => match event {
+                    Some(event) => driver.decode(event, &mut inputs),
+                    None => break,
+                },
+                Some(input) = inbox.recv() => inputs.push(input),
+                () = chain.wake.notified() => {}
+                () = sleep_until(due) => {}
+            }
+            while inputs.len() < MAX_TURN {
+                if let Some(event) = events.try_next() {
+                    driver.decode(event, &mut inputs);
+                } else if let Ok(input) = inbox.try_recv() {
+                    inputs.push(input);
+                } else {
+                    break;
+                }
+            }
+            result = driver.turn(inputs, Vec::new());
+        }
+        if let Err(error) = result {
+            tracing::error!(error = %format!("{error:#}"), "consensus stops");
+            chain.failure.stop(format!("consensus: {error:#}"));
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn next_due(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3600);
+        [self.timer, self.builder.due()].into_iter().flatten().min().unwrap_or(far)
+    }
+
+    fn decode(&self, event: NetEvent, inputs: &mut Vec<Input>) {
+        let NetEvent::Message { from, bytes, .. } = event else { return };
+        let Some(peer) = self.parts.peers.of(&from) else { return };
+        match wire::decode::<ConsensusMessage>(&bytes, wire::MAX_CONSENSUS_MESSAGE) {
+            Ok(message) => inputs.push(Input::Message { from: peer, message }),
+            Err(error) => self.ban(peer, &format!("malformed consensus message: {error}")),
+        }
+    }
+
+    fn ban(&self, peer: Peer, reason: &str) {
+        tracing::warn!(?peer, reason, "peer banned");
+        if let Some(id) = self.parts.peers.id(peer) {
+            let network = self.parts.network.clone();
+            self.runtime.spawn(async move { network.ban(id, FAULT_BAN).await });
+        }
+    }
+
+    /// Steps the core over the inputs and carries its outputs out, until it asks for nothing that is at hand.
+    fn turn(&mut self, inputs: Vec<Input>, mut outputs: Vec<Output>) -> Result<()> {
+        for input in inputs {
+            outputs.extend(self.parts.replica.step(self.now_ms(), input));
+        }
+        if self.timer.is_some_and(|at| at <= Instant::now()) {
+            self.timer = None;
+            outputs.extend(self.parts.replica.step(self.now_ms(), Input::Timer));
+        }
+        loop {
+            self.carry_out(outputs)?;
+            let mut ready = self.checker.ready();
+            ready.extend(self.builder.ready());
+            if ready.is_empty() {
+                break;
+            }
+            outputs = Vec::new();
+            for input in ready {
+                outputs.extend(self.parts.replica.step(self.now_ms(), input));
+            }
+        }
+        *self.parts.chain.consensus.write() = Some(self.parts.replica.status());
+        Ok(())
+    }
+
+    /// Makes durable what must be, then does the rest in order.
+    fn carry_out(&mut self, outputs: Vec<Output>) -> Result<()> {
+        let mut blocks = Vec::new();
+        let mut record = None;
+        let mut rest = Vec::with_capacity(outputs.len());
+        for output in outputs {
+            match output {
+                Output::StoreBlock { id, block } => blocks.push((id, block)),
+                Output::Persist(newest) => record = Some(newest),
+                other => rest.push(other),
+            }
+        }
+        if !blocks.is_empty() {
+            let named: Vec<_> = blocks.iter().map(|(id, block)| (*id, &**block)).collect();
+            self.parts.chain.store.put_blocks(&named, true).context("storing blocks")?;
+        }
+        if let (Some(record), Some(safety)) = (record, &mut self.parts.safety) {
+            safety.write(&record.encode()).context("writing the safety record")?;
+        }
+        let mut commits = Vec::new();
+        for output in rest {
+            match output {
+                Output::Commit(block) => commits.push(block),
+                other => self.act(other),
+            }
+        }
+        self.commit(commits)
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Send { to, message } => self.send(to, &message),
+            Output::Broadcast(message) => self.broadcast(&message),
+            Output::SetTimer { at_ms } => {
+                self.timer = Some(self.started + Duration::from_millis(at_ms));
+            }
+            Output::BuildPayload {
+                view,
+                parent,
+                height,
+                parent_timestamp_ms,
+                parent_executed,
+                must_be_empty,
+            } => {
+                self.builder.request(build::Request {
+                    view,
+                    parent,
+                    height,
+                    parent_timestamp_ms,
+                    parent_executed,
+                    must_be_empty,
+                    since: Instant::now(),
+                });
+            }
+            Output::Validate { id, block, parent } => self.checker.request(id, block, parent),
+            Output::Fetch(request) => self.fetch(request),
+            Output::Evidence(evidence) => {
+                tracing::warn!(?evidence, "two statements of one validator that exclude each other");
+            }
+            Output::PeerFault { peer, reason } => self.ban(peer, &reason.to_string()),
+            Output::StoreBlock { .. } | Output::Persist(_) | Output::Commit(_) => {}
+        }
+    }
+
+    fn fetch(&self, request: FetchRequest) {
+        let (network, peers) = (self.parts.network.clone(), Arc::clone(&self.parts.peers));
+        let answers = self.parts.answers.clone();
+        self.runtime.spawn(async move {
+            let input = fetch::fetch(&network, &peers, request).await;
+            // A full queue or a stopped driver: the core asks again, or nobody needs the answer.
+            let _ = answers.try_send(input);
+        });
+    }
+
+    fn send(&self, to: neura_types::ValidatorIndex, message: &ConsensusMessage) {
+        if let Some(peer) = self.parts.peers.id(Peer::Validator(to)) {
+            let frame = codec::encode(message).into();
+            if let Err(error) = self.parts.network.send(peer, class_of(message), frame) {
+                tracing::debug!(%error, to, "not sent");
+            }
+        }
+    }
+
+    fn broadcast(&self, message: &ConsensusMessage) {
+        let frame = codec::encode(message).into();
+        if let Err(error) = self.parts.network.broadcast(class_of(message), frame) {
+            tracing::warn!(%error, "not broadcast");
+        }
+    }
+
+    /// Makes final blocks durable and hands them to execution.
+    fn commit(&mut self, blocks: Vec<CommittedBlock>) -> Result<()> {
+        let chain = &self.parts.chain;
+        let Some(last) = blocks.last().map(|block| block.block.header.height) else {
+            return Ok(());
+        };
+        // What this node did not vote for, it may not have stored yet.
+        for CommittedBlock { id, block, .. } in &blocks {
+            if !chain.store.has_block(*id)? {
+                chain.store.put_block(block, *id, false).context("storing a final block")?;
+            }
+        }
+        let records: Vec<Committed> = blocks
+            .iter()
+            .map(|b| Committed {
+                id: b.id,
+                height: b.block.header.height,
+                proof: b.proof.as_ref().map(codec::encode),
+            })
+            .collect();
+        chain.store.commit(&records).context("storing final blocks")?;
+        chain.store.prune_forks(last, MAX_TURN).context("removing abandoned blocks")?;
+        for CommittedBlock { id, block, .. } in blocks {
+            if chain.events.receiver_count() > 0 {
+                let head = views::ordered_head(chain, id, &block);
+                // No receiver is no failure: they come and go.
+                let _ = chain.events.send(Event::Ordered(Arc::new(head)));
+            }
+            chain.remember(id, block);
+        }
+        chain.committed.send_replace(last);
+        Ok(())
+    }
+}
+
+fn class_of(message: &ConsensusMessage) -> Class {
+    match message {
+        ConsensusMessage::Proposal(_) => Class::Proposal,
+        _ => Class::Consensus,
+    }
+}
+
+/// Kinds of network events that the driver takes.
+pub const DRIVER_EVENTS: [EventKind; 2] = [EventKind::Consensus, EventKind::Proposal];

@@ -1,0 +1,156 @@
+//! Execute final blocks in order, on a thread of their own, and publish the results.
+
+use std::{collections::BTreeSet, sync::{Arc, atomic::Ordering}};
+
+use anyhow::{Context, Result, bail, ensure};
+use neura_api::Event;
+use neura_runtime::{BlockInput, Execution};
+use neura_storage::ExecutedBlock;
+use neura_types::{
+    Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, Transaction, TransactionError, hash::keccak,
+};
+use rayon::prelude::*;
+
+use super::{chain::Chain, views};
+
+/// Heights that pruning may remove after each executed block: keeps up with the chain without stalling it.
+const PRUNE_PER_BLOCK: usize = 4;
+
+/// A transaction of a block, decoded.
+pub type Decoded = Result<Arc<Transaction>, TransactionError>;
+
+/// What the executor does with a block's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Runs its transactions.
+    Execute,
+    /// Takes it as opaque bytes: for measuring the ordering alone.
+    OrderOnly,
+}
+
+/// Runs until the node stops.
+pub async fn run(chain: Arc<Chain>, mode: Mode) {
+    let mut committed = chain.committed.subscribe();
+    loop {
+        let target = *committed.borrow_and_update();
+        while chain.executed_height() < target && !chain.failure.is_stopping() {
+            let height = chain.executed_height().saturating_add(1);
+            if let Err(error) = execute_height(&chain, height, mode) {
+                tracing::error!(height, error = %format!("{error:#}"), "execution stops");
+                chain.failure.stop(format!("executing block {height}: {error:#}"));
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        if chain.failure.is_stopping() || committed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn execute_height(chain: &Chain, height: Height, mode: Mode) -> Result<()> {
+    let (id, block) = chain.block_at(height)?.context("the store has no such block")?;
+    check_certified_root(chain, &block)?;
+    let root = match mode {
+        Mode::Execute => execute_block(chain, id, &block)?,
+        Mode::OrderOnly => ExecutedRoot { height, ..ExecutedRoot::default() },
+    };
+    chain.set_root(root);
+    chain.certified.fetch_max(block.header.executed.height, Ordering::Relaxed);
+    chain.executed.send_replace(height);
+    chain.wake.notify_one();
+    Ok(())
+}
+
+/// A final header that names another result than ours means that this node, or more than a third of the validators,
+/// computes wrongly: nothing that this node says could be trusted any more.
+fn check_certified_root(chain: &Chain, block: &Block) -> Result<()> {
+    let certified = block.header.executed;
+    let Some(own) = chain.root(certified.height) else { return Ok(()) };
+    if own != certified {
+        bail!(
+            "the validators certify another result than this node's for height {}: they say {certified:?}, \
+             this node computed {own:?}. Keep the data folder for examination; a fresh sync may recover the node",
+            certified.height
+        );
+    }
+    Ok(())
+}
+
+/// Decodes a body: what the pool has verified already is taken from there.
+pub fn decode_body(chain: &Chain, body: &[Bytes]) -> Vec<Decoded> {
+    let hashes: Vec<B256> = body.iter().map(|raw| keccak(raw)).collect();
+    let known: Vec<Option<Arc<Transaction>>> = {
+        let pool = chain.mempool.lock();
+        hashes.iter().map(|hash| pool.get(hash)).collect()
+    };
+    let chain_id = chain.genesis.chain_id;
+    body.par_iter()
+        .zip(known)
+        .map(|(raw, known)| match known {
+            Some(tx) => Ok(tx),
+            None => Transaction::decode(raw.clone(), chain_id).map(Arc::new),
+        })
+        .collect()
+}
+
+fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRoot> {
+    let header = &block.header;
+    let transactions = decode_body(chain, &block.payload);
+    let context = chain.block_context(id, header, chain.next_base_fee.load(Ordering::Relaxed));
+    let execution = {
+        let state = chain.store.state()?;
+        neura_runtime::execute(&state, &BlockInput { context: &context, transactions: &transactions })?
+    };
+    let root = chain.store.commit_executed(&ExecutedBlock {
+        id,
+        height: header.height,
+        timestamp_ms: header.timestamp_ms,
+        gas_used: execution.gas_used,
+        base_fee: execution.base_fee,
+        next_base_fee: execution.next_base_fee,
+        proposer: context.proposer,
+        receipts: &execution.receipts,
+        included: &execution.included,
+        block_logs: &execution.block_logs,
+        changes: &execution.changes,
+    })?;
+    ensure!(root.height == header.height, "the store executed height {}", root.height);
+    chain.store.prune(PRUNE_PER_BLOCK)?;
+    chain.next_base_fee.store(execution.next_base_fee, Ordering::Relaxed);
+    chain.receipts.fetch_add(execution.receipts.len() as u64, Ordering::Relaxed);
+    for (index, reason) in &execution.skipped {
+        tracing::debug!(height = header.height, index, %reason, "transaction skipped");
+    }
+    settle_pool(chain, header.height, &transactions, &execution);
+    announce(chain, id, block, root, &transactions, &execution);
+    Ok(root)
+}
+
+/// Takes what the block held out of the pool, and moves the pool's idea of the senders' nonces on.
+fn settle_pool(chain: &Chain, height: Height, transactions: &[Decoded], execution: &Execution) {
+    let present = || transactions.iter().flatten();
+    let senders: BTreeSet<Address> = present().map(|tx| tx.sender).collect();
+    let nonces = senders.into_iter().filter_map(|sender| {
+        let account = execution.changes.accounts.get(&sender)?.as_ref()?;
+        Some((sender, account.nonce))
+    });
+    chain.mempool.lock().on_executed(height, present().map(|tx| tx.hash), nonces);
+}
+
+fn announce(
+    chain: &Chain,
+    id: BlockId,
+    block: &Block,
+    root: ExecutedRoot,
+    transactions: &[Decoded],
+    execution: &Execution,
+) {
+    if chain.events.receiver_count() == 0 {
+        return;
+    }
+    let block = views::executed_view(chain, id, block, root, transactions, execution);
+    let tasks = views::task_changes(&block.receipts, &execution.block_logs, root.height);
+    // No receiver is no failure: they come and go.
+    let _ = chain.events.send(Event::Executed { block: Arc::new(block), tasks });
+}

@@ -1,0 +1,171 @@
+//! The command line against a chain of one validator, made from flags alone.
+
+use std::path::Path;
+
+use neura::keyfile;
+use neura_types::{U256, keys::SecretKey};
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::harness::{Cli, Network, Running, children, eventually, neura, output, quick};
+
+const TREASURY: &str = "0x0000000000000000000000000000000000000099";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_one_validator_is_made_from_flags() {
+    let cli = Cli::new("http://127.0.0.1:9");
+    let folder = cli.home.path();
+    let (identity, genesis) = (folder.join("validator.key"), folder.join("genesis.json"));
+    keyfile::write_secret(&identity, &[1; 32], None).unwrap();
+    let public = SecretKey::from_seed(&[1; 32]).public_key().0.to_string();
+    let account = cli.json(&["wallet", "new"]).await["address"].as_str().unwrap().to_owned();
+    let (funded, out) = (format!("{account}=1000"), genesis.display().to_string());
+    let args = ["genesis", "--chain-id", "4242", "--validator", &public, "--account", &funded];
+    let made = cli.json(&[&args[..], &["--treasury", TREASURY, "--out", &out]].concat()).await;
+
+    let mut node = start_node(folder, &identity, &genesis);
+    let url = api_of(&mut node).await;
+    let status = executed(&cli, &url, 2).await;
+    assert_eq!((&status["chain_id"], &status["validator"]), (&4_242.into(), &0.into()));
+    assert_eq!((&status["genesis_hash"], &status["faucet"]), (&made["hash"], &false.into()));
+
+    let cli_of = ["--url", &url];
+    let to = "0x0000000000000000000000000000000000000050";
+    let sent = cli.json(&[&["wallet", "send", to, "1.5"][..], &cli_of].concat()).await;
+    assert_eq!(sent["receipt"]["success"], true, "{sent}");
+    let there = cli.json(&[&["wallet", "balance", to][..], &cli_of].concat()).await;
+    assert_eq!(there["balance"], "1500000000000000000");
+    let refusal = cli.refused(&[&["faucet", to][..], &cli_of].concat()).await;
+    assert_eq!(refusal.code, "no_faucet", "{}", refusal.message);
+
+    node.signal(Signal::SIGTERM);
+    assert!(node.ended().await.success(), "{}", node.said());
+    let mut node = start_node(folder, &identity, &genesis);
+    let url = api_of(&mut node).await;
+    let height = sent["inclusion"]["height"].as_u64().unwrap();
+    executed(&cli, &url, height + 1).await;
+    let there = cli.json(&["wallet", "balance", to, "--url", &url]).await;
+    assert_eq!(there["balance"], "1500000000000000000");
+}
+
+fn start_node(folder: &Path, identity: &Path, genesis: &Path) -> Running {
+    let mut command = neura(folder);
+    command.args(["node", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--data"]);
+    command.arg(folder.join("data")).arg("--identity").arg(identity);
+    command.arg("--genesis").arg(genesis);
+    Running::start(command)
+}
+
+/// Where a node listens, as its log says.
+async fn api_of(node: &mut Running) -> String {
+    let line = node.says("node started").await;
+    let address = line.split("api=").nth(1).and_then(|rest| rest.split_whitespace().next());
+    format!("http://{}", address.unwrap_or_else(|| panic!("{line}")))
+}
+
+async fn executed(cli: &Cli, url: &str, height: u64) -> Value {
+    eventually("some blocks", async || {
+        let status = cli.json(&["status", "--url", url]).await;
+        (status["executed"].as_u64().unwrap() >= height).then_some(status)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn accounts_are_made_listed_filled_and_spent() {
+    let network = Network::start(1, quick()).await;
+    let cli = Cli::new(network.url(0));
+    let first = cli.json(&["wallet", "new", "first"]).await;
+    let address = first["address"].as_str().unwrap();
+    let path = Path::new(first["path"].as_str().unwrap());
+    keyfile::check_private(path).unwrap();
+    assert!(cli.refused(&["wallet", "new", "first"]).await.message.contains("exists already"));
+    assert!(cli.refused(&["wallet", "new", "../first"]).await.message.contains("no name"));
+
+    let mut command = cli.command(&["wallet", "new", "second", "--json"]);
+    command.env("NEURA_PASSWORD", "correct horse");
+    let second = output(command).await;
+    assert!(second.status.success(), "{second:?}");
+    let second: Value = serde_json::from_slice(&second.stdout).unwrap();
+    let locked = second["path"].as_str().unwrap();
+    keyfile::check_private(Path::new(locked)).unwrap();
+    assert!(std::fs::read_to_string(locked).unwrap().contains("\"crypto\""));
+    let listed = cli.json(&["wallet", "list"]).await;
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|account| account["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["first", "second"]);
+
+    let second = second["address"].as_str().unwrap();
+    let granted = cli.json(&["faucet", second, "--amount", "7"]).await;
+    assert_eq!(granted["amount"], "7000000000000000000");
+    eventually("the faucet's coins", async || {
+        let account = cli.json(&["wallet", "balance", second]).await;
+        (account["balance"] == "7000000000000000000").then_some(())
+    })
+    .await;
+    let send = ["wallet", "send", address, "2", "--key", locked, "--json"];
+    for (password, spent) in [(None, false), (Some("wrong"), false), (Some("correct horse"), true)] {
+        let mut command = cli.command(&send);
+        command.envs(password.map(|password| ("NEURA_PASSWORD", password)));
+        let output = output(command).await;
+        assert_eq!(output.status.success(), spent, "{password:?}: {output:?}");
+    }
+    let text = cli.text(&["wallet", "balance", address]).await;
+    assert!(text.contains("2 ANKR"), "{text}");
+    let left = cli.json(&["wallet", "balance", second]).await;
+    let left: U256 = left["balance"].as_str().unwrap().parse().unwrap();
+    assert!(left < neura_types::Amount::ankr(5).to_u256() && left > U256::ZERO, "{left}");
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_is_shown_for_people_and_machines() {
+    let network = Network::start(1, quick()).await;
+    let cli = Cli::new(format!("http://127.0.0.1:9,{}", network.url(0)));
+    let status = cli.json(&["status"]).await;
+    assert_eq!(status["chain_id"], network.devnet.genesis.chain_id);
+    assert_eq!(status["validator"], 0);
+    let text = cli.text(&["status"]).await;
+    assert!(text.contains("validator 0") && text.contains("executed"), "{text}");
+    network.stop().await;
+    let refusal = cli.refused(&["status"]).await;
+    assert_eq!(refusal.code, "unreachable", "{}", refusal.message);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn completions_are_printed_for_every_shell() {
+    let cli = Cli::new("http://127.0.0.1:9");
+    for shell in ["bash", "zsh", "fish"] {
+        let text = cli.text(&["completions", shell]).await;
+        assert!(text.contains("neura") && text.contains("devnet"), "{shell}");
+    }
+    let output = cli.run(&["completions", "abacus"]).await;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_devnet_that_cannot_start_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("devnet").display().to_string();
+    let devnet = ["devnet", "--once", "--no-provider", "--data", &data];
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    for (more, because) in [
+        (vec!["--validators", "0", "--base-port", "0"], "1 to 50"),
+        (vec!["--validators", "1000", "--base-port", "0"], "1 to 50"),
+        (vec!["--base-port", &port], "is taken"),
+        (vec!["--base-port", "65535"], "too high"),
+    ] {
+        let mut command = neura(folder.path());
+        command.args(devnet).args(&more);
+        let output = output(command).await;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{more:?}: {stderr}");
+        assert!(stderr.contains(because), "{more:?}: {stderr}");
+    }
+    let mut command = neura(folder.path());
+    command.args(devnet).args(["--base-port", "0", "--validators", "1"]);
+    let output = output(command).await;
+    assert!(output.status.success(), "{output:?}");
+    assert!(children(std::process::id()).is_empty());
+}

@@ -1,0 +1,148 @@
+//! Serve tasks until told to stop.
+//!
+//! ```text
+//! watcher     reads the chain's events; says which task changed, and when everything has to be looked at again
+//! reconciler  reads from the chain all tasks that have not ended; the events are hints, this is the truth
+//! dispatcher  runs one driver per task, and again for one that changed meanwhile
+//! driver      takes a task step by step: ask the chain, ask the journal, do one thing
+//! ```
+
+mod answer;
+mod core;
+mod drive;
+mod serve;
+mod work;
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::Path,
+    sync::Arc,
+};
+
+use neura_client::Client;
+use neura_types::Address;
+use tokio::task::JoinHandle;
+
+use crate::{
+    AgentConfig, Keys, MachineReport, Observer, Operator, Progress, ProviderError,
+    join::Joining,
+    journal::Journal,
+    keys::private_dir,
+    worker::{FailureKind, JobFailure, Probed, Worker, WorkerError},
+};
+use self::core::{Core, Parts};
+
+/// File that is locked while an agent uses a data folder.
+const LOCK_FILE: &str = "agent.lock";
+/// Folder of the workers, in the data folder.
+const WORKER_PLACE: &str = "worker";
+
+/// A provider that serves.
+#[derive(Debug)]
+pub struct Agent {
+    address: Address,
+    machine: MachineReport,
+    serving: JoinHandle<()>,
+}
+
+impl Agent {
+    /// Tests the device, makes missing keys, asks the faucet if there is one and coins are missing, registers or
+    /// brings the entry up to date, and serves in the background.
+    ///
+    /// # Errors
+    /// Why it cannot: no device, unsafe keys, no node, no coins, a folder that another agent uses.
+    pub async fn start(config: AgentConfig, observer: Observer) -> Result<Self, ProviderError> {
+        config.validate()?;
+        let data = config.data.clone();
+        private_dir(&data).map_err(ProviderError::io("create", &data))?;
+        let lock = lock(&data)?;
+        let (keys, made) = Keys::load_or_create(&data)?;
+        let address = keys.address();
+        if made {
+            observer(&Progress::KeysMade { address, folder: data.display().to_string() });
+        }
+        let client = Client::new(&config.nodes)?;
+        let worker = Worker::new(
+            config.worker.clone(),
+            config.device.clone(),
+            config.limits.worker_memory_bytes,
+            data.join(WORKER_PLACE),
+        );
+        let Probed { device, adapters, macs_per_second } = probe(&worker).await?;
+        let machine = MachineReport::new(device, adapters, &data);
+        observer(&Progress::Machine(Box::new(machine.clone())));
+
+        let operator = Operator::connect(client, keys).await?;
+        let status = operator.client.status().await?;
+        let (node, chain_id) = (operator.client.url().to_string(), status.chain_id);
+        observer(&Progress::Connected { node, chain_id, height: status.executed });
+        let capability = machine.capability();
+        let (offer, wanted) = (&config.offer, &capability);
+        let joining = Joining { operator: &operator, offer, capability: wanted, observer: &observer };
+        let entry = joining.run().await?;
+
+        let journal = Journal::open(&data, status.genesis_hash)?.holding(lock);
+        observer(&Progress::Serving { address, capacity: entry.capacity });
+        let parts = Parts { operator, journal, worker, config, observer, capability };
+        let core = Arc::new(Core::new(parts, entry, &status, macs_per_second));
+        Ok(Self { address, machine, serving: tokio::spawn(serve::serve(core)) })
+    }
+
+    /// The provider's account.
+    pub fn address(&self) -> Address {
+        self.address
+    }
+
+    /// What was found on this machine.
+    pub fn machine(&self) -> &MachineReport {
+        &self.machine
+    }
+
+    /// Waits until serving ends, which it does by itself only when something is broken.
+    ///
+    /// # Errors
+    /// [`ProviderError::Stopped`].
+    pub async fn stopped(&mut self) -> Result<(), ProviderError> {
+        let cause = match (&mut self.serving).await {
+            Ok(()) => "nothing is left to wait for".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        Err(ProviderError::Stopped { cause })
+    }
+
+    /// Stops serving. Running workers are killed; a later start goes on with their tasks.
+    pub async fn shutdown(mut self) {
+        self.serving.abort();
+        // What it says is that it was stopped.
+        let _ = (&mut self.serving).await;
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Keeps other agents out of a data folder while the file is open.
+fn lock(data: &Path) -> Result<Arc<File>, ProviderError> {
+    let path = data.join(LOCK_FILE);
+    let mut options = OpenOptions::new();
+    options.create(true).truncate(false).write(true).mode(0o600);
+    let file = options.open(&path).map_err(ProviderError::io("open", &path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(Arc::new(file)),
+        Err(TryLockError::WouldBlock) => Err(ProviderError::InUse { path: data.to_owned() }),
+        Err(TryLockError::Error(cause)) => Err(ProviderError::io("lock", path)(cause)),
+    }
+}
+
+async fn probe(worker: &Worker) -> Result<Probed, ProviderError> {
+    worker.probe().await.map_err(|error| match error {
+        WorkerError::Failed(JobFailure { kind: FailureKind::Device, detail }) => {
+            ProviderError::NoDevice { reason: detail }
+        }
+        error => error.into(),
+    })
+}

@@ -1,0 +1,171 @@
+//! Look at an offered task, and accept or decline it.
+
+use neura_client::{ClientError, Outgoing};
+use neura_types::{
+    U256,
+    abi::{ITasks, SolCall},
+    hash::content_hash,
+    system,
+    task::Task,
+};
+
+use super::{
+    core::{Core, TaskError, blocking},
+    drive::{Drive, Next},
+};
+use crate::{
+    Progress,
+    job::{Means, Refusal, check_job, check_terms, open_payload},
+    journal::{Entry, Part, SignedTx, Stage},
+    worker::Executor,
+};
+
+/// Blocks before the end of an offer at which a task that still waits for the device is declined.
+const BUSY_MARGIN: u64 = 20;
+
+/// A task is not taken, or it cannot be told yet.
+pub(super) enum Doubt {
+    No(Refusal),
+    Failed(TaskError),
+}
+
+impl<E: Into<TaskError>> From<E> for Doubt {
+    fn from(error: E) -> Self {
+        match error.into() {
+            TaskError::Refusal(refusal) => Self::No(refusal),
+            error => Self::Failed(error),
+        }
+    }
+}
+
+impl Core {
+    /// Checks everything that can be checked, waits for the device, and answers.
+    pub(super) async fn vet(
+        &self,
+        task: &Task,
+        entry: Entry,
+        drive: &mut Drive,
+    ) -> Result<Next, TaskError> {
+        self.save(&entry).await?;
+        match self.judge(task, drive).await {
+            Ok(()) => self.answer(task, entry, None).await,
+            // A refusal would come too late as well; the chain returns the escrow.
+            Err(Doubt::No(refusal)) if refusal.code == "deadline_passed" => {
+                Err(TaskError::Deadline(task.deadline))
+            }
+            Err(Doubt::No(refusal)) => self.answer(task, entry, Some(refusal)).await,
+            Err(Doubt::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn judge(&self, task: &Task, drive: &mut Drive) -> Result<(), Doubt> {
+        let registered = self.entry();
+        let means = Means {
+            entry: &registered,
+            capability: &self.capability,
+            max_payload: self.config.limits.max_payload_bytes,
+            height: self.height(),
+        };
+        let executor = check_terms(task, &means)?;
+        self.check_payload(task, executor).await?;
+        if drive.device.is_none() {
+            let last = task.deadline.saturating_sub(BUSY_MARGIN);
+            drive.device = tokio::select! {
+                permit = self.device.clone().acquire_owned() => permit.ok(),
+                () = self.reached(last), if self.device.available_permits() == 0 => {
+                    let detail = "the device is at work on other tasks until the offer ends";
+                    return Err(Doubt::No(Refusal::new("busy", detail)));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// Fetches the payload, opens it and decodes the job in it.
+    async fn check_payload(&self, task: &Task, executor: Executor) -> Result<(), Doubt> {
+        let sealed = self.payload(task).await?;
+        // Closed only with the agent.
+        let _turn = self.vetting.acquire().await;
+        let (chain_id, keys, power) = (self.chain_id, self.operator.keys.clone(), self.power);
+        let of = task.clone();
+        let bytes = blocking(move || {
+            let plain = open_payload(chain_id, &of, &keys, &sealed)?;
+            check_job(executor, &plain, power)?;
+            Ok::<u64, Refusal>(plain.len() as u64)
+        });
+        let bytes = bytes.await??;
+        self.say(Progress::PayloadOpened { task: task.id, bytes });
+        Ok(())
+    }
+
+    /// The sealed payload: from the journal's folder, or from the store, and then kept there.
+    pub(super) async fn payload(&self, task: &Task) -> Result<Vec<u8>, TaskError> {
+        let (id, wanted) = (task.id, task.terms.payload.clone());
+        let (hash, size) = (wanted.hash, wanted.size);
+        let kept = self.with_journal(move |journal| journal.read(id, Part::Payload, size)).await?;
+        if let Some(kept) = kept.filter(|kept| content_hash(kept) == hash) {
+            return Ok(kept);
+        }
+        let fetched = self.fetch(task).await?;
+        let copy = fetched.clone();
+        self.with_journal(move |journal| journal.write(id, Part::Payload, &copy)).await?;
+        self.say(Progress::PayloadFetched { task: id, bytes: size });
+        Ok(fetched)
+    }
+
+    /// Fetches the payload from the node, which has it or gets it from its peers. The node's address is the
+    /// operator's choice: nothing that a stranger names is ever called.
+    async fn fetch(&self, task: &Task) -> Result<Vec<u8>, TaskError> {
+        let (hash, size) = (task.terms.payload.hash, task.terms.payload.size);
+        let limit = usize::try_from(size).unwrap_or(usize::MAX);
+        let wrong_size = || Refusal::new("payload_size", format!("the payload has not {size} bytes"));
+        let timing = &self.config.timing;
+        let (mut attempts, mut pause) = (0, timing.retry_first);
+        loop {
+            let error = match self.operator.client.blob(hash, limit).await {
+                Ok(bytes) if bytes.len() as u64 == size => return Ok(bytes),
+                Ok(_) | Err(ClientError::TooLarge { .. }) => return Err(wrong_size().into()),
+                Err(error) if error.is_transient() => return Err(error.into()),
+                Err(error) => error,
+            };
+            attempts += 1;
+            if attempts >= timing.fetch_attempts {
+                let code = match error {
+                    ClientError::NotProven(_) => "payload_mismatch",
+                    _ => "payload_unavailable",
+                };
+                return Err(Refusal::new(code, error).into());
+            }
+            tokio::time::sleep(pause).await;
+            pause = timing.retry_last.min(pause * 2);
+        }
+    }
+
+    /// Signs the answer, writes it down, sends it.
+    async fn answer(
+        &self,
+        task: &Task,
+        entry: Entry,
+        refusal: Option<Refusal>,
+    ) -> Result<Next, TaskError> {
+        let id = task.id;
+        let reason = refusal.map(|refusal| refusal.reason());
+        let input = match &reason {
+            None => ITasks::acceptCall { taskId: id }.abi_encode(),
+            Some(reason) => ITasks::declineCall { taskId: id, reason: reason.clone() }.abi_encode(),
+        };
+        let call = Outgoing::call(system::TASKS, U256::ZERO, input);
+        let prepared = self.operator.sender.prepare(call).await?;
+        let (tx, transaction) = (SignedTx { raw: prepared.raw().clone() }, prepared.hash());
+        let stage = Stage::Answering { tx: tx.clone(), refusal: reason.clone() };
+        let entry = Entry { stage, ..entry };
+        self.save(&entry).await?;
+        self.say(match reason {
+            None => Progress::Accepting { task: id, transaction },
+            Some(reason) => Progress::Declining { task: id, reason, transaction },
+        });
+        // What the node says now, it says again when the transaction is followed.
+        let _ = prepared.send().await;
+        self.send(task, entry, tx).await
+    }
+}

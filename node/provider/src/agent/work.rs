@@ -1,0 +1,138 @@
+//! Compute an accepted task's result, store it, submit it.
+
+use std::time::Instant;
+
+use neura_blobs::Locator;
+use neura_client::Outgoing;
+use neura_int8::Int8Result;
+use neura_types::{
+    U256,
+    abi::{ITasks, SolCall},
+    hash::content_hash,
+    system,
+    task::{BlobRef, Task, result_commitment},
+};
+
+use super::{
+    core::{Core, TaskError, blocking},
+    drive::{Drive, Next},
+};
+use crate::{
+    Progress,
+    job::{Refusal, open_payload, seal_result},
+    journal::{Entry, Part, ResultRecord, SignedTx, Stage},
+    worker::{Executor, Limits, WorkerError},
+};
+
+impl Core {
+    /// Runs the job in a worker, seals the result and writes it down.
+    pub(super) async fn execute(
+        &self,
+        task: &Task,
+        entry: Entry,
+        drive: &mut Drive,
+    ) -> Result<Next, TaskError> {
+        self.in_time(task)?;
+        if drive.device.is_none() {
+            drive.device = self.device.clone().acquire_owned().await.ok();
+        }
+        let plain = tokio::select! {
+            result = self.compute(task, drive) => result?,
+            () = self.reached(task.deadline) => return Err(TaskError::Deadline(task.deadline)),
+        };
+        let (id, of, chain_id) = (task.id, task.clone(), self.chain_id);
+        let journal = self.journal.clone();
+        let kept = blocking(move || {
+            let commitment = result_commitment(chain_id, id, of.terms.provider, &plain);
+            let stored = seal_result(chain_id, &of, plain)?;
+            let hash = content_hash(&stored);
+            let locator = Locator::from_hash(hash.0).to_string();
+            journal.write(id, Part::Result, &stored)?;
+            let blob = BlobRef { locator, hash, size: stored.len() as u64 };
+            Ok::<_, TaskError>(ResultRecord { blob, commitment })
+        });
+        let result = kept.await??;
+        self.save(&Entry { stage: Stage::Executed { result }, ..entry }).await?;
+        drive.device = None;
+        Ok(Next::Again)
+    }
+
+    /// The plain result, from a worker.
+    async fn compute(&self, task: &Task, drive: &mut Drive) -> Result<Vec<u8>, TaskError> {
+        let id = task.id;
+        let executor = Executor::named(&task.terms.executor)
+            .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
+        let sealed = self.payload(task).await?;
+        let (chain_id, keys, of) = (self.chain_id, self.operator.keys.clone(), task.clone());
+        let payload = blocking(move || open_payload(chain_id, &of, &keys, &sealed)).await??;
+        drive.attempts += 1;
+        self.say(Progress::Executing { task: id, attempt: drive.attempts });
+        let started = Instant::now();
+        let opened = |device: neura_gpu::DeviceInfo| {
+            let (device, backend) = (device.name, device.backend);
+            self.say(Progress::DeviceOpened { task: id, device, backend });
+        };
+        let limits = Limits {
+            timeout: self.config.limits.job_timeout,
+            max_result: self.power.max_stored,
+        };
+        let plain = self.worker.run(executor, &payload, limits, opened).await?;
+        // Nothing leaves that is not a result, whatever became of the worker.
+        Int8Result::decode(&plain)
+            .map_err(|error| WorkerError::Protocol { problem: error.to_string() })?;
+        self.say(Progress::Executed {
+            task: id,
+            milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            result_bytes: plain.len() as u64,
+            commitment: result_commitment(chain_id, id, task.terms.provider, &plain),
+        });
+        Ok(plain)
+    }
+
+    /// Puts the result into the node's store.
+    pub(super) async fn upload(
+        &self,
+        entry: Entry,
+        result: ResultRecord,
+    ) -> Result<Next, TaskError> {
+        let (id, blob) = (entry.task, result.blob.clone());
+        let kept =
+            self.with_journal(move |journal| journal.read(id, Part::Result, blob.size)).await?;
+        let Some(bytes) = kept.filter(|bytes| content_hash(bytes) == result.blob.hash) else {
+            // The file is damaged or gone: the result is computed again.
+            self.save(&Entry { stage: Stage::Seen, ..entry }).await?;
+            return Ok(Next::Again);
+        };
+        self.operator.client.put_blob(bytes).await?;
+        let BlobRef { locator, size, .. } = result.blob.clone();
+        self.save(&Entry { stage: Stage::Uploaded { result }, ..entry }).await?;
+        self.say(Progress::ResultStored { task: id, locator, bytes: size });
+        Ok(Next::Again)
+    }
+
+    /// Signs the submission, writes it down; the next step sends it.
+    pub(super) async fn submit(
+        &self,
+        entry: Entry,
+        result: ResultRecord,
+    ) -> Result<Next, TaskError> {
+        let id = entry.task;
+        let call = ITasks::submitCall {
+            taskId: id,
+            blob: (&result.blob).into(),
+            commitment: result.commitment,
+        };
+        let call = Outgoing::call(system::TASKS, U256::ZERO, call.abi_encode());
+        let prepared = self.operator.sender.prepare(call).await?;
+        let (tx, transaction) = (SignedTx { raw: prepared.raw().clone() }, prepared.hash());
+        self.save(&Entry { stage: Stage::Submitting { result, tx }, ..entry }).await?;
+        self.say(Progress::Submitting { task: id, transaction });
+        // What the node says now, it says again when the transaction is followed.
+        let _ = prepared.send().await;
+        Ok(Next::Again)
+    }
+
+    fn in_time(&self, task: &Task) -> Result<(), TaskError> {
+        if self.height() < task.deadline { Ok(()) } else { Err(TaskError::Deadline(task.deadline)) }
+    }
+}

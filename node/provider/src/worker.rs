@@ -1,0 +1,25 @@
+//! Run each job in a process of its own, which holds no key and can be ended.
+//!
+//! The agent starts the worker, writes one request to its standard input and keeps that open; the worker answers on
+//! its standard output and ends. It ends as well when its input closes: then the agent is gone.
+//!
+//! ```text
+//! request   one line of JSON: what to do, on which device, within what; for a job then its payload, plain
+//! answer    lines of JSON: which device was opened; then done with the result's size, and the result; or failed
+//! ```
+//!
+//! The worker has an empty folder as its place, of the environment only what graphics drivers need, a process group
+//! of its own, no core dumps, and a limit on the memory that it may write to (`RLIMIT_DATA`: drivers reserve far more
+//! address space than they use, so that limiting that would break them). Time is limited by the agent, which kills the
+//! group. There is no further sandbox: the `int8` executor runs our own code on data that was checked; executors of
+//! foreign code will need one.
+
+mod child;
+mod process;
+mod protocol;
+
+pub use child::main;
+pub use process::WorkerError;
+pub(crate) use process::{Limits, Worker};
+pub use protocol::{FailureKind, JobFailure};
+pub(crate) use protocol::{Executor, Probed};

@@ -1,0 +1,202 @@
+//! Be the worker: one request in, one answer out.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    process::ExitCode,
+    thread,
+    time::{Duration, Instant},
+};
+
+use neura_gpu::{
+    Backend, Budget, CpuBackend, GemmShape, GpuError, Options, WgpuBackend, discover,
+};
+use neura_int8::{Int8Job, Int8Result, MAX_JOB_BYTES};
+use nix::sys::resource::{Resource, setrlimit};
+
+use super::protocol::{Executor, FailureKind, JobFailure, MAX_LINE, Probed, Report, Request, Work};
+
+/// The product that measures a device: 128 Mi multiply-accumulates, done in a fraction of a second by any.
+const PROBE_SHAPE: GemmShape = GemmShape { m: 256, n: 256, k: 2_048 };
+
+/// The worker's whole life: reads a request from standard input, does it, answers on standard output. Does what the
+/// request says and nothing else; meant to be started by an agent.
+pub fn main() -> ExitCode {
+    let mut input = BufReader::new(io::stdin());
+    let output = io::stdout();
+    let received = receive(&mut input);
+    // Nothing more is said to a worker. When its input ends, whoever waits for the answer is gone.
+    thread::spawn(move || {
+        let _ = io::copy(&mut input, &mut io::sink());
+        std::process::exit(0);
+    });
+    let answered = match received.and_then(|(request, payload)| {
+        limit(&request)?;
+        work(&request, &payload, &mut |report| say(&mut output.lock(), report))
+    }) {
+        Ok(answer) => send(&mut output.lock(), answer),
+        Err(failure) => say(&mut output.lock(), &Report::Failed(failure)),
+    };
+    match answered {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// The last line of an answer, and what follows it.
+type Answer = (Report, Vec<u8>);
+
+/// Reads a request and its payload.
+fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
+    let wrong = |problem: String| JobFailure { kind: FailureKind::Request, detail: problem };
+    let mut line = Vec::new();
+    input
+        .take(MAX_LINE)
+        .read_until(b'\n', &mut line)
+        .map_err(|error| wrong(format!("the request cannot be read: {error}")))?;
+    let request: Request = serde_json::from_slice(&line)
+        .map_err(|error| wrong(format!("the request is not understood: {error}")))?;
+    let mut payload = Vec::new();
+    if let Work::Job { payload_bytes, .. } = request.work {
+        if payload_bytes > MAX_JOB_BYTES as u64 {
+            return Err(wrong(format!("a payload of {payload_bytes} bytes is too large")));
+        }
+        input
+            .take(payload_bytes)
+            .read_to_end(&mut payload)
+            .map_err(|error| wrong(format!("the payload cannot be read: {error}")))?;
+        if payload.len() as u64 != payload_bytes {
+            return Err(wrong(format!("{} of {payload_bytes} bytes of payload came", payload.len())));
+        }
+    }
+    Ok((request, payload))
+}
+
+/// Gives up what this process does not need. Payloads are not left on disk by a crash.
+fn limit(request: &Request) -> Result<(), JobFailure> {
+    let refused = |error: nix::Error| JobFailure {
+        kind: FailureKind::Request,
+        detail: format!("the worker's limits cannot be set: {error}"),
+    };
+    setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(refused)?;
+    if let Some(bytes) = request.memory_bytes {
+        setrlimit(Resource::RLIMIT_DATA, bytes, bytes).map_err(refused)?;
+    }
+    Ok(())
+}
+
+fn work(
+    request: &Request,
+    payload: &[u8],
+    report: &mut impl FnMut(&Report) -> io::Result<()>,
+) -> Result<Answer, JobFailure> {
+    let backend = open(request).map_err(of_device)?;
+    // Whether anybody reads this shows when the answer is sent.
+    let _ = report(&Report::Opened { device: Box::new(backend.info().clone()) });
+    match request.work {
+        Work::Probe => Ok((Report::Probed(Box::new(probe(backend.as_ref())?)), Vec::new())),
+        Work::Job { executor: Executor::Int8, .. } => {
+            let result = infer(backend.as_ref(), payload)?;
+            Ok((Report::Done { bytes: result.len() as u64 }, result))
+        }
+    }
+}
+
+fn open(request: &Request) -> Result<Box<dyn Backend>, GpuError> {
+    let Some(selector) = request.device.selector() else {
+        return Ok(Box::new(CpuBackend::new()));
+    };
+    let default = Budget::default();
+    let budget = Budget {
+        max_bytes: request.memory_bytes.unwrap_or(default.max_bytes),
+        timeout: Duration::from_millis(request.timeout_ms),
+    };
+    let options = Options { budget, ..Options::default() };
+    Ok(Box::new(WgpuBackend::with_options(&selector, options)?))
+}
+
+fn infer(backend: &dyn Backend, payload: &[u8]) -> Result<Vec<u8>, JobFailure> {
+    let of_job = |error: neura_int8::ModelError| JobFailure {
+        kind: FailureKind::Job,
+        detail: error.to_string(),
+    };
+    let (model, batch) = Int8Job::decode(payload).and_then(|job| job.open()).map_err(of_job)?;
+    let logits = backend.infer(&model, &batch).map_err(|error| match error {
+        GpuError::Model(error) => of_job(error),
+        GpuError::OverBudget { .. } | GpuError::TooLarge { .. } | GpuError::Shape { .. } => {
+            JobFailure { kind: FailureKind::Job, detail: error.to_string() }
+        }
+        error => of_device(error),
+    })?;
+    Ok(Int8Result::new(model.classes(), logits).map_err(of_job)?.encode())
+}
+
+/// Measures the device once it is warm.
+fn probe(backend: &dyn Backend) -> Result<Probed, JobFailure> {
+    let (a, b) = (vec![3; PROBE_SHAPE.m * PROBE_SHAPE.k], vec![-5; PROBE_SHAPE.n * PROBE_SHAPE.k]);
+    let run = || backend.gemm_i8(&a, &b, PROBE_SHAPE).map_err(of_device);
+    run()?;
+    let started = Instant::now();
+    run()?;
+    let nanoseconds = started.elapsed().as_nanos().max(1);
+    let per_second = u128::from(PROBE_SHAPE.macs()) * 1_000_000_000 / nanoseconds;
+    Ok(Probed {
+        device: backend.info().clone(),
+        adapters: discover(),
+        macs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+    })
+}
+
+fn of_device(error: GpuError) -> JobFailure {
+    JobFailure { kind: FailureKind::Device, detail: error.to_string() }
+}
+
+fn send(output: &mut impl Write, (report, bytes): Answer) -> io::Result<()> {
+    say(output, &report)?;
+    output.write_all(&bytes)?;
+    output.flush()
+}
+
+fn say(output: &mut impl Write, report: &Report) -> io::Result<()> {
+    let mut line = serde_json::to_vec(report)?;
+    line.push(b'\n');
+    output.write_all(&line)?;
+    output.flush()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Device;
+
+    fn request(work: Work) -> Vec<u8> {
+        let request =
+            Request { device: Device::Cpu, memory_bytes: None, timeout_ms: 60_000, work };
+        let mut line = serde_json::to_vec(&request).unwrap();
+        line.push(b'\n');
+        line
+    }
+
+    #[test]
+    fn a_request_comes_with_exactly_its_payload() {
+        let line = request(Work::Job { executor: Executor::Int8, payload_bytes: 3 });
+        let (_, payload) = receive(&mut &[&line[..], b"abcd"].concat()[..]).unwrap();
+        assert_eq!(payload, b"abc");
+        let failure = receive(&mut &[&line[..], b"ab"].concat()[..]).unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Request);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for bytes in [&b""[..], b"\n", b"{}\n", b"\xff\xfe", &vec![b'x'; 1 << 20]] {
+            assert_eq!(receive(&mut &bytes[..]).unwrap_err().kind, FailureKind::Request);
+        }
+        let huge = request(Work::Job { executor: Executor::Int8, payload_bytes: u64::MAX });
+        assert!(receive(&mut &huge[..]).unwrap_err().detail.contains("too large"));
+    }
+
+    #[test]
+    fn a_malformed_job_is_its_owners_fault() {
+        let failure = infer(&CpuBackend::new(), b"garbage").unwrap_err();
+        assert_eq!(failure.kind, FailureKind::Job);
+    }
+}

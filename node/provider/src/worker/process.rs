@@ -1,0 +1,346 @@
+//! Start a worker, talk to it, end it.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::PathBuf,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use neura_gpu::DeviceInfo;
+use nix::{
+    sys::signal::{Signal, killpg},
+    unistd::Pid,
+};
+use tokio::{
+    io::{AsyncBufRead, AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWriteExt, BufReader},
+    process::{Child, ChildStdin, Command},
+};
+
+use super::protocol::{
+    Executor, FailureKind, JobFailure, MAX_LINE, MAX_LINES, Probed, Report, Request, Work,
+};
+use crate::{Device, config::WorkerCommand, keys::private_dir};
+
+/// How much of what a worker wrote to its standard error is kept, from the end.
+const MAX_STDERR: usize = 4 << 10;
+/// Time to open and test a device: a cold shader compiler on a slow machine.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Variables that graphics drivers and loaders read.
+const PASSED: [&str; 12] = [
+    "PATH",
+    "LD_LIBRARY_PATH",
+    "XDG_RUNTIME_DIR",
+    "XDG_DATA_DIRS",
+    "XDG_CONFIG_DIRS",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
+    "CUDA_VISIBLE_DEVICES",
+    "NVIDIA_VISIBLE_DEVICES",
+    "NVIDIA_DRIVER_CAPABILITIES",
+    "LIBGL_DRIVERS_PATH",
+    "LP_NUM_THREADS",
+];
+/// Beginnings of the names of further such variables.
+const PASSED_PREFIXES: [&str; 4] = ["VK_", "MESA_", "DRI_", "WGPU_"];
+
+/// Why a worker gave no result.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// It could not be started.
+    #[error("the worker {program} cannot be started: {cause}", program = program.display())]
+    Start {
+        /// The program.
+        program: PathBuf,
+        /// What the operating system said.
+        cause: io::Error,
+    },
+    /// It was not done in time, and was killed.
+    #[error("the job was not done within {limit:?}, and its worker was killed")]
+    TimedOut {
+        /// The time that it had.
+        limit: Duration,
+    },
+    /// It ended without an answer.
+    #[error("the worker ended without an answer ({status}){}", told(.stderr))]
+    Crashed {
+        /// How it ended.
+        status: ExitStatus,
+        /// The end of what it wrote to its standard error.
+        stderr: String,
+    },
+    /// It says why it could not do the job.
+    #[error("the worker failed: {0}")]
+    Failed(#[from] JobFailure),
+    /// It answered something that is no answer.
+    #[error("the worker's answer is not understood: {problem}")]
+    Protocol {
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+fn told(stderr: &str) -> String {
+    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
+}
+
+impl WorkerError {
+    /// Stable code, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Start { .. } => "worker_not_started",
+            Self::TimedOut { .. } => "worker_timed_out",
+            Self::Crashed { .. } => "worker_crashed",
+            Self::Failed(JobFailure { kind: FailureKind::Job, .. }) => "invalid_job",
+            Self::Failed(JobFailure { kind: FailureKind::Device, .. }) => "device_failed",
+            Self::Failed(_) | Self::Protocol { .. } => "worker_protocol",
+        }
+    }
+
+    /// Whether another try may succeed.
+    pub(crate) fn may_pass(&self) -> bool {
+        !matches!(self, Self::Failed(JobFailure { kind: FailureKind::Job, .. }))
+    }
+}
+
+/// What an answer may take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// Wall-clock time.
+    pub(crate) timeout: Duration,
+    /// Size of the result, in bytes.
+    pub(crate) max_result: u64,
+}
+
+/// Starts workers.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    command: WorkerCommand,
+    device: Device,
+    memory_bytes: Option<u64>,
+    /// Working folder of the workers; their drivers cache compiled shaders in it.
+    place: PathBuf,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        command: WorkerCommand,
+        device: Device,
+        memory_bytes: Option<u64>,
+        place: PathBuf,
+    ) -> Self {
+        Self { command, device, memory_bytes, place }
+    }
+
+    /// Opens and tests the device.
+    pub(crate) async fn probe(&self) -> Result<Probed, WorkerError> {
+        let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
+        match self.ask(Work::Probe, &[], limits, |_| {}).await? {
+            (Report::Probed(probed), _) => Ok(*probed),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// Executes a payload and returns the result.
+    pub(crate) async fn run(
+        &self,
+        executor: Executor,
+        payload: &[u8],
+        limits: Limits,
+        opened: impl FnMut(DeviceInfo),
+    ) -> Result<Vec<u8>, WorkerError> {
+        let work = Work::Job { executor, payload_bytes: payload.len() as u64 };
+        match self.ask(work, payload, limits, opened).await? {
+            (Report::Done { .. }, result) => Ok(result),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(
+        &self,
+        work: Work,
+        payload: &[u8],
+        Limits { timeout, max_result }: Limits,
+        opened: impl FnMut(DeviceInfo),
+    ) -> Result<(Report, Vec<u8>), WorkerError> {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let (device, memory_bytes) = (self.device.clone(), self.memory_bytes);
+        let request = Request { device, memory_bytes, timeout_ms, work };
+        let mut running = self.start()?;
+        // However this ends, dropping `running` ends the worker and all that it started.
+        tokio::time::timeout(timeout, running.converse(&request, payload, max_result, opened))
+            .await
+            .unwrap_or(Err(WorkerError::TimedOut { limit: timeout }))
+    }
+
+    fn start(&self) -> Result<Running, WorkerError> {
+        let program = self.command.program.clone();
+        let failed = |cause| WorkerError::Start { program, cause };
+        let start = || -> io::Result<Running> {
+            private_dir(&self.place)?;
+            let child = Command::new(&self.command.program)
+                .args(&self.command.args)
+                .env_clear()
+                .envs(environment(std::env::vars_os()))
+                .env("HOME", &self.place)
+                .env("XDG_CACHE_HOME", &self.place)
+                .env("TMPDIR", &self.place)
+                .current_dir(&self.place)
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .process_group(0)
+                .kill_on_drop(true)
+                .spawn()?;
+            Ok(Running { child })
+        };
+        start().map_err(failed)
+    }
+}
+
+/// What of this process's environment a worker gets.
+fn environment(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (OsString, OsString)> {
+    all.filter(|(name, _)| {
+        let Some(name) = name.to_str() else { return false };
+        PASSED.contains(&name) || PASSED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+    })
+}
+
+fn unexpected(report: &Report) -> WorkerError {
+    WorkerError::Protocol { problem: format!("{report:?} was not asked for") }
+}
+
+/// A worker that has not been waited for.
+struct Running {
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // While the child has not been waited for, no other process can have its number.
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            // It fails if the group has ended, which is what is wanted.
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+impl Running {
+    async fn converse(
+        &mut self,
+        request: &Request,
+        payload: &[u8],
+        max_result: u64,
+        opened: impl FnMut(DeviceInfo),
+    ) -> Result<(Report, Vec<u8>), WorkerError> {
+        let (Some(stdin), Some(stdout), Some(stderr)) =
+            (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())
+        else {
+            return Err(WorkerError::Protocol { problem: "it has no standard streams".into() });
+        };
+        // The input stays open until the answer is there: its end tells the worker that nobody waits.
+        let fed = feed(stdin, request, payload);
+        let answered = read_answer(BufReader::new(stdout), max_result, opened);
+        let (fed, answered, stderr) = tokio::join!(fed, answered, read_tail(stderr));
+        drop(fed);
+        match answered {
+            Ok(Some((Report::Failed(failure), _))) => Err(failure.into()),
+            Ok(Some(answer)) => Ok(answer),
+            Err(problem) => Err(WorkerError::Protocol { problem }),
+            Ok(None) => {
+                let failed = |cause| WorkerError::Start { program: PathBuf::new(), cause };
+                let status = self.child.wait().await.map_err(failed)?;
+                Err(WorkerError::Crashed { status, stderr })
+            }
+        }
+    }
+}
+
+/// Writes the request. A worker that ends early does not read it: what it says, or how it ended, tells more.
+async fn feed(mut stdin: ChildStdin, request: &Request, payload: &[u8]) -> Option<ChildStdin> {
+    let mut line = serde_json::to_vec(request).ok()?;
+    line.push(b'\n');
+    stdin.write_all(&line).await.ok()?;
+    stdin.write_all(payload).await.ok()?;
+    stdin.flush().await.ok()?;
+    Some(stdin)
+}
+
+/// Reads lines up to the last one, and what follows it; none if the output ends before.
+async fn read_answer(
+    mut output: impl AsyncBufRead + Unpin,
+    max_result: u64,
+    mut opened: impl FnMut(DeviceInfo),
+) -> Result<Option<(Report, Vec<u8>)>, String> {
+    for _ in 0..MAX_LINES {
+        let mut line = Vec::new();
+        let read = (&mut output).take(MAX_LINE).read_until(b'\n', &mut line).await;
+        if read.is_err() || line.last() != Some(&b'\n') {
+            let long = line.len() as u64 >= MAX_LINE;
+            return if long { Err("a line is too long".into()) } else { Ok(None) };
+        }
+        match serde_json::from_slice(&line).map_err(|error| error.to_string())? {
+            Report::Opened { device } => opened(*device),
+            Report::Done { bytes } if bytes > max_result => {
+                return Err(format!("a result of {bytes} bytes is over the limit of {max_result}"));
+            }
+            Report::Done { bytes } => {
+                let mut result = Vec::new();
+                let read = (&mut output).take(bytes).read_to_end(&mut result).await;
+                let whole = read.is_ok() && result.len() as u64 == bytes;
+                return Ok(whole.then_some((Report::Done { bytes }, result)));
+            }
+            last => return Ok(Some((last, Vec::new()))),
+        }
+    }
+    Err(format!("there are more than {MAX_LINES} lines"))
+}
+
+/// Reads to the end and keeps the last part.
+async fn read_tail(mut stream: impl AsyncRead + Unpin) -> String {
+    let mut tail = Vec::new();
+    let mut part = [0; 1_024];
+    while let Ok(read @ 1..) = stream.read(&mut part).await {
+        tail.extend_from_slice(&part[..read]);
+        let excess = tail.len().saturating_sub(MAX_STDERR);
+        tail.drain(..excess);
+    }
+    String::from_utf8_lossy(&tail).trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_gets_nothing_of_the_environment_but_what_drivers_need() {
+        let all = ["PATH", "VK_ICD_FILENAMES", "NEURA_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "LD_PRELOAD"];
+        let all = all.into_iter().map(|name| (OsString::from(name), OsString::from("x")));
+        let passed: Vec<_> = environment(all).map(|(name, _)| name).collect();
+        assert_eq!(passed, ["PATH", "VK_ICD_FILENAMES"]);
+    }
+
+    async fn answer(bytes: &[u8]) -> Result<Option<(Report, Vec<u8>)>, String> {
+        read_answer(bytes, 4, |_| {}).await
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_is_cut_off_is_none() {
+        assert_eq!(answer(b"").await, Ok(None));
+        assert_eq!(answer(b"{\"kind\":\"done\"").await, Ok(None));
+        assert_eq!(answer(b"{\"kind\":\"done\",\"bytes\":3}\nab").await, Ok(None));
+        let whole = answer(b"{\"kind\":\"done\",\"bytes\":3}\nabc").await.unwrap().unwrap();
+        assert_eq!(whole.1, b"abc");
+    }
+
+    #[tokio::test]
+    async fn an_answer_out_of_bounds_is_refused() {
+        assert!(answer(b"{\"kind\":\"done\",\"bytes\":5}\nabcde").await.is_err());
+        assert!(answer(b"warning: no display\n").await.is_err());
+        assert!(answer(&vec![b'x'; 1 << 20]).await.is_err());
+    }
+}

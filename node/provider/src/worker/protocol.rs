@@ -1,0 +1,106 @@
+//! What agent and worker say to each other.
+
+use neura_gpu::DeviceInfo;
+use serde::{Deserialize, Serialize};
+
+use crate::Device;
+
+/// Longest line, in bytes: a report of a machine's adapters.
+pub(super) const MAX_LINE: u64 = 64 << 10;
+/// Most lines before an answer is complete.
+pub(super) const MAX_LINES: usize = 64;
+
+/// How a payload is to be executed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Executor {
+    /// Integer inference of a network: payload an `Int8Job`, result an `Int8Result`.
+    Int8,
+}
+
+impl Executor {
+    /// All that this build has.
+    pub(crate) const ALL: [Self; 1] = [Self::Int8];
+
+    /// Its name in offers and terms.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+        }
+    }
+
+    /// The executor of a name.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|executor| executor.name() == name)
+    }
+}
+
+/// What a worker is to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The device to open.
+    pub(super) device: Device,
+    /// Memory that the worker may write to, in bytes.
+    pub(super) memory_bytes: Option<u64>,
+    /// Time that the device may take, in milliseconds.
+    pub(super) timeout_ms: u64,
+    /// What to do with it.
+    pub(super) work: Work,
+}
+
+/// What to do with a device.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Work {
+    /// Test it, and say what it is.
+    Probe,
+    /// Execute the payload that follows the line.
+    Job { executor: Executor, payload_bytes: u64 },
+}
+
+/// One line of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub(super) enum Report {
+    /// The device is open and passed its test.
+    Opened { device: Box<DeviceInfo> },
+    /// What was found out about the machine.
+    Probed(Box<Probed>),
+    /// The result follows.
+    Done { bytes: u64 },
+    /// The work was not done.
+    Failed(JobFailure),
+}
+
+/// What a probe found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Probed {
+    /// The device that passed its test.
+    pub(crate) device: DeviceInfo,
+    /// All adapters of the machine.
+    pub(crate) adapters: Vec<DeviceInfo>,
+    /// Multiply-accumulates per second, measured with a small product.
+    pub(crate) macs_per_second: u64,
+}
+
+/// Why a worker did not do its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail}")]
+pub struct JobFailure {
+    /// Whose fault it is.
+    pub kind: FailureKind,
+    /// What is wrong.
+    pub detail: String,
+}
+
+/// Whose fault a failure is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// The job is malformed or too large.
+    Job,
+    /// The device cannot be opened, failed, or ran out of memory or time.
+    Device,
+    /// The request cannot be understood: agent and worker are of different versions.
+    Request,
+}

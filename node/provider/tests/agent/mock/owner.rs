@@ -1,0 +1,202 @@
+//! The other side: an owner with a job, and an agent to give it to.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use neura_blobs::{
+    EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Locator, Purpose, open, seal,
+};
+use neura_int8::{Activation, Batch, Int8Job, Int8Result, Layer, Model, Requant};
+use neura_provider::{Agent, AgentConfig, Device, Progress, ProviderError, WorkerCommand};
+use neura_types::{
+    Address, B256,
+    hash::content_hash,
+    task::{
+        BlobRef, Requirement, ResultPrivacy, Task, TaskId, Terms, VerificationPolicy,
+        result_commitment,
+    },
+};
+use tokio::sync::mpsc;
+
+use super::{CHAIN_ID, Node};
+
+pub(crate) const OWNER: Address = Address::repeat_byte(0xaa);
+const NONCE: B256 = B256::repeat_byte(0x0e);
+/// Ends a test that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) fn owner_key() -> EncryptionSecretKey {
+    EncryptionSecretKey::from_bytes([0x0f; 32])
+}
+
+/// A small network and 20 rows for it.
+fn model_and_batch() -> (Model, Batch) {
+    let values = |n: usize| (0..n).map(|i| (i * 37 % 255) as i8 / 2).collect::<Vec<i8>>();
+    let half = Requant::new(1 << 30, 3).unwrap();
+    let hidden = Layer::hidden(8, values(8 * 6), vec![5; 6], vec![half; 6], Activation::Relu);
+    let last = Layer::logits(6, values(6 * 3), vec![1, 2, 3]).unwrap();
+    let model = Model::new(vec![hidden.unwrap(), last]).unwrap();
+    (model, Batch::new(20, 8, values(20 * 8)).unwrap())
+}
+
+pub(crate) fn job() -> Vec<u8> {
+    let (model, batch) = model_and_batch();
+    Int8Job { model: model.encode(), inputs: batch.encode() }.encode().unwrap()
+}
+
+/// What the reference says of the job.
+pub(crate) fn expected() -> Vec<u8> {
+    let (model, batch) = model_and_batch();
+    Int8Result::new(model.classes(), model.infer(&batch).unwrap()).unwrap().encode()
+}
+
+fn context(purpose: Purpose, provider: Address) -> EnvelopeContext {
+    EnvelopeContext {
+        chain_id: CHAIN_ID,
+        purpose,
+        owner: OWNER.into_array(),
+        provider: provider.into_array(),
+        binding: NONCE.0,
+    }
+}
+
+/// Seals a payload to the registered provider.
+pub(crate) fn sealed(node: &Node, provider: Address, plain: &[u8]) -> Vec<u8> {
+    let key = node.chain().providers[&provider].encryption_key;
+    let key = EncryptionPublicKey::from_bytes(key.0).unwrap();
+    seal(&context(Purpose::Payload, provider), &[key], plain, &mut rand::rng()).unwrap()
+}
+
+/// Terms for a stored payload.
+pub(crate) fn terms(node: &Node, provider: Address, payload: &[u8]) -> Terms {
+    let hash = content_hash(payload);
+    let key_epoch = node.chain().providers[&provider].key_epoch;
+    let locator = Locator::from_hash(hash.0).to_string();
+    Terms {
+        payload: BlobRef { locator, hash, size: payload.len() as u64 },
+        envelope_nonce: NONCE,
+        provider,
+        key_epoch,
+        result_key: B256::new(*owner_key().public_key().as_bytes()),
+        requirement: Requirement::default(),
+        executor: "int8".into(),
+        duration_blocks: 100,
+        verification: VerificationPolicy::None,
+        privacy: ResultPrivacy::Sealed,
+    }
+}
+
+/// Stores the job and creates its task.
+pub(crate) fn offer_job(node: &Node, provider: Address) -> TaskId {
+    let payload = sealed(node, provider, &job());
+    let terms = terms(node, provider, &payload);
+    node.chain().blobs.insert(terms.payload.hash, payload);
+    node.act(|chain| chain.create(OWNER, terms))
+}
+
+/// Opens the result as the owner does, and checks it in every respect.
+pub(crate) fn check_result(node: &Node, id: TaskId) {
+    let chain = node.chain();
+    let task: &Task = &chain.tasks[&id];
+    let result = task.result.as_ref().expect("a result was submitted");
+    let stored = &chain.blobs[&result.blob.hash];
+    assert_eq!(stored.len() as u64, result.blob.size);
+    let plain = match task.terms.privacy {
+        ResultPrivacy::Public => stored.clone(),
+        ResultPrivacy::Sealed => {
+            let context = context(Purpose::Result, task.terms.provider);
+            open(&context, &owner_key(), stored, 1 << 20).unwrap().to_vec()
+        }
+    };
+    assert_eq!(plain, expected());
+    assert_eq!(result.commitment, result_commitment(CHAIN_ID, id, task.terms.provider, &plain));
+}
+
+/// The worker that the example is; cargo builds examples before tests.
+pub(crate) fn worker() -> WorkerCommand {
+    let test = std::env::current_exe().unwrap();
+    let program = test.parent().and_then(Path::parent).unwrap().join("examples/worker");
+    assert!(program.exists(), "run `cargo build -p neura-provider --examples` first");
+    WorkerCommand { program, args: Vec::new() }
+}
+
+pub(crate) fn config(node: &Node, data: &Path) -> AgentConfig {
+    let mut config = AgentConfig::new(vec![node.url.clone()], data.to_owned(), worker());
+    config.device = Device::Cpu;
+    config.timing.retry_first = Duration::from_millis(5);
+    config.timing.retry_last = Duration::from_millis(50);
+    config.timing.reconcile_every = Duration::from_millis(100);
+    config.timing.fetch_attempts = 3;
+    config
+}
+
+/// An agent, and what it tells.
+pub(crate) struct Watched {
+    pub(crate) agent: Agent,
+    told: mpsc::UnboundedReceiver<Progress>,
+}
+
+impl Watched {
+    pub(crate) async fn start(config: AgentConfig) -> Result<Self, ProviderError> {
+        Self::start_with(config, |_| {}).await
+    }
+
+    /// Starts an agent; `also` is called with what it tells before it goes on.
+    pub(crate) async fn start_with(
+        config: AgentConfig,
+        also: impl Fn(&Progress) + Send + Sync + 'static,
+    ) -> Result<Self, ProviderError> {
+        let (tell, told) = mpsc::unbounded_channel();
+        let observer = Arc::new(move |progress: &Progress| {
+            also(progress);
+            let _ = tell.send(progress.clone());
+        });
+        Ok(Self { agent: Agent::start(config, observer).await?, told })
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.agent.address()
+    }
+
+    /// Waits for a piece of news, and returns all up to it.
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Progress) -> bool) -> Vec<Progress> {
+        let mut all = Vec::new();
+        while all.last().is_none_or(|last| !wanted(last)) {
+            match tokio::time::timeout(PATIENCE, self.told.recv()).await {
+                Ok(Some(progress)) => all.push(progress),
+                _ => panic!("what was waited for did not come; what came: {all:#?}"),
+            }
+        }
+        all
+    }
+
+    /// Waits for the end of a task, and returns the names of what was told of it.
+    pub(crate) async fn until_ended(&mut self, task: TaskId) -> Vec<String> {
+        let ended = |progress: &Progress| {
+            progress.task() == Some(task) && matches!(progress, Progress::Ended { .. })
+        };
+        let all = self.until(ended).await;
+        all.iter().filter(|progress| progress.task() == Some(task)).map(name).collect()
+    }
+}
+
+/// The name of a piece of news, as machines see it.
+pub(crate) fn name(progress: &Progress) -> String {
+    serde_json::to_value(progress).unwrap()["event"].as_str().unwrap().to_owned()
+}
+
+pub(crate) fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let from = entry.unwrap().path();
+        let to: PathBuf = to.join(from.file_name().unwrap());
+        match from.is_dir() {
+            true => copy_dir(&from, &to),
+            // Drafts come and go.
+            false => drop(std::fs::copy(&from, &to)),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Workers that fail, hang or lie: the agent outlives them, and submits nothing that is not a result.
+
+use std::{io::Read, path::Path, time::Duration};
+
+use neura_gpu::{Backend, CpuBackend};
+use neura_provider::{Device, Progress, WorkerCommand};
+use neura_types::task::TaskState;
+use nix::{sys::stat::Mode, unistd::mkfifo};
+
+use crate::mock::{
+    Chain, Node,
+    owner::{Watched, config, offer_job},
+};
+
+/// A worker that passes the probe and does `script` for a job.
+fn worker(script: &str) -> WorkerCommand {
+    let device = serde_json::to_string(CpuBackend::new().info()).unwrap();
+    let probed = format!(
+        r#"{{"kind":"probed","device":{device},"adapters":[],"macs_per_second":1000000000}}"#
+    );
+    let script = format!(
+        r#"read -r line; case "$line" in *'"kind":"probe"'*) printf '%s\n' "$1";; *) {script};; esac"#
+    );
+    let args = ["-c", &script, "sh", &probed].map(Into::into).to_vec();
+    WorkerCommand { program: "/bin/sh".into(), args }
+}
+
+async fn serving(script: &str, timeout: Duration) -> (Node, Watched, tempfile::TempDir) {
+    let node = Node::start(Chain { faucet: true, approving: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker = worker(script);
+    config.limits.job_timeout = timeout;
+    let agent = Watched::start(config).await.unwrap();
+    (node, agent, data)
+}
+
+/// Runs a job with a worker that does `script`, and returns the code with which the task is given up.
+async fn given_up(script: &str, timeout: Duration) -> (String, usize) {
+    let (node, mut agent, _data) = serving(script, timeout).await;
+    let id = offer_job(&node, agent.address());
+    let all = agent.until(|progress| matches!(progress, Progress::GivenUp { .. })).await;
+    assert_eq!(node.chain().tasks[&id].state, TaskState::Running);
+    assert_eq!(node.chain().distinct("submit").len(), 0);
+    let attempts = all.iter().filter(|progress| matches!(progress, Progress::Executing { .. }));
+    let Some(Progress::GivenUp { code, .. }) = all.last() else { panic!("{all:?}") };
+    (code.clone(), attempts.count())
+}
+
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_worker_that_crashes_is_tried_again_and_then_given_up() {
+    assert_eq!(given_up("exit 3", LONG).await, ("worker_crashed".into(), 2));
+    assert_eq!(given_up("kill -9 $$", LONG).await, ("worker_crashed".into(), 2));
+}
+
+#[tokio::test]
+async fn a_worker_that_says_something_else_is_given_up() {
+    assert_eq!(given_up("echo hello", LONG).await.0, "worker_protocol");
+    let lie = r#"printf '{"kind":"done","bytes":5}\nhello'"#;
+    assert_eq!(given_up(lie, LONG).await.0, "worker_protocol", "five bytes that are no result");
+    let flood = r#"printf '{"kind":"done","bytes":99999999999}\n'"#;
+    assert_eq!(given_up(flood, LONG).await.0, "worker_protocol");
+}
+
+#[tokio::test]
+async fn a_job_that_its_worker_finds_malformed_is_not_tried_again() {
+    let refused = r#"printf '{"kind":"failed","detail":"no such layer"}\n'"#;
+    assert_eq!(given_up(refused, LONG).await.0, "worker_protocol");
+    let script = r#"printf '%s\n' '{"kind":"failed","failure":{"kind":"job","detail":"bad layer"}}'"#;
+    assert_eq!(given_up(script, LONG).await, ("invalid_job".into(), 1));
+}
+
+/// Reads a pipe until nobody can write to it any more.
+async fn all_writers_gone(pipe: &Path) {
+    let pipe = pipe.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut said = String::new();
+        std::fs::File::open(pipe).unwrap().read_to_string(&mut said).unwrap();
+        said
+    });
+    assert_eq!(read.await.unwrap(), "started\n");
+}
+
+/// A worker that hangs, with a child of its own; both hold the pipe open for as long as they live.
+fn hanging(pipe: &Path) -> String {
+    format!("exec 9>'{}'; echo started >&9; sleep 1000 & wait", pipe.display())
+}
+
+#[tokio::test]
+async fn a_worker_that_hangs_is_killed_with_all_that_it_started() {
+    let place = tempfile::tempdir().unwrap();
+    let pipe = place.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let gone = all_writers_gone(&pipe);
+    let (failure, ()) = tokio::join!(
+        async {
+            let (node, mut agent, _data) = serving(&hanging(&pipe), Duration::from_millis(300)).await;
+            offer_job(&node, agent.address());
+            let failed = |progress: &Progress| matches!(progress, Progress::Retrying { .. });
+            let all = agent.until(failed).await;
+            agent.agent.shutdown().await;
+            let Some(Progress::Retrying { code, .. }) = all.last() else { panic!("{all:?}") };
+            code.clone()
+        },
+        gone
+    );
+    assert_eq!(failure, "worker_timed_out");
+}
+
+#[tokio::test]
+async fn a_job_that_cannot_be_submitted_any_more_is_stopped() {
+    let place = tempfile::tempdir().unwrap();
+    let pipe = place.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let (node, mut agent, _data) = serving(&hanging(&pipe), LONG).await;
+    let id = offer_job(&node, agent.address());
+    agent.until(|progress| matches!(progress, Progress::Executing { .. })).await;
+    node.act(|chain| chain.height = chain.tasks[&id].deadline);
+    let all = tokio::join!(
+        agent.until(|progress| matches!(progress, Progress::GivenUp { .. })),
+        all_writers_gone(&pipe)
+    );
+    let Some(Progress::GivenUp { code, .. }) = all.0.last() else { panic!("{all:?}") };
+    assert_eq!(code, "deadline_passed");
+}
+
+#[tokio::test]
+async fn a_device_that_is_not_there_is_refused_with_what_to_do() {
+    let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.device = Device::Named("no such adapter".into());
+    let error = Watched::start(config).await.err().unwrap();
+    assert_eq!(error.code(), "no_device");
+    assert!(error.to_string().contains("--device cpu"), "{error}");
+    assert!(node.chain().seen.is_empty(), "nothing is registered");
+}
+
+#[tokio::test]
+async fn a_program_that_is_no_worker_is_refused() {
+    let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker = WorkerCommand { program: "/no/such/program".into(), args: Vec::new() };
+    let error = Watched::start(config.clone()).await.err().unwrap();
+    assert_eq!(error.code(), "worker_not_started");
+    config.worker = WorkerCommand { program: "/bin/true".into(), args: Vec::new() };
+    assert_eq!(Watched::start(config).await.err().unwrap().code(), "worker_crashed");
+}
