@@ -26,28 +26,48 @@ fn main() -> Result<(), Failure> {
             .map(|thread| prepare(&dir.path().join(format!("{transfers}-{thread}")), accounts))
             .collect::<Result<Vec<_>, _>>()?;
         let start = Instant::now();
-        let keys: u64 = std::thread::scope(|scope| {
+        let (keys, cpu_us): (u64, f64) = std::thread::scope(|scope| {
             let running: Vec<_> = stores
                 .into_iter()
-                .map(|mut chain| scope.spawn(move || chain.run(accounts, blocks, transfers)))
+                .map(|mut chain| scope.spawn(move || measure(&mut chain, accounts, blocks, transfers)))
                 .collect();
             running
                 .into_iter()
                 .map(|thread| thread.join().map_err(|_| Failure::from("a thread panicked"))?)
-                .sum::<Result<u64, Failure>>()
+                .try_fold((0, 0.0), |(keys, cpu), thread: Result<(u64, f64), Failure>| {
+                    let (more, time) = thread?;
+                    Ok::<_, Failure>((keys + more, cpu + time))
+                })
         })?;
         let seconds = start.elapsed().as_secs_f64();
-        let per_store = seconds * threads as f64 * 1e6 / keys as f64;
         println!(
             "{{\"bench\":\"commit\",\"stores\":{threads},\"accounts\":{accounts},\"blocks\":{blocks},\
              \"transfers_per_block\":{transfers},\"keys\":{keys},\"seconds\":{seconds:.2},\
              \"keys_per_second_all\":{:.0},\"transfers_per_second_each\":{:.0},\
-             \"thread_us_per_key\":{per_store:.1}}}",
+             \"cpu_us_per_key\":{:.1}}}",
             keys as f64 / seconds,
             (blocks * transfers) as f64 / seconds,
+            cpu_us / keys as f64,
         );
     }
     Ok(())
+}
+
+/// Runs a chain and returns the keys changed and the microseconds that this thread was on a processor (Linux; else 0).
+fn measure(
+    chain: &mut Chain,
+    accounts: u64,
+    blocks: u64,
+    transfers: u64,
+) -> Result<(u64, f64), Failure> {
+    let before = cpu_ns();
+    let keys = chain.run(accounts, blocks, transfers)?;
+    Ok((keys, (cpu_ns() - before) / 1_000.0))
+}
+
+fn cpu_ns() -> f64 {
+    let schedstat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    schedstat.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0.0)
 }
 
 /// A store with the number of its last block.

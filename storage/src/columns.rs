@@ -12,16 +12,23 @@
 //! | `tx_index` | transaction hash | encoded [`TxLocation`](crate::TxLocation) |
 //! | `state` | flat state key | account or word at the executed tip |
 //! | `history` | flat state key ‖ height | 0, or 1 ‖ value: what the key held before that block |
-//! | `changed` | height | encoded list of the flat keys that the block changed |
+//! | `changed` | height | the flat keys that the block changed, packed |
 //! | `code` | keccak256 | code |
-//! | `tree_nodes` | version ‖ nibbles (1 byte) ‖ path | encoded node of the state tree |
-//! | `stale_nodes` | version | encoded list of the `tree_nodes` keys that this version replaced |
+//! | `tree_nodes` | version ‖ number of nibbles (1 byte) ‖ nibbles, two to a byte | node of the state tree, see below |
+//! | `stale_nodes` | version | the `tree_nodes` keys that this version replaced, packed |
 //!
 //! Numbers in keys are big-endian, 8 bytes unless said otherwise, so that keys sort by them. "Encoded" is
-//! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot.
+//! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot. Packed keys stand one after the
+//! other, each after its length in one byte.
+//!
+//! A node of the state tree has two little-endian bitmaps of two bytes: which nibbles have a child, and which of these
+//! children are leaves. The children follow in order: path and value hash of a leaf, 64 bytes; hash and big-endian version
+//! of a node, 40 bytes.
 
 use alloy_primitives::B256;
 use neura_types::Height;
+
+use crate::error::StorageError;
 
 /// Keys of the `meta` column: schema (encoded `u32`), chain (encoded id and genesis hash), the two tips (encoded height
 /// and block id), and the lowest height kept (encoded height).
@@ -148,6 +155,30 @@ pub(crate) fn history_key(flat: &[u8], height: Height) -> Vec<u8> {
     [flat, &height_key(height)].concat()
 }
 
+/// Puts keys, each shorter than 256 bytes, into one value.
+pub(crate) fn pack<'a>(keys: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let mut packed = Vec::new();
+    for key in keys {
+        // The longest key, of a storage word, has 53 bytes.
+        packed.push(key.len() as u8);
+        packed.extend_from_slice(key);
+    }
+    packed
+}
+
+/// The keys in a value.
+pub(crate) fn unpack(column: Column, mut packed: &[u8]) -> Result<Vec<&[u8]>, StorageError> {
+    let mut keys = Vec::new();
+    while let Some((length, rest)) = packed.split_first() {
+        let (key, rest) = rest.split_at_checked(usize::from(*length)).ok_or_else(|| {
+            StorageError::Corrupt { column: column.name(), reason: "a packed key is cut".into() }
+        })?;
+        keys.push(key);
+        packed = rest;
+    }
+    Ok(keys)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,5 +195,14 @@ mod tests {
         assert!(receipt_key(1, u32::MAX) < receipt_key(2, 0));
         assert!(history_key(b"k", 255) < history_key(b"k", 256));
         assert_eq!(height_of(&block_index_key(77, B256::ZERO)), Some(77));
+    }
+
+    #[test]
+    fn packed_keys_come_back_and_a_cut_list_is_damage() {
+        let keys: [&[u8]; 3] = [b"a", b"", &[7; 53]];
+        let packed = pack(keys.into_iter());
+        assert_eq!(unpack(Column::Changed, &packed).expect("whole"), keys);
+        let cut = unpack(Column::Changed, &packed[..packed.len() - 1]);
+        assert!(matches!(cut, Err(StorageError::Corrupt { .. })));
     }
 }

@@ -3,24 +3,23 @@
 use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, Bloom};
-use jmt::storage::NodeKey;
 use neura_types::{
     BlockId, ExecutedRoot, Height, Log, Receipt, StateChanges,
     block::receipts_root,
     codec,
     state::{
         StateKey,
-        proof::{account_value, path_of, word_value},
+        proof::{account_value, path_of, value_hash, word_value},
     },
 };
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{Column, EXECUTED_TIP, height_key, history_key, receipt_key},
+    columns::{Column, EXECUTED_TIP, height_key, history_key, pack, receipt_key},
     error::StorageError,
     record::{ExecutedRecord, TxLocation},
     store::{Inner, Store, missing},
-    tree::{NodeCache, StoredNodes, TreeUpdate, next_tree, node_row},
+    tree::{NodeCache, PathChange, StoredNodes, TreeUpdate, next_tree},
 };
 
 /// Flat key of the first storage word of an account, and the key above its last.
@@ -107,8 +106,8 @@ impl Store {
         inner.put_meta(&mut batch, EXECUTED_TIP, &(block.height, block.id))?;
         inner.write(batch, false)?;
 
-        tree.stale.iter().for_each(|key| cache.remove(key));
-        tree.nodes.into_iter().for_each(|(key, node)| cache.insert(key, node));
+        tree.stale.iter().for_each(|row| cache.remove(row));
+        tree.nodes.into_iter().for_each(|(row, node)| cache.insert(row, node));
         Ok(record.root)
     }
 
@@ -188,21 +187,13 @@ fn grow_tree(
 ) -> Result<TreeUpdate, StorageError> {
     if changes.is_empty() {
         let (root, version) = (parent.root.state_root, parent.tree_version);
-        return Ok(TreeUpdate { root, version, nodes: BTreeMap::new(), stale: Vec::new() });
+        return Ok(TreeUpdate { root, version, nodes: Vec::new(), stale: Vec::new() });
     }
-    let (mut set, mut deleted) = (Vec::with_capacity(changes.len()), Vec::new());
-    for change in changes {
-        let path = path_of(&change.key);
-        match &change.after {
-            Some(value) => set.push((path, value.clone())),
-            None => deleted.push(path),
-        }
-    }
-    let nodes = StoredNodes::new(inner, cache);
-    next_tree(&nodes, Some(parent.tree_version), set, deleted).map_err(|e| StorageError::Corrupt {
-        column: Column::TreeNodes.name(),
-        reason: format!("{e:#}"),
-    })
+    let changes = changes.iter().map(|Change { key, after, .. }| PathChange {
+        path: path_of(key),
+        value: after.as_deref().map(value_hash),
+    });
+    next_tree(&StoredNodes::new(inner, cache), Some(parent.tree_version), changes.collect())
 }
 
 fn write_state(
@@ -220,8 +211,8 @@ fn write_state(
         let before = before.as_ref().map_or_else(|| vec![0], |value| [&[1], &value[..]].concat());
         batch.put_cf(history, history_key(key, block.height), before);
     }
-    let keys: Vec<&[u8]> = changes.iter().map(|change| change.key.as_slice()).collect();
-    batch.put_cf(inner.cf(Column::Changed)?, height_key(block.height), codec::encode(&keys));
+    let keys = pack(changes.iter().map(|change| change.key.as_slice()));
+    batch.put_cf(inner.cf(Column::Changed)?, height_key(block.height), keys);
     let code = inner.cf(Column::Code)?;
     block.changes.code.iter().for_each(|(hash, bytes)| batch.put_cf(code, hash, bytes));
     Ok(())
@@ -234,13 +225,12 @@ pub(crate) fn write_tree(
     tree: &TreeUpdate,
 ) -> Result<(), StorageError> {
     let nodes = inner.cf(Column::TreeNodes)?;
-    for (key, node) in &tree.nodes {
-        batch.put_cf(nodes, node_row(key), codec::encode(node));
+    for (row, node) in &tree.nodes {
+        batch.put_cf(nodes, row, node.encode());
     }
     if !tree.stale.is_empty() {
-        let rows: Vec<Vec<u8>> = tree.stale.iter().map(|key: &NodeKey| node_row(key)).collect();
-        let stale = inner.cf(Column::StaleNodes)?;
-        batch.put_cf(stale, tree.version.to_be_bytes(), codec::encode(&rows));
+        let rows = pack(tree.stale.iter().map(Vec::as_slice));
+        batch.put_cf(inner.cf(Column::StaleNodes)?, tree.version.to_be_bytes(), rows);
     }
     Ok(())
 }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, Bloom};
 use neura_types::{
     Block, BlockId, ExecutedRoot, StateChanges, block::receipts_root, codec,
-    state::proof::path_of,
+    state::proof::{path_of, value_hash},
 };
 use rocksdb::WriteBatch;
 
@@ -13,7 +13,7 @@ use crate::{
     execute::{final_values, write_tree},
     record::ExecutedRecord,
     store::Store,
-    tree::{NoNodes, TreeUpdate, next_tree},
+    tree::{NoNodes, PathChange, TreeUpdate, next_tree},
 };
 
 /// What executing genesis gives: the root that the genesis block's header carries.
@@ -25,12 +25,10 @@ pub fn genesis_root(changes: &StateChanges) -> Result<ExecutedRoot, StorageError
 }
 
 fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
-    let set = final_values(changes)
-        .into_iter()
-        .filter_map(|(key, value)| value.map(|value| (path_of(&key), value)))
-        .collect();
-    next_tree(&NoNodes, None, set, Vec::new())
-        .map_err(|e| StorageError::Genesis(format!("{e:#}")))
+    let set = final_values(changes).into_iter().filter_map(|(key, value)| {
+        value.map(|value| PathChange { path: path_of(&key), value: Some(value_hash(&value)) })
+    });
+    next_tree(&NoNodes, None, set.collect())
 }
 
 fn root_of(tree: &TreeUpdate) -> ExecutedRoot {
@@ -102,7 +100,7 @@ impl Store {
         inner.put_meta(&mut batch, EXECUTED_TIP, &(0u64, id))?;
         inner.put_meta(&mut batch, OLDEST, &0u64)?;
         inner.write(batch, true)?;
-        tree.nodes.into_iter().for_each(|(key, node)| cache.insert(key, node));
+        tree.nodes.into_iter().for_each(|(row, node)| cache.insert(row, node));
         Ok(root)
     }
 }

@@ -4,7 +4,7 @@ use neura_types::{BlockId, Height};
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{Column, OLDEST, block_index_key, height_key, history_key},
+    columns::{Column, OLDEST, block_index_key, height_key, history_key, unpack},
     config::Retention,
     error::StorageError,
     record::ExecutedRecord,
@@ -74,10 +74,11 @@ impl Store {
         let inner = &*self.inner;
         let next = height.saturating_add(1);
         let (history, changed) = (inner.cf(Column::History)?, inner.cf(Column::Changed)?);
-        let keys: Vec<Vec<u8>> =
-            inner.read(Column::Changed, &height_key(next))?.ok_or_else(|| missing("a change list"))?;
-        for key in keys {
-            batch.delete_cf(history, history_key(&key, next));
+        let keys = inner
+            .get(Column::Changed, &height_key(next))?
+            .ok_or_else(|| missing("a change list"))?;
+        for key in unpack(Column::Changed, &keys)? {
+            batch.delete_cf(history, history_key(key, next));
         }
         batch.delete_cf(changed, height_key(next));
 
@@ -86,8 +87,8 @@ impl Store {
         let (nodes, stale) = (inner.cf(Column::TreeNodes)?, inner.cf(Column::StaleNodes)?);
         let version = record.tree_version.to_be_bytes();
         // None if that block changed nothing, and its version's list went with an earlier block.
-        let replaced: Vec<Vec<u8>> = inner.read(Column::StaleNodes, &version)?.unwrap_or_default();
-        for row in replaced {
+        let replaced = inner.get(Column::StaleNodes, &version)?.unwrap_or_default();
+        for row in unpack(Column::StaleNodes, &replaced)? {
             batch.delete_cf(nodes, row);
         }
         batch.delete_cf(stale, version);

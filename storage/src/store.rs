@@ -33,7 +33,7 @@ const WAL_BUFFERS: u64 = 2;
 const MAX_OPEN_FILES: i32 = 256;
 /// Bits per key of the bloom filters: one false positive in a hundred.
 const BLOOM_BITS: f64 = 10.0;
-/// Bytes after which RocksDB hands table writes to the disk, so that a sync of the log does not wait for them.
+/// Bytes after which RocksDB starts to hand written tables and log to the disk, so that a sync has little left to wait for.
 const BYTES_PER_SYNC: u64 = 1 << 20;
 
 /// A key with its value, or why it could not be read.
@@ -314,6 +314,7 @@ fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, rocksdb::Error
     options.set_max_open_files(MAX_OPEN_FILES);
     options.set_max_background_jobs(2);
     options.set_bytes_per_sync(BYTES_PER_SYNC);
+    options.set_wal_bytes_per_sync(BYTES_PER_SYNC);
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(4 << 20);

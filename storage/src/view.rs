@@ -1,12 +1,13 @@
 //! Read the state at one height, consistently, and prove what it holds.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256, Bytes, U256};
-use jmt::JellyfishMerkleTree;
 use neura_types::{
     Account, Height, StateRead,
     state::{
         StateError, StateKey,
-        proof::{TreeHasher, encode_proof},
+        proof::{path_of, value_hash},
     },
 };
 use rocksdb::{DB, ReadOptions, SnapshotWithThreadMode};
@@ -16,7 +17,7 @@ use crate::{
     error::StorageError,
     record::{ExecutedRecord, Tip},
     store::{Inner, Store, decode, missing},
-    tree::ProofNodes,
+    tree::{Node, Nodes, prove, read_node},
 };
 
 /// The state after one executed block, from a snapshot: later commits and pruning do not show in it.
@@ -111,24 +112,21 @@ impl<'a> StateView<'a> {
             .transpose()?
             .ok_or_else(|| missing("an executed record"))?;
         let value = self.value(key)?;
-        let read = |row: &[u8]| self.get(Column::TreeNodes, row);
-        let nodes = ProofNodes::new(&read, value.clone());
-        let tree = JellyfishMerkleTree::<_, TreeHasher>::new(&nodes);
-        let proved = tree.get_with_proof(key.path(), record.tree_version);
-        if let Some(failure) = nodes.failure() {
-            return Err(failure);
-        }
-        let damaged = |reason: String| StorageError::Corrupt { column: "tree_nodes", reason };
-        let (found, proof) = proved.map_err(|e| damaged(format!("{e:#}")))?;
-        if found != value {
-            return Err(damaged(format!("the tree and the flat value of {key:?} differ")));
+        let path = path_of(&key.to_bytes());
+        let proof = prove(self, record.tree_version, &path)?;
+        let found = proof.leaf.filter(|leaf| leaf.path == path).map(|leaf| leaf.value);
+        if found != value.as_deref().map(value_hash) {
+            return Err(StorageError::Corrupt {
+                column: Column::TreeNodes.name(),
+                reason: format!("the tree and the flat value of {key:?} differ"),
+            });
         }
         Ok(StateProof {
             key: *key,
             height: self.height,
             state_root: record.root.state_root,
             value,
-            proof: encode_proof(&proof),
+            proof: proof.encode(),
         })
     }
 
@@ -183,6 +181,12 @@ impl<'a> StateView<'a> {
         };
         let word: [u8; 32] = bytes.try_into().map_err(|_| missing("a word of 32 bytes"))?;
         Ok(U256::from_be_bytes(word))
+    }
+}
+
+impl Nodes for StateView<'_> {
+    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
+        read_node(row, self.get(Column::TreeNodes, row)?).map(Arc::new)
     }
 }
 

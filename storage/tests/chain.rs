@@ -130,7 +130,9 @@ fn a_batch_of_commits_is_all_or_nothing() {
 #[test]
 fn commit_proofs_are_found_at_or_after_a_height() {
     let (_dir, mut chain) = chain();
-    (0..3).for_each(|_| drop(chain.order()));
+    for _ in 0..3 {
+        chain.order();
+    }
     let (tip, parent) = chain.tip();
     let blocks = [block(tip + 1, parent, &[b"x"]), block(tip + 2, parent, &[b"y"])];
     let [a, b] = [&blocks[0], &blocks[1]];

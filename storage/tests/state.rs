@@ -231,6 +231,13 @@ fn a_view_does_not_see_what_is_committed_after_it() {
 }
 
 #[test]
+fn stores_and_views_can_be_shared_between_threads() {
+    const fn shared<T: Send + Sync>() {}
+    shared::<neura_storage::Store>();
+    shared::<neura_storage::StateView<'_>>();
+}
+
+#[test]
 fn code_is_found_by_its_hash() {
     let dir = tempfile::tempdir().expect("a directory");
     let mut chain = Chain::create(dir.path(), config(), &StateChanges::default());

@@ -156,6 +156,22 @@ impl Client {
         self.transport.post("/v1/match", &MatchRequest { requirement, executor }).await
     }
 
+    /// A task that must exist.
+    ///
+    /// # Errors
+    /// `unknown_task` if there is none.
+    pub async fn existing_task(&self, id: TaskId) -> Result<Task, ClientError> {
+        self.transport.get(&format!("/v1/tasks/{id}")).await
+    }
+
+    /// A provider that must be registered.
+    ///
+    /// # Errors
+    /// `unknown_provider` if it is not.
+    pub async fn existing_provider(&self, address: Address) -> Result<Provider, ClientError> {
+        self.transport.get(&format!("/v1/providers/{address}")).await
+    }
+
     /// A task; none if there is no such number.
     ///
     /// # Errors

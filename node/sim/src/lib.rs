@@ -4,7 +4,7 @@
 //! One thread, one queue ordered by time and sequence number, one seeded generator: a [`Plan`] drawn from a seed fixes
 //! everything, and the same seed gives the same [`Outcome::hash`]. Messages are lost, delayed, duplicated and
 //! overtaken; the network splits; nodes crash between any two outputs and lose what was not durable. Then the network
-//! heals and everyone must make progress. [`checker`] stands apart from the nodes and shares no code with the core's rules.
+//! heals and everyone must make progress. The judge (`checker`) stands apart from the nodes and shares no code with the core's rules.
 //!
 //! # Invariants checked
 //! - No key makes two different statements of one kind in a view, across crashes too.

@@ -108,8 +108,13 @@ pub fn main() -> ExitCode {
 fn error_code(error: &anyhow::Error) -> String {
     error
         .chain()
-        .find_map(|cause| cause.downcast_ref::<neura_client::ClientError>())
-        .map_or_else(|| "failed".to_owned(), |cause| cause.code().to_owned())
+        .find_map(|cause| {
+            let of_node = cause.downcast_ref::<neura_client::ClientError>().map(|e| e.code());
+            let of_provider = cause.downcast_ref::<neura_provider::ProviderError>().map(|e| e.code());
+            of_node.or(of_provider)
+        })
+        .unwrap_or("failed")
+        .to_owned()
 }
 
 fn run(cli: Cli) -> Result<()> {

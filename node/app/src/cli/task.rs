@@ -8,7 +8,7 @@ use neura_types::{
     Address, Amount, U256,
     abi::{ITasks, SolCall},
     system,
-    task::{Outcome, Task, TaskId, TaskState},
+    task::{EndReason, Outcome, Party, Task, TaskId, TaskState},
 };
 use serde::Serialize;
 
@@ -233,7 +233,23 @@ fn show_change(screen: &Screen, task: &Task, height: u64) {
 fn describe_end(task: &Task) -> String {
     task.outcome.map_or_else(
         || format!("{:?}", task.state),
-        |Outcome { reason, at_fault, .. }| format!("{reason:?} (at fault: {at_fault:?})"),
+        |Outcome { reason, at_fault, .. }| {
+            let why = match reason {
+                EndReason::Approved => "approved by the owner",
+                EndReason::AcceptedByTimeout => "accepted as the owner's window passed",
+                EndReason::CancelledByOwner => "cancelled by the owner",
+                EndReason::Declined => "declined by the provider",
+                EndReason::NotAccepted => "not accepted in time",
+                EndReason::NotSubmitted => "no result in time",
+                EndReason::ResultWithdrawn => "contested result not replaced in time",
+                EndReason::ResultContested => "result contested twice",
+            };
+            match at_fault {
+                Party::None => why.to_owned(),
+                Party::Owner => format!("{why} (the owner is at fault)"),
+                Party::Provider => format!("{why} (the provider is at fault)"),
+            }
+        },
     )
 }
 
@@ -257,7 +273,7 @@ pub(crate) fn print_end(screen: &Screen, task: &Task) {
     let Some(outcome) = task.outcome else { return };
     let s = outcome.settlement;
     screen.line(format!(
-        "settlement   task {} {}: provider {}, validators {}, treasury {}, model owners {}, returned {}",
+        "settlement   task {}, {}: provider {}, validators {}, treasury {}, model owners {}, returned {}",
         task.id,
         describe_end(task),
         s.provider,
@@ -288,7 +304,7 @@ async fn result(id: TaskId, job: Option<PathBuf>, out: Option<PathBuf>, shared: 
 }
 
 async fn find(client: &Client, id: TaskId) -> Result<Task> {
-    client.task(id).await?.with_context(|| format!("there is no task {id} [unknown_task]"))
+    Ok(client.existing_task(id).await?)
 }
 
 async fn challenge(id: TaskId, reason: String, shared: Shared) -> Result<()> {

@@ -177,10 +177,7 @@ async fn pick(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
             }
         },
     };
-    client
-        .provider(address)
-        .await?
-        .with_context(|| format!("provider {address} is not registered [unknown_provider]"))
+    Ok(client.existing_provider(address).await?)
 }
 
 /// Follows a task until it is in one of `until`, or has ended.
@@ -196,8 +193,8 @@ pub async fn watch(
     let mut last = None;
     let mut failures = 0u32;
     loop {
-        match client.task(id).await {
-            Ok(Some(task)) => {
+        match client.existing_task(id).await {
+            Ok(task) => {
                 failures = 0;
                 let seen = (task.state, task.challenges);
                 if last != Some(seen) {
@@ -209,7 +206,6 @@ pub async fn watch(
                     return Ok(task);
                 }
             }
-            Ok(None) => bail!("there is no task {id} [unknown_task]"),
             // Nodes restart; the task does not depend on the one that is asked.
             Err(error) if error.is_transient() && failures < 200 => failures += 1,
             Err(error) => return Err(error.into()),

@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use neura_p2p::{Acceptance, Class, NetworkHandle};
 use neura_runtime::{InvalidTransaction, PoolError as StateRefusal, validate_for_pool};
-use neura_types::{B256, Bytes, StateRead, Transaction, TransactionError, state::StateError};
+use neura_types::{Address, B256, Bytes, StateRead, Transaction, TransactionError, state::StateError};
 use rayon::prelude::*;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -32,8 +32,13 @@ pub enum Refused {
     #[error(transparent)]
     Transaction(#[from] TransactionError),
     /// The state does not allow it.
-    #[error(transparent)]
-    State(#[from] InvalidTransaction),
+    #[error("{error}")]
+    State {
+        /// Why.
+        error: InvalidTransaction,
+        /// Who sent it.
+        sender: Address,
+    },
     /// The pool does not take it.
     #[error(transparent)]
     Pool(#[from] PoolError),
@@ -79,8 +84,10 @@ impl Intake {
     fn admit(&self, tx: &Arc<Transaction>) -> Result<(), Refused> {
         let (nonce, balance) = {
             let state = self.chain.store.state()?;
-            validate_for_pool(&state, &self.chain.params, tx, 0).map_err(|error| match error {
-                StateRefusal::Invalid(invalid) => Refused::State(invalid),
+            // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
+            let lowest = self.chain.params.min_base_fee;
+            validate_for_pool(&state, &self.chain.params, tx, lowest).map_err(|error| match error {
+                StateRefusal::Invalid(invalid) => Refused::State { error: invalid, sender: tx.sender },
                 StateRefusal::State(error) => Refused::Internal(error),
             })?;
             let account = state.account(tx.sender)?.unwrap_or_default();

@@ -14,8 +14,8 @@ use super::chain::Chain;
 
 /// Registers the node's metrics.
 pub fn register(registry: &mut Registry, chain: &Arc<Chain>, network: &NetworkHandle) {
-    network.metrics().register(registry.sub_registry_with_prefix("p2p"));
-    registry.register_collector(Box::new(ChainMetrics(Arc::clone(chain))));
+    network.metrics().register(registry);
+    registry.sub_registry_with_prefix("neura").register_collector(Box::new(ChainMetrics(Arc::clone(chain))));
 }
 
 /// Reads the chain's progress when it is asked.

@@ -73,7 +73,7 @@ impl Node {
         let mut network = start_network(config, &chain, &peers, &key).await?;
         let driver_events = network.events.split_off(&DRIVER_EVENTS);
 
-        let mut registry = Registry::with_prefix("neura");
+        let mut registry = Registry::default();
         metrics::register(&mut registry, &chain, &network.handle);
         let blobs = Arc::new(open_blobs(config, &network.handle)?);
         tokio::spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));

@@ -8,6 +8,7 @@ mod cli;
 mod codes;
 mod deadlines;
 mod doors;
+mod ethereum;
 mod harness;
 mod job;
 mod network;

@@ -64,7 +64,7 @@ async fn offer(owner: &Sender, provider: &ProviderProcess, tampering: &Tampering
         envelope_nonce: nonce,
         provider: provider.address,
         key_epoch: entry.key_epoch,
-        result_key: result_key().public_key().to_bytes().into(),
+        result_key: result_key().public_key().as_bytes().into(),
         requirement: Default::default(),
         executor: "int8".into(),
         duration_blocks: 100,

@@ -48,12 +48,12 @@ impl Core {
     ) -> Result<Next, TaskError> {
         self.save(&entry).await?;
         match self.judge(task, drive).await {
-            Ok(()) => self.answer(task, entry, None).await,
+            Ok(()) => self.answer(entry, None).await,
             // A refusal would come too late as well; the chain returns the escrow.
             Err(Doubt::No(refusal)) if refusal.code == "deadline_passed" => {
                 Err(TaskError::Deadline(task.deadline))
             }
-            Err(Doubt::No(refusal)) => self.answer(task, entry, Some(refusal)).await,
+            Err(Doubt::No(refusal)) => self.answer(entry, Some(refusal)).await,
             Err(Doubt::Failed(error)) => Err(error),
         }
     }
@@ -142,13 +142,8 @@ impl Core {
     }
 
     /// Signs the answer, writes it down, sends it.
-    async fn answer(
-        &self,
-        task: &Task,
-        entry: Entry,
-        refusal: Option<Refusal>,
-    ) -> Result<Next, TaskError> {
-        let id = task.id;
+    async fn answer(&self, entry: Entry, refusal: Option<Refusal>) -> Result<Next, TaskError> {
+        let id = entry.task;
         let reason = refusal.map(|refusal| refusal.reason());
         let input = match &reason {
             None => ITasks::acceptCall { taskId: id }.abi_encode(),
@@ -166,6 +161,6 @@ impl Core {
         });
         // What the node says now, it says again when the transaction is followed.
         let _ = prepared.send().await;
-        self.send(task, entry, tx).await
+        self.send(entry, tx).await
     }
 }

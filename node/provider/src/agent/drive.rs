@@ -95,7 +95,7 @@ impl Core {
         match step {
             Step::Wait | Step::Finish => Ok(Next::Idle),
             Step::Vet => self.vet(task, entry, drive).await,
-            Step::Send(tx) => self.send(task, entry, tx).await,
+            Step::Send(tx) => self.send(entry, tx).await,
             Step::Redo(round) => {
                 self.say(Progress::Contested { task: id, round });
                 self.save(&Entry { round, ..Entry::new(id) }).await?;
@@ -140,15 +140,10 @@ impl Core {
 
     /// Sends what the journal holds, until it is executed. Where it never can be, or was refused, the stage before it
     /// is restored, and the chain's state decides anew.
-    pub(super) async fn send(
-        &self,
-        task: &Task,
-        entry: Entry,
-        tx: SignedTx,
-    ) -> Result<Next, TaskError> {
+    pub(super) async fn send(&self, entry: Entry, tx: SignedTx) -> Result<Next, TaskError> {
         match self.operator.sender.send_and_wait(tx.raw).await {
             Ok(confirmed) => {
-                let (task, height) = (task.id, confirmed.height);
+                let (task, height) = (entry.task, confirmed.height);
                 self.saw(height);
                 self.say(match &entry.stage {
                     Stage::Answering { refusal: None, .. } => Progress::Accepted { task, height },

@@ -110,7 +110,7 @@ impl Core {
         Ok(Next::Again)
     }
 
-    /// Signs the submission, writes it down; the next step sends it.
+    /// Signs the submission, writes it down, sends it.
     pub(super) async fn submit(
         &self,
         entry: Entry,
@@ -125,11 +125,12 @@ impl Core {
         let call = Outgoing::call(system::TASKS, U256::ZERO, call.abi_encode());
         let prepared = self.operator.sender.prepare(call).await?;
         let (tx, transaction) = (SignedTx { raw: prepared.raw().clone() }, prepared.hash());
-        self.save(&Entry { stage: Stage::Submitting { result, tx }, ..entry }).await?;
+        let entry = Entry { stage: Stage::Submitting { result, tx: tx.clone() }, ..entry };
+        self.save(&entry).await?;
         self.say(Progress::Submitting { task: id, transaction });
         // What the node says now, it says again when the transaction is followed.
         let _ = prepared.send().await;
-        Ok(Next::Again)
+        self.send(entry, tx).await
     }
 
     fn in_time(&self, task: &Task) -> Result<(), TaskError> {

@@ -1,96 +1,186 @@
 //! Prove what a state root says about one key, and check such proofs without a store.
 //!
-//! The state tree is a Jellyfish Merkle tree: a sparse binary tree over 256-bit paths in which a subtree with one leaf
-//! is that leaf. The path of a key is BLAKE3 of its flat bytes in key derivation mode; values and nodes are hashed with
-//! keyed BLAKE3 ([`TreeHasher`]), nodes with a prefix of their kind. A proof is the canonical encoding of the leaf that
-//! ends the key's path, if there is one, and of the siblings from there to the root.
+//! The state tree is a Jellyfish Merkle tree: a sparse binary tree over 256-bit paths, taken from the most significant bit,
+//! in which a subtree without leaves is [`EMPTY_HASH`] and a subtree with one leaf is that leaf. The path of a key is
+//! BLAKE3 of its flat bytes in key derivation mode; values, leaves and inner nodes are hashed with keyed BLAKE3, leaves and
+//! inner nodes under a prefix of their kind.
 
 #[cfg(test)]
 mod tests;
 
 use alloy_primitives::{B256, U256};
-use jmt::{KeyHash, RootHash, SimpleHasher, proof::SparseMerkleProof};
 
 use super::{Account, StateKey};
-use crate::codec::{self, CodecError};
+use crate::codec;
 
-/// Longest proof that is decoded, in bytes: 256 siblings of two hashes with their tags, and a leaf, fit in it.
-pub const MAX_PROOF_BYTES: usize = 20 << 10;
+/// Hash of a subtree without leaves; no node is known to have it.
+pub const EMPTY_HASH: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
+/// Bits of a path, and so the most siblings of a proof.
+pub const PATH_BITS: usize = 256;
+/// Longest encoded proof, in bytes.
+pub const MAX_PROOF_BYTES: usize = 1 + 64 + 32 * PATH_BITS;
 
 /// Context of BLAKE3's key derivation for the path of a state key.
 const KEY_CONTEXT: &str = "neura v1 state key";
 /// Key of the keyed BLAKE3 over values and nodes: a public constant that separates them from every other hash.
 const NODE_KEY: &[u8; 32] = b"neura v1 state tree value & node";
-/// Bytes hashed without an incremental hasher: nodes take 80, accounts fewer than 100.
-const INLINE_BYTES: usize = 128;
+const LEAF_PREFIX: &[u8; 13] = b"JMT::LeafNode";
+const INNER_PREFIX: &[u8; 16] = b"JMT::IntrnalNode";
 
 /// Why a proof shows nothing.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ProofError {
     /// The bytes are no proof.
-    #[error("the state proof cannot be read: {0}")]
-    Malformed(#[from] CodecError),
-    /// The proof does not lead from this key and value to this root.
-    #[error("the state proof does not show this value under root {root}: {reason}")]
-    Mismatch {
+    #[error("{0} bytes are no state proof")]
+    Malformed(usize),
+    /// The proof ends at the leaf of another key or with another value.
+    #[error("the state proof is about another value: {0}")]
+    OtherValue(&'static str),
+    /// The proof does not lead to this root.
+    #[error("the state proof leads to root {got}, not to {expected}")]
+    OtherRoot {
         /// The root it was checked against.
-        root: B256,
-        /// Which step failed.
-        reason: String,
+        expected: B256,
+        /// The root that it leads to.
+        got: B256,
     },
 }
 
-/// Hash function of the state tree: keyed BLAKE3, without allocation for the short inputs that make up nearly all.
-#[derive(Debug, Clone)]
-pub struct TreeHasher {
-    inline: [u8; INLINE_BYTES],
-    used: usize,
-    long: Option<Box<blake3::Hasher>>,
+/// The leaf of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaf {
+    /// Path of the key.
+    pub path: [u8; 32],
+    /// Hash of the value.
+    pub value: [u8; 32],
 }
 
-impl SimpleHasher for TreeHasher {
-    fn new() -> Self {
-        Self { inline: [0; INLINE_BYTES], used: 0, long: None }
+impl Leaf {
+    /// Hash of the leaf as a node.
+    pub fn hash(&self) -> [u8; 32] {
+        node_hash::<{ LEAF_PREFIX.len() + 64 }>(LEAF_PREFIX, &self.path, &self.value)
+    }
+}
+
+/// The way from the root to where a key's leaf is, or would be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Proof {
+    /// The leaf that ends the way, if one does: the key's own, or the only one in the subtree where it would be.
+    pub leaf: Option<Leaf>,
+    /// Hashes of the subtrees beside the way, from the root down.
+    pub siblings: Vec<[u8; 32]>,
+}
+
+impl Proof {
+    /// The encoding: 0, or 1 with path and value hash of the leaf; then the siblings.
+    pub fn encode(&self) -> Vec<u8> {
+        let leaf = self.leaf.map(|leaf| [&[1], &leaf.path[..], &leaf.value[..]].concat());
+        [leaf.unwrap_or_else(|| vec![0]), self.siblings.concat()].concat()
     }
 
-    fn update(&mut self, data: &[u8]) {
-        if let Some(long) = &mut self.long {
-            long.update(data);
-            return;
-        }
-        let end = self.used.saturating_add(data.len());
-        if let Some(free) = self.inline.get_mut(self.used..end) {
-            free.copy_from_slice(data);
-            self.used = end;
-            return;
-        }
-        let mut long = Box::new(blake3::Hasher::new_keyed(NODE_KEY));
-        long.update(self.inline.get(..self.used).unwrap_or_default());
-        long.update(data);
-        self.long = Some(long);
+    /// Reads an encoded proof.
+    ///
+    /// # Errors
+    /// [`ProofError::Malformed`], also for more than [`PATH_BITS`] siblings.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ProofError> {
+        Self::parse(bytes)
+            .filter(|_| bytes.len() <= MAX_PROOF_BYTES)
+            .ok_or(ProofError::Malformed(bytes.len()))
     }
 
-    fn finalize(self) -> [u8; 32] {
-        match self.long {
-            Some(long) => *long.finalize().as_bytes(),
-            None => {
-                let input = self.inline.get(..self.used).unwrap_or_default();
-                *blake3::keyed_hash(NODE_KEY, input).as_bytes()
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first()?;
+        let (leaf, rest) = match tag {
+            0 => (None, rest),
+            1 => {
+                let (path, rest) = rest.split_first_chunk::<32>()?;
+                let (value, rest) = rest.split_first_chunk::<32>()?;
+                (Some(Leaf { path: *path, value: *value }), rest)
             }
+            _ => return None,
+        };
+        let (siblings, rest) = rest.as_chunks::<32>();
+        (rest.is_empty() && siblings.len() <= PATH_BITS)
+            .then(|| Self { leaf, siblings: siblings.to_vec() })
+    }
+
+    /// Checks that the tree under `root` holds `value` at `path`, or nothing where `value` is none.
+    ///
+    /// # Errors
+    /// [`ProofError::OtherValue`] or [`ProofError::OtherRoot`].
+    pub fn verify(
+        &self,
+        root: B256,
+        path: &[u8; 32],
+        value: Option<&[u8]>,
+    ) -> Result<(), ProofError> {
+        match (value, &self.leaf) {
+            (Some(_), None) => return Err(ProofError::OtherValue("the key holds nothing")),
+            (Some(value), Some(leaf)) => {
+                if leaf.path != *path {
+                    return Err(ProofError::OtherValue("the leaf is another key's"));
+                }
+                if leaf.value != value_hash(value) {
+                    return Err(ProofError::OtherValue("the leaf holds another value"));
+                }
+            }
+            (None, Some(leaf)) => {
+                if leaf.path == *path {
+                    return Err(ProofError::OtherValue("the key holds something"));
+                }
+                if common_bits(&leaf.path, path) < self.siblings.len() {
+                    return Err(ProofError::OtherValue("the leaf is not in the key's subtree"));
+                }
+            }
+            (None, None) => {}
+        }
+        let end = self.leaf.map_or(EMPTY_HASH, |leaf| leaf.hash());
+        let got = self.siblings.iter().zip(bits(path)).rev().fold(end, |hash, (sibling, bit)| {
+            if bit { inner_hash(sibling, &hash) } else { inner_hash(&hash, sibling) }
+        });
+        if got == root.0 {
+            Ok(())
+        } else {
+            Err(ProofError::OtherRoot { expected: root, got: B256::new(got) })
         }
     }
 }
 
-impl StateKey {
-    /// Path of this key in the tree.
-    pub fn path(&self) -> KeyHash {
-        path_of(&self.to_bytes())
-    }
+/// The bits of a path, the most significant first.
+fn bits(path: &[u8; 32]) -> impl DoubleEndedIterator<Item = bool> + ExactSizeIterator {
+    let byte_of = |bit: usize| path.get(bit >> 3).copied().unwrap_or_default();
+    (0..PATH_BITS).map(move |bit| byte_of(bit) & (0x80 >> (bit & 7)) != 0)
+}
+
+/// Number of bits that two paths share from the start.
+fn common_bits(a: &[u8; 32], b: &[u8; 32]) -> usize {
+    bits(a).zip(bits(b)).take_while(|(a, b)| a == b).count()
 }
 
 /// Path of a key in the tree, from its flat bytes ([`StateKey::to_bytes`]).
-pub fn path_of(flat_key: &[u8]) -> KeyHash {
-    KeyHash(blake3::derive_key(KEY_CONTEXT, flat_key))
+pub fn path_of(flat_key: &[u8]) -> [u8; 32] {
+    blake3::derive_key(KEY_CONTEXT, flat_key)
+}
+
+/// Hash of a value, as its leaf holds it.
+pub fn value_hash(value: &[u8]) -> [u8; 32] {
+    *blake3::keyed_hash(NODE_KEY, value).as_bytes()
+}
+
+/// Hash of an inner node of the binary tree.
+pub fn inner_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    node_hash::<{ INNER_PREFIX.len() + 64 }>(INNER_PREFIX, left, right)
+}
+
+/// Hash of a prefix and two hashes, `LENGTH` bytes in all.
+fn node_hash<const LENGTH: usize>(prefix: &[u8], a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
+    let mut input = [0; LENGTH];
+    let (start, hashes) = input.split_at_mut(prefix.len());
+    let (first, second) = hashes.split_at_mut(a.len());
+    start.copy_from_slice(prefix);
+    first.copy_from_slice(a);
+    second.copy_from_slice(b);
+    *blake3::keyed_hash(NODE_KEY, &input).as_bytes()
 }
 
 /// Bytes that the tree holds for an account.
@@ -103,23 +193,15 @@ pub fn word_value(word: U256) -> Option<[u8; 32]> {
     (!word.is_zero()).then(|| word.to_be_bytes::<32>())
 }
 
-/// Encodes a proof of the tree.
-pub fn encode_proof(proof: &SparseMerkleProof<TreeHasher>) -> Vec<u8> {
-    codec::encode(proof)
-}
-
 /// Checks that the state under `root` holds `value` at `key`, or nothing where `value` is none.
 ///
 /// # Errors
-/// If the proof is malformed, too long, or proves something else.
+/// If the proof is malformed or too long, or proves something else.
 pub fn verify_proof(
     root: B256,
     key: &StateKey,
     value: Option<&[u8]>,
     proof: &[u8],
 ) -> Result<(), ProofError> {
-    let proof: SparseMerkleProof<TreeHasher> = codec::decode_limited(proof, MAX_PROOF_BYTES)?;
-    proof
-        .verify(RootHash(root.0), key.path(), value)
-        .map_err(|e| ProofError::Mismatch { root, reason: format!("{e:#}") })
+    Proof::decode(proof)?.verify(root, &path_of(&key.to_bytes()), value)
 }

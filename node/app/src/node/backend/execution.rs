@@ -63,7 +63,7 @@ fn runtime_request(call: &CallRequest) -> neura_runtime::CallRequest {
 pub(super) fn call(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<CallOutcome> {
     let request = runtime_request(call);
     with_state(chain, at, |view, context| {
-        let outcome = neura_runtime::call(view, &context, &request).map_err(call_error)?;
+        let outcome = neura_runtime::call(view, &context, &request).map_err(|error| call_error(error, request.from))?;
         match outcome.status {
             CallStatus::Success => {
                 Ok(CallOutcome { output: outcome.output, gas_used: outcome.gas_used })
@@ -78,13 +78,14 @@ pub(super) fn estimate_gas(chain: &Chain, call: &CallRequest, at: BlockRef) -> A
     let mut request = runtime_request(call);
     request.gas = Some(request.gas.unwrap_or(MAX_CALL_GAS).min(chain.params.block_gas_limit));
     with_state(chain, at, |view, context| {
-        neura_runtime::estimate_gas(view, &context, &request).map_err(call_error)
+        neura_runtime::estimate_gas(view, &context, &request)
+            .map_err(|error| call_error(error, request.from))
     })
 }
 
-fn call_error(error: CallError) -> BackendError {
+fn call_error(error: CallError, from: Address) -> BackendError {
     match error {
-        CallError::Invalid(invalid) => refusal(&invalid, Address::ZERO),
+        CallError::Invalid(invalid) => refusal(&invalid, from),
         CallError::Reverted(data) => reverted(data),
         CallError::GasRequiredExceedsAllowance(gas) => BackendError::GasExceedsAllowance(gas),
         CallError::Halted(reason) => BackendError::Halted(reason),
@@ -103,7 +104,7 @@ fn reverted(data: Bytes) -> BackendError {
 pub(super) fn submit(intake: &Intake, raw: Bytes) -> Answer<B256> {
     intake.submit(raw).map(|tx| tx.hash).map_err(|refused| match refused {
         Refused::Transaction(error) => BackendError::Transaction(error),
-        Refused::State(error) => refusal(&error, Address::ZERO),
+        Refused::State { error, sender } => refusal(&error, sender),
         Refused::Pool(error) => pool_refusal(&error),
         Refused::Internal(error) => internal(error),
         Refused::Store(error) => internal(error),

@@ -43,7 +43,7 @@ impl Market {
         owner.transfer(identity.public_key().address(), funds.to_u256()).await.unwrap();
         let call = IProviders::registerCall {
             identity: identity.public_key().0,
-            encryptionKey: key(1).public_key().to_bytes().into(),
+            encryptionKey: key(1).public_key().as_bytes().into(),
             offer: IProviders::Offer {
                 payout,
                 capability: (&Capability { ram_mib: RAM_MIB, ..Capability::default() }).into(),
@@ -66,7 +66,7 @@ impl Market {
             envelope_nonce: B256::repeat_byte(3),
             provider: self.provider.address(),
             key_epoch: 1,
-            result_key: self.result_key.public_key().to_bytes().into(),
+            result_key: self.result_key.public_key().as_bytes().into(),
             requirement: Requirement { ram_mib: RAM_MIB, ..Requirement::default() },
             executor: "int8".into(),
             duration_blocks,

@@ -164,8 +164,9 @@ impl Watched {
     /// Waits for a piece of news, and returns all up to it.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Progress) -> bool) -> Vec<Progress> {
         let mut all = Vec::new();
+        let end = tokio::time::Instant::now() + PATIENCE;
         while all.last().is_none_or(|last| !wanted(last)) {
-            match tokio::time::timeout(PATIENCE, self.told.recv()).await {
+            match tokio::time::timeout_at(end, self.told.recv()).await {
                 Ok(Some(progress)) => all.push(progress),
                 _ => panic!("what was waited for did not come; what came: {all:#?}"),
             }

@@ -1,73 +1,92 @@
 use alloy_primitives::Address;
+use proptest::prelude::*;
 
 use super::*;
 
-#[test]
-fn the_hasher_agrees_with_keyed_blake3_whatever_the_pieces() {
-    for length in [0, 1, 31, 80, INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 1_000] {
-        let data: Vec<u8> = (0..length).map(|i| (i % 251) as u8).collect();
-        let expected = *blake3::keyed_hash(NODE_KEY, &data).as_bytes();
-        for piece in [1, 7, 64, 200, 2_000] {
-            let mut hasher = TreeHasher::new();
-            data.chunks(piece).for_each(|part| hasher.update(part));
-            assert_eq!(hasher.finalize(), expected, "{length} bytes in pieces of {piece}");
-        }
-    }
+fn key(byte: u8) -> StateKey {
+    StateKey::Account(Address::repeat_byte(byte))
+}
+
+fn leaf(key: &StateKey, value: &[u8]) -> Leaf {
+    Leaf { path: path_of(&key.to_bytes()), value: value_hash(value) }
 }
 
 #[test]
-fn paths_of_accounts_and_words_are_frozen() {
-    let address = Address::repeat_byte(0x11);
-    let account = StateKey::Account(address).path();
-    let word = StateKey::Storage(address, U256::from(7)).path();
-    assert_eq!(
-        hex::encode(account.0),
-        "ACCOUNT_VECTOR"
-    );
-    assert_eq!(
-        hex::encode(word.0),
-        "WORD_VECTOR"
-    );
+fn nodes_are_hashed_with_their_prefix_under_the_key() {
+    let (a, b) = ([1; 32], [2; 32]);
+    let inner = [INNER_PREFIX.as_slice(), &a, &b].concat();
+    assert_eq!(inner_hash(&a, &b), *blake3::keyed_hash(NODE_KEY, &inner).as_bytes());
+    let leaf = [LEAF_PREFIX.as_slice(), &a, &b].concat();
+    let expected = *blake3::keyed_hash(NODE_KEY, &leaf).as_bytes();
+    assert_eq!(Leaf { path: a, value: b }.hash(), expected);
 }
 
 #[test]
 fn an_empty_tree_proves_absence_and_nothing_else() {
-    let empty_root = B256::new(*b"SPARSE_MERKLE_PLACEHOLDER_HASH__");
-    let key = StateKey::Account(Address::ZERO);
-    // No leaf, no siblings.
-    let proof = codec::encode(&(None::<[u8; 64]>.map(|_| ()), Vec::<()>::new()));
-    verify_proof(empty_root, &key, None, &proof).expect("nothing is there");
-    assert!(matches!(
-        verify_proof(empty_root, &key, Some(b"x"), &proof),
-        Err(ProofError::Mismatch { .. })
-    ));
-    assert!(matches!(
-        verify_proof(B256::ZERO, &key, None, &proof),
-        Err(ProofError::Mismatch { .. })
-    ));
+    let root = B256::new(EMPTY_HASH);
+    verify_proof(root, &key(1), None, &[0]).expect("nothing is there");
+    assert!(verify_proof(root, &key(1), Some(b"x"), &[0]).is_err());
+    assert!(verify_proof(B256::ZERO, &key(1), None, &[0]).is_err());
+}
+
+#[test]
+fn a_tree_of_one_leaf_proves_it_and_the_absence_of_all_others() {
+    let leaf = leaf(&key(1), b"value");
+    let root = B256::new(leaf.hash());
+    let proof = Proof { leaf: Some(leaf), siblings: vec![] }.encode();
+    verify_proof(root, &key(1), Some(b"value"), &proof).expect("present");
+    verify_proof(root, &key(2), None, &proof).expect("absent");
+    assert!(verify_proof(root, &key(1), Some(b"other"), &proof).is_err());
+    assert!(verify_proof(root, &key(1), None, &proof).is_err());
+    assert!(verify_proof(root, &key(2), Some(b"value"), &proof).is_err());
+    assert!(verify_proof(root, &key(1), None, &[0]).is_err());
+}
+
+#[test]
+fn a_leaf_outside_the_subtree_of_a_key_does_not_prove_its_absence() {
+    // Two leaves that differ in their first bit: each one's sibling is the other.
+    let keys: Vec<StateKey> = (0..=255).map(key).collect();
+    let first_bit = |key: &&StateKey| path_of(&key.to_bytes())[0] & 0x80 != 0;
+    let right = keys.iter().find(first_bit).expect("half of all paths");
+    let left = keys.iter().find(|key| !first_bit(key)).expect("half of all paths");
+    let (l, r) = (leaf(left, b"l"), leaf(right, b"r"));
+    let root = B256::new(inner_hash(&l.hash(), &r.hash()));
+    let of_left = Proof { leaf: Some(l), siblings: vec![r.hash()] };
+    let path = |key: &StateKey| path_of(&key.to_bytes());
+    of_left.verify(root, &path(left), Some(b"l")).expect("present");
+    assert_eq!(
+        of_left.verify(root, &path(right), None),
+        Err(ProofError::OtherValue("the leaf is not in the key's subtree"))
+    );
 }
 
 #[test]
 fn bytes_that_are_no_proof_are_refused() {
-    let key = StateKey::Account(Address::ZERO);
-    for bytes in [vec![], vec![0xff; 40], vec![0; 3], vec![0; MAX_PROOF_BYTES + 1]] {
-        assert!(matches!(
-            verify_proof(B256::ZERO, &key, None, &bytes),
-            Err(ProofError::Malformed(_))
-        ));
+    for bytes in [vec![], vec![2], vec![1; 64], vec![0; 32], vec![0; MAX_PROOF_BYTES + 32]] {
+        let length = bytes.len();
+        let refused = verify_proof(B256::ZERO, &key(1), None, &bytes);
+        assert_eq!(refused, Err(ProofError::Malformed(length)));
     }
-    // A declared count of siblings far beyond the bytes that follow.
-    let bomb = [&[0u8][..], &[253, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f]].concat();
-    assert!(matches!(
-        verify_proof(B256::ZERO, &key, None, &bomb),
-        Err(ProofError::Malformed(_))
-    ));
+    let longest = Proof { leaf: Some(leaf(&key(1), b"")), siblings: vec![[0; 32]; PATH_BITS] };
+    assert_eq!(longest.encode().len(), MAX_PROOF_BYTES);
+    assert_eq!(Proof::decode(&longest.encode()), Ok(longest));
 }
 
-proptest::proptest! {
+proptest! {
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
-        let key = StateKey::Account(Address::ZERO);
-        assert!(verify_proof(B256::ZERO, &key, None, &bytes).is_err());
+    fn arbitrary_bytes_never_panic_and_prove_nothing(
+        bytes in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        prop_assert!(verify_proof(B256::ZERO, &key(1), None, &bytes).is_err());
+    }
+
+    #[test]
+    fn proofs_come_back_from_their_encoding(
+        leaf in proptest::option::of((any::<[u8; 32]>(), any::<[u8; 32]>())),
+        siblings in proptest::collection::vec(any::<[u8; 32]>(), 0..20),
+    ) {
+        let leaf = leaf.map(|(path, value)| Leaf { path, value });
+        let proof = Proof { leaf, siblings };
+        prop_assert_eq!(Proof::decode(&proof.encode()), Ok(proof));
     }
 }

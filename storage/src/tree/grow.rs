@@ -1,0 +1,127 @@
+//! Compute the next version of the tree: every node on the way to a changed key is made once.
+
+use std::sync::Arc;
+
+use alloy_primitives::B256;
+use neura_types::state::proof::Leaf;
+
+use super::{Node, Nodes, Path, Version, nibble, node::Child, node_row};
+use crate::error::StorageError;
+
+/// A changed key: its path with the hash of its new value, or none if it is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PathChange {
+    pub(crate) path: Path,
+    pub(crate) value: Option<[u8; 32]>,
+}
+
+/// A next version of the tree, yet to be written.
+pub(crate) struct TreeUpdate {
+    pub(crate) root: B256,
+    pub(crate) version: Version,
+    /// Rows and nodes that are new, in order.
+    pub(crate) nodes: Vec<(Vec<u8>, Arc<Node>)>,
+    /// Rows of stored nodes that no later version needs.
+    pub(crate) stale: Vec<Vec<u8>>,
+}
+
+/// Computes the tree that follows version `base` (none: the empty tree below genesis). The changes name each path once.
+pub(crate) fn next_tree(
+    nodes: &impl Nodes,
+    base: Option<Version>,
+    mut changes: Vec<PathChange>,
+) -> Result<TreeUpdate, StorageError> {
+    changes.sort_unstable();
+    let version = base.map_or(0, |base| base.saturating_add(1));
+    let mut growth = Growth { nodes, version, new: Vec::new(), stale: Vec::new() };
+    let mut root = match base {
+        Some(base) => growth.take(base, 0, &[0; 32])?,
+        None => Node::default(),
+    };
+    growth.change(&mut root, 0, &changes)?;
+    let hash = root.hash();
+    growth.new.push((node_row(version, 0, &[0; 32]), Arc::new(root)));
+    let (mut nodes, stale) = (growth.new, growth.stale);
+    // The database inserts rows in order faster.
+    nodes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(TreeUpdate { root: B256::new(hash), version, nodes, stale })
+}
+
+struct Growth<'a, N> {
+    nodes: &'a N,
+    version: Version,
+    new: Vec<(Vec<u8>, Arc<Node>)>,
+    stale: Vec<Vec<u8>>,
+}
+
+impl<N: Nodes> Growth<'_, N> {
+    /// Takes a stored node that will be replaced.
+    fn take(&mut self, version: Version, depth: u8, path: &Path) -> Result<Node, StorageError> {
+        let row = node_row(version, depth, path);
+        let node = self.nodes.node(&row)?;
+        self.stale.push(row);
+        Ok(Node::clone(&node))
+    }
+
+    /// Applies changes, which are not empty and all lie below it, to a node.
+    fn change(&mut self, node: &mut Node, depth: u8, changes: &[PathChange]) -> Result<(), StorageError> {
+        let together = |a: &PathChange, b: &PathChange| nibble(&a.path, depth) == nibble(&b.path, depth);
+        for group in changes.chunk_by(together) {
+            let slot = nibble(&group[0].path, depth);
+            let child = self.change_child(node.child(slot), depth + 1, group)?;
+            node.set(slot, child);
+        }
+        Ok(())
+    }
+
+    /// What stands in a child's place after the changes that lie below it.
+    fn change_child(
+        &mut self,
+        old: Option<Child>,
+        depth: u8,
+        changes: &[PathChange],
+    ) -> Result<Option<Child>, StorageError> {
+        let path = &changes[0].path;
+        let mut node = Node::default();
+        match old {
+            Some(Child::Inner { version, .. }) => {
+                node = self.take(version, depth, path)?;
+                self.change(&mut node, depth, changes)?;
+            }
+            None | Some(Child::Leaf { .. }) => {
+                let leaves = merge(old, changes);
+                if leaves.len() <= 1 {
+                    return Ok(leaves.first().and_then(new_leaf));
+                }
+                self.change(&mut node, depth, &leaves)?;
+            }
+        }
+        Ok(match node.children() {
+            [] => None,
+            // A subtree with one leaf is that leaf.
+            [(_, only @ Child::Leaf { .. })] => Some(*only),
+            _ => {
+                let hash = node.hash();
+                self.new.push((node_row(self.version, depth, path), Arc::new(node)));
+                Some(Child::Inner { hash, version: self.version })
+            }
+        })
+    }
+}
+
+fn new_leaf(change: &PathChange) -> Option<Child> {
+    change.value.map(|value| Child::leaf(Leaf { path: change.path, value }))
+}
+
+/// The leaves that a place with at most one leaf has after some changes, in order.
+fn merge(old: Option<Child>, changes: &[PathChange]) -> Vec<PathChange> {
+    let mut leaves: Vec<PathChange> =
+        changes.iter().copied().filter(|change| change.value.is_some()).collect();
+    if let Some(Child::Leaf { leaf: Leaf { path, value }, .. }) = old
+        && changes.binary_search_by_key(&path, |change| change.path).is_err()
+    {
+        let place = leaves.partition_point(|change| change.path < path);
+        leaves.insert(place, PathChange { path, value: Some(value) });
+    }
+    leaves
+}

@@ -1,0 +1,126 @@
+//! A node: up to sixteen children, the leaves among them in full.
+
+use neura_types::state::proof::{EMPTY_HASH, Leaf, inner_hash};
+
+use super::Version;
+
+/// What a node has under one nibble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Child {
+    /// The only leaf of that subtree, with its hash as a node.
+    Leaf { leaf: Leaf, hash: [u8; 32] },
+    /// A node with at least two leaves below it.
+    Inner { hash: [u8; 32], version: Version },
+}
+
+impl Child {
+    pub(crate) fn leaf(leaf: Leaf) -> Self {
+        Self::Leaf { leaf, hash: leaf.hash() }
+    }
+
+    pub(crate) const fn hash(&self) -> [u8; 32] {
+        match self {
+            Self::Leaf { hash, .. } | Self::Inner { hash, .. } => *hash,
+        }
+    }
+}
+
+/// Four levels of the binary tree. Only the root has fewer than two leaves below it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Node {
+    /// Children by nibble, in order.
+    children: Vec<(u8, Child)>,
+}
+
+impl Node {
+    pub(crate) fn children(&self) -> &[(u8, Child)] {
+        &self.children
+    }
+
+    pub(crate) fn child(&self, nibble: u8) -> Option<Child> {
+        let place = self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble).ok()?;
+        Some(self.children[place].1)
+    }
+
+    pub(crate) fn set(&mut self, nibble: u8, child: Option<Child>) {
+        let place = self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble);
+        match (place, child) {
+            (Ok(place), Some(child)) => self.children[place].1 = child,
+            (Ok(place), None) => drop(self.children.remove(place)),
+            (Err(place), Some(child)) => self.children.insert(place, (nibble, child)),
+            (Err(_), None) => {}
+        }
+    }
+
+    pub(crate) fn hash(&self) -> [u8; 32] {
+        subtree_hash(&self.children, 0, 16)
+    }
+
+    /// The encoding: which nibbles have a child and which of these a leaf, as little-endian bitmaps of two bytes; then
+    /// per child in order path and value hash of a leaf, or hash and big-endian version of a node.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let (mut present, mut leaves) = (0u16, 0u16);
+        let mut bytes = vec![0; 4];
+        for (nibble, child) in &self.children {
+            present |= 1 << nibble;
+            match child {
+                Child::Leaf { leaf, .. } => {
+                    leaves |= 1 << nibble;
+                    bytes.extend_from_slice(&leaf.path);
+                    bytes.extend_from_slice(&leaf.value);
+                }
+                Child::Inner { hash, version } => {
+                    bytes.extend_from_slice(hash);
+                    bytes.extend_from_slice(&version.to_be_bytes());
+                }
+            }
+        }
+        bytes[..2].copy_from_slice(&present.to_le_bytes());
+        bytes[2..4].copy_from_slice(&leaves.to_le_bytes());
+        bytes
+    }
+
+    /// Reads an encoded node; none if the bytes are not one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (present, bytes) = bytes.split_first_chunk::<2>()?;
+        let (leaves, mut bytes) = bytes.split_first_chunk::<2>()?;
+        let (present, leaves) = (u16::from_le_bytes(*present), u16::from_le_bytes(*leaves));
+        let mut children = Vec::with_capacity(16);
+        for nibble in (0u8..16).filter(|nibble| present >> nibble & 1 == 1) {
+            let (first, rest) = bytes.split_first_chunk::<32>()?;
+            let child = if leaves >> nibble & 1 == 1 {
+                let (value, rest) = rest.split_first_chunk::<32>()?;
+                bytes = rest;
+                Child::leaf(Leaf { path: *first, value: *value })
+            } else {
+                let (version, rest) = rest.split_first_chunk::<8>()?;
+                bytes = rest;
+                Child::Inner { hash: *first, version: Version::from_be_bytes(*version) }
+            };
+            children.push((nibble, child));
+        }
+        (bytes.is_empty() && leaves & !present == 0).then_some(Self { children })
+    }
+}
+
+/// Hash of the binary subtree over the nibbles from `start` on, `width` of them, that has these children.
+pub(super) fn subtree_hash(children: &[(u8, Child)], start: u8, width: u8) -> [u8; 32] {
+    match children {
+        [] => EMPTY_HASH,
+        [(_, Child::Leaf { hash, .. })] => *hash,
+        [(_, only)] if width == 1 => only.hash(),
+        _ => {
+            let half = width / 2;
+            let (left, right) = split(children, start + half);
+            inner_hash(
+                &subtree_hash(left, start, half),
+                &subtree_hash(right, start + half, half),
+            )
+        }
+    }
+}
+
+/// The children below a nibble, and those from it on.
+pub(super) fn split(children: &[(u8, Child)], at: u8) -> (&[(u8, Child)], &[(u8, Child)]) {
+    children.split_at(children.partition_point(|(nibble, _)| *nibble < at))
+}
