@@ -180,11 +180,11 @@ impl ConnectionHandler for Handler {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (class, stream),
                 ..
-            }) => {
-                if self.events.len() < MAX_WAITING_STREAMS {
-                    self.events.push_back(StreamEvent::Inbound(class, stream));
-                }
+            }) if self.events.len() < MAX_WAITING_STREAMS => {
+                self.events.push_back(StreamEvent::Inbound(class, stream));
             }
+            // Beyond, the stream is dropped: the peer opens another.
+            ConnectionEvent::FullyNegotiatedInbound(_) => {}
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
                 protocol: stream,
                 info: class,

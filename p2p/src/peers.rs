@@ -118,9 +118,12 @@ mod tests {
         peer(start, connections).preferred(now)
     }
 
+    /// Connections (when, dialled by us), the one preferred at first, and later.
+    type Case = (&'static [(u64, bool)], Option<usize>, Option<usize>);
+
     #[test]
     fn the_newest_connection_counts_and_later_the_one_that_the_smaller_id_dialled() {
-        let cases: [(&[(u64, bool)], Option<usize>, Option<usize>); 6] = [
+        let cases: [Case; 6] = [
             (&[], None, None),
             (&[(0, false)], Some(0), Some(0)),
             (&[(0, true), (5, false)], Some(1), Some(0)),

@@ -199,7 +199,7 @@ interface ITasks {
     /// @notice Least escrow of a task with a provider at its current price.
     function quote(address provider, uint64 durationBlocks) external view returns (uint128);
 
-    /// @notice A task; refused with task_not_found if there is none.
+    /// @notice A task; refused with unknown_task if there is none.
     function task(uint64 taskId) external view returns (Task memory);
 
     /// @notice How many tasks were created; they are numbered from 1.

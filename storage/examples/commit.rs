@@ -29,7 +29,9 @@ fn main() -> Result<(), Failure> {
         let (keys, cpu_us): (u64, f64) = std::thread::scope(|scope| {
             let running: Vec<_> = stores
                 .into_iter()
-                .map(|mut chain| scope.spawn(move || measure(&mut chain, accounts, blocks, transfers)))
+                .map(|mut chain| {
+                    scope.spawn(move || measure(&mut chain, accounts, blocks, transfers))
+                })
                 .collect();
             running
                 .into_iter()
@@ -79,10 +81,8 @@ struct Chain {
 }
 
 fn prepare(path: &Path, accounts: u64) -> Result<Chain, Failure> {
-    let config = StoreConfig {
-        retention: Retention::Blocks(RETAINED),
-        ..StoreConfig::new(1, B256::ZERO)
-    };
+    let config =
+        StoreConfig { retention: Retention::Blocks(RETAINED), ..StoreConfig::new(1, B256::ZERO) };
     let store = Store::open(path, config)?;
     let mut changes = StateChanges::default();
     for number in 0..accounts {

@@ -77,7 +77,8 @@ impl Store {
         let mut blocks = Vec::new();
         for id in self.known_ids(from, Height::MAX)? {
             let (_, id) = id?;
-            let block = self.block(id)?.ok_or_else(|| missing(format!("the body of block {id}")))?;
+            let block =
+                self.block(id)?.ok_or_else(|| missing(format!("the body of block {id}")))?;
             blocks.push((id, block));
         }
         Ok(blocks)
@@ -94,7 +95,11 @@ impl Store {
         let mut batch = WriteBatch::default();
         for Committed { id, height, proof } in blocks {
             if tip.0.checked_add(1) != Some(*height) {
-                return Err(StorageError::HeightGap { what: "committed", tip: tip.0, got: *height });
+                return Err(StorageError::HeightGap {
+                    what: "committed",
+                    tip: tip.0,
+                    got: *height,
+                });
             }
             if !self.has_block(*id)? {
                 return Err(StorageError::UnknownBlock { id: *id, height: *height });

@@ -117,10 +117,7 @@ impl Column {
 
     /// Whether its keys are looked up one by one, many of them absent, so that a bloom filter pays.
     pub(crate) const fn point_lookups(self) -> bool {
-        matches!(
-            self,
-            Self::Blocks | Self::TxIndex | Self::State | Self::Code | Self::TreeNodes
-        )
+        matches!(self, Self::Blocks | Self::TxIndex | Self::State | Self::Code | Self::TreeNodes)
     }
 }
 

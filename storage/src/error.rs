@@ -11,7 +11,9 @@ use crate::config::MIN_RETAINED_BLOCKS;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StorageError {
     /// Another process has the directory open.
-    #[error("the data in {path} is in use by another process: stop it, or choose another data directory")]
+    #[error(
+        "the data in {path} is in use by another process: stop it, or choose another data directory"
+    )]
     Locked {
         /// The store's directory.
         path: PathBuf,
@@ -25,7 +27,9 @@ pub enum StorageError {
         reason: String,
     },
     /// Written by another version of this software.
-    #[error("the data has schema {found}, this program reads schema {expected}: use the program that wrote it, or sync anew")]
+    #[error(
+        "the data has schema {found}, this program reads schema {expected}: use the program that wrote it, or sync anew"
+    )]
     Schema {
         /// Schema of the data.
         found: u32,
@@ -135,7 +139,9 @@ pub enum StorageError {
     #[error("writing to the store failed: {0}; the node has to stop")]
     Write(String),
     /// An earlier write failed.
-    #[error("the store takes no writes since one failed ({0}): stop, look at the disk, start again")]
+    #[error(
+        "the store takes no writes since one failed ({0}): stop, look at the disk, start again"
+    )]
     Poisoned(String),
 }
 

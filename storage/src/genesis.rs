@@ -2,7 +2,9 @@
 
 use alloy_primitives::{Address, Bloom};
 use neura_types::{
-    Block, BlockId, ExecutedRoot, StateChanges, block::receipts_root, codec,
+    Block, BlockId, ExecutedRoot, StateChanges,
+    block::receipts_root,
+    codec,
     state::proof::{path_of, value_hash},
 };
 use rocksdb::WriteBatch;

@@ -27,16 +27,19 @@ impl LogFilter {
     pub fn matches(&self, log: &Log) -> bool {
         let address = self.addresses.is_empty() || self.addresses.contains(&log.address);
         let topics = self.topics.len() <= log.topics.len()
-            && self.topics.iter().zip(&log.topics).all(|(allowed, topic)| {
-                allowed.is_empty() || allowed.contains(topic)
-            });
+            && self
+                .topics
+                .iter()
+                .zip(&log.topics)
+                .all(|(allowed, topic)| allowed.is_empty() || allowed.contains(topic));
         address && topics
     }
 
     /// Whether a block with this bloom can hold such a log.
     pub fn may_match(&self, bloom: &Bloom) -> bool {
         let holds = |bytes: &[u8]| bloom.contains_input(BloomInput::Raw(bytes));
-        let address = self.addresses.is_empty() || self.addresses.iter().any(|a| holds(a.as_slice()));
+        let address =
+            self.addresses.is_empty() || self.addresses.iter().any(|a| holds(a.as_slice()));
         address
             && self.topics.iter().all(|allowed| {
                 allowed.is_empty() || allowed.iter().any(|topic| holds(topic.as_slice()))

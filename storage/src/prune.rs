@@ -26,7 +26,8 @@ impl Store {
         let (tip, _) = self.executed_tip()?;
         let oldest = self.oldest_height()?;
         let target = tip.saturating_sub(kept);
-        let heights = usize::try_from(target.saturating_sub(oldest)).unwrap_or(usize::MAX).min(limit);
+        let heights =
+            usize::try_from(target.saturating_sub(oldest)).unwrap_or(usize::MAX).min(limit);
         if heights == 0 {
             return Ok(0);
         }
@@ -51,10 +52,12 @@ impl Store {
             return Ok(());
         }
         let above = height.saturating_add(1);
-        let committed = self.block_id_at(height)?.ok_or_else(|| missing("a committed block's id"))?;
+        let committed =
+            self.block_id_at(height)?.ok_or_else(|| missing("a committed block's id"))?;
         let (bodies, index) = (inner.cf(Column::Blocks)?, inner.cf(Column::BlockIndex)?);
         batch.delete_cf(bodies, committed);
-        let known: Vec<(Height, BlockId)> = self.known_ids(height, above)?.collect::<Result<_, _>>()?;
+        let known: Vec<(Height, BlockId)> =
+            self.known_ids(height, above)?.collect::<Result<_, _>>()?;
         for (height, id) in known {
             batch.delete_cf(bodies, id);
             batch.delete_cf(index, block_index_key(height, id));

@@ -288,7 +288,8 @@ pub(crate) fn missing(what: impl std::fmt::Display) -> StorageError {
 }
 
 fn lock_directory(path: &Path) -> Result<File, StorageError> {
-    let refused = |e: std::io::Error| StorageError::Open { path: path.into(), reason: e.to_string() };
+    let refused =
+        |e: std::io::Error| StorageError::Open { path: path.into(), reason: e.to_string() };
     std::fs::create_dir_all(path).map_err(refused)?;
     let lock = OpenOptions::new()
         .create(true)

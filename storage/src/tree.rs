@@ -51,7 +51,7 @@ pub(crate) fn node_row(version: Version, depth: u8, path: &Path) -> Vec<u8> {
 /// The nibble of a path that chooses among the children of a node at a depth.
 pub(crate) fn nibble(path: &Path, depth: u8) -> u8 {
     let byte = path[usize::from(depth / 2)];
-    if depth % 2 == 0 { byte >> 4 } else { byte & 0x0f }
+    if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
 }
 
 /// Nodes of the stored tree, through the cache.

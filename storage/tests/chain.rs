@@ -177,21 +177,21 @@ fn execution_follows_the_committed_chain() {
     let none = StateChanges::default();
     let unknown = B256::repeat_byte(9);
     assert!(matches!(
-        chain.execute(1, unknown, &none, &[], &[]),
+        chain.execute((1, unknown), &none, &[], &[]),
         Err(StorageError::NotCommitted { .. })
     ));
     let (height, id) = chain.order();
     assert!(matches!(
-        chain.execute(height, unknown, &none, &[], &[]),
+        chain.execute((height, unknown), &none, &[], &[]),
         Err(StorageError::NotCommitted { .. })
     ));
     assert!(matches!(
-        chain.execute(height + 1, id, &none, &[], &[]),
+        chain.execute((height + 1, id), &none, &[], &[]),
         Err(StorageError::HeightGap { .. })
     ));
-    chain.execute(height, id, &none, &[], &[]).expect("executed");
+    chain.execute((height, id), &none, &[], &[]).expect("executed");
     assert!(matches!(
-        chain.execute(height, id, &none, &[], &[]),
+        chain.execute((height, id), &none, &[], &[]),
         Err(StorageError::HeightGap { .. })
     ));
 }
@@ -217,7 +217,7 @@ fn receipts_and_transactions_are_found_by_hash_and_height() {
     let (height, id) = chain.order();
     let receipts =
         [receipt(1, vec![log(1, &[1])]), receipt(2, vec![]), receipt(3, vec![log(2, &[]); 2])];
-    chain.execute(height, id, &StateChanges::default(), &receipts, &[]).expect("executed");
+    chain.execute((height, id), &StateChanges::default(), &receipts, &[]).expect("executed");
     assert_eq!(chain.store.receipts(height).expect("read").as_deref(), Some(&receipts[..]));
     assert_eq!(chain.store.receipts(0).expect("read").as_deref(), Some(&[][..]));
     assert_eq!(chain.store.receipts(height + 1).expect("read"), None);
@@ -262,7 +262,9 @@ fn logs_are_found_by_emitter_and_topics_across_blocks_and_at_block_end() {
             receipt(10 * number + 1, vec![log(1, &[3])]),
         ];
         let at_end = [log(7, &[number])];
-        chain.execute(height, id, &StateChanges::default(), &receipts, &at_end).expect("executed");
+        chain
+            .execute((height, id), &StateChanges::default(), &receipts, &at_end)
+            .expect("executed");
     }
     let topic = |byte| vec![B256::repeat_byte(byte)];
     let count = |filter: &LogFilter| chain.store.logs(0, 9, filter, 100).expect("read").len();

@@ -35,9 +35,9 @@ fn a_kill_between_any_two_steps_loses_nothing_that_was_written() {
     assert_eq!(store.committed_tip().expect("read"), (2, id));
     assert_eq!(store.executed_tip().expect("read").0, 1);
     let interrupted = Chain { store, ids: chain.ids.clone() };
-    let again = interrupted.execute(2, id, &set_balance(1, 3), &[], &[]).expect("executed");
+    let again = interrupted.execute((2, id), &set_balance(1, 3), &[], &[]).expect("executed");
 
-    let root = chain.execute(2, id, &set_balance(1, 3), &[], &[]).expect("executed");
+    let root = chain.execute((2, id), &set_balance(1, 3), &[], &[]).expect("executed");
     assert_eq!(again, root, "the restarted node computes the same");
     let store = crashed_copy(&path, &dir.path().join("executed"));
     assert_eq!(store.executed_tip().expect("read"), (2, id));
@@ -84,7 +84,7 @@ fn small_chain(path: &Path) {
     for number in 1..=4u8 {
         let (height, id) = chain.order();
         let changes = set_balance(1, u64::from(number) + 1);
-        chain.execute(height, id, &changes, &[receipt(number, vec![])], &[]).expect("executed");
+        chain.execute((height, id), &changes, &[receipt(number, vec![])], &[]).expect("executed");
     }
 }
 

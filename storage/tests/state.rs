@@ -24,7 +24,8 @@ const SLOTS: u64 = 4;
 
 fn keys() -> impl Iterator<Item = StateKey> {
     (0..ACCOUNTS).flat_map(|number| {
-        let words = (0..SLOTS).map(move |slot| StateKey::Storage(address(number), U256::from(slot)));
+        let words =
+            (0..SLOTS).map(move |slot| StateKey::Storage(address(number), U256::from(slot)));
         std::iter::once(StateKey::Account(address(number))).chain(words)
     })
 }
@@ -271,7 +272,7 @@ fn pruning_keeps_exactly_the_retained_heights() {
         }
         let (at, id) = chain.order();
         let receipts = [fixture::receipt(height as u8, vec![])];
-        chain.execute(at, id, &changes, &receipts, &[]).expect("executed");
+        chain.execute((at, id), &changes, &receipts, &[]).expect("executed");
         model.apply(&changes);
         models.push(model.clone());
         assert!(chain.store.prune(2).expect("pruned") <= 2);

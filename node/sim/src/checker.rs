@@ -87,10 +87,10 @@ impl Checker {
                 }
                 self.accused(evidence.first.author);
             }
-            Output::PeerFault { peer: Peer::Validator(index), reason } => {
-                if !self.dishonest.contains(index) {
-                    self.report(format!("honest validator {index} was accused: {reason}"));
-                }
+            Output::PeerFault { peer: Peer::Validator(index), reason }
+                if !self.dishonest.contains(index) =>
+            {
+                self.report(format!("honest validator {index} was accused: {reason}"));
             }
             Output::PeerFault { peer: Peer::Other(_), reason } => {
                 self.report(format!("an observer was accused: {reason}"));
@@ -172,7 +172,7 @@ impl Checker {
             self.forked = true;
             self.report(format!("FORK at height {at}: node {node} committed another block"));
         }
-        if let Some(proof) = committed.proof.as_ref().filter(|_| header.height % PROOF_SAMPLE == 0)
+        if let Some(proof) = committed.proof.as_ref().filter(|_| header.height.is_multiple_of(PROOF_SAMPLE))
         {
             let fits = proof.block() == committed.id && proof.view() == header.view;
             if !fits || proof.verify(&self.set, &self.chain, self.genesis_id).is_err() {

@@ -38,6 +38,7 @@ impl Amount {
     ///
     /// # Errors
     /// [`AmountError::Overflow`].
+    #[expect(clippy::should_implement_trait, reason = "checked: it can fail")]
     pub fn add(self, other: Self) -> Result<Self, AmountError> {
         self.0.checked_add(other.0).map(Self).ok_or(AmountError::Overflow("sum"))
     }
@@ -46,6 +47,7 @@ impl Amount {
     ///
     /// # Errors
     /// [`AmountError::Overflow`].
+    #[expect(clippy::should_implement_trait, reason = "checked: it can fail")]
     pub fn sub(self, other: Self) -> Result<Self, AmountError> {
         self.0.checked_sub(other.0).map(Self).ok_or(AmountError::Overflow("difference"))
     }

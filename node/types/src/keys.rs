@@ -31,6 +31,11 @@ impl PublicKey {
         Address::from_slice(hash(Domain::Address, self.0.as_slice()).get(12..).unwrap_or(&[0; 20]))
     }
 
+    /// Whether it is a point of the curve: some key can sign for it.
+    pub fn is_valid(&self) -> bool {
+        ed25519_zebra::VerificationKey::try_from(self.0.0).is_ok()
+    }
+
     /// Checks a signature over `message` by the ZIP-215 rules.
     ///
     /// # Errors

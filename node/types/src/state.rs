@@ -83,7 +83,7 @@ pub enum StateKey {
 
 impl StateKey {
     /// Flat key in the store: tag, address, and the slot for a word. Sorted by account.
-    pub fn to_bytes(&self) -> Vec<u8> {
+    pub fn to_bytes(self) -> Vec<u8> {
         match self {
             Self::Account(address) => [&[0u8], address.as_slice()].concat(),
             Self::Storage(address, slot) => {

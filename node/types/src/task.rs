@@ -13,6 +13,7 @@ pub const MAX_LOCATOR: usize = 200;
 
 /// What the job needs; zero or empty means no demand.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Requirement {
     /// Text that the GPU's name must contain, in any case.
     #[serde(default)]

@@ -35,6 +35,9 @@ pub enum ValidatorSetError {
     /// A member without power, or a total past 2^63.
     #[error("validator {0} has no voting power or overflows the total")]
     Power(usize),
+    /// Not a point of the curve: nobody can sign with it.
+    #[error("{0} is not an ed25519 public key")]
+    Key(PublicKey),
     /// A key stands twice.
     #[error("validator key {0} stands twice in the set")]
     Duplicate(PublicKey),
@@ -81,6 +84,9 @@ impl ValidatorSet {
         let mut keys = std::collections::BTreeSet::new();
         let mut total_power = 0u64;
         for (index, member) in members.iter().enumerate() {
+            if !member.public_key.is_valid() {
+                return Err(ValidatorSetError::Key(member.public_key));
+            }
             if !keys.insert(member.public_key) {
                 return Err(ValidatorSetError::Duplicate(member.public_key));
             }

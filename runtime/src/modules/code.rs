@@ -45,7 +45,7 @@ pub const PROVIDER_NOT_ACTIVE: &str = "provider_not_active";
 /// The provider's machine does not meet the requirement.
 pub const REQUIREMENT_NOT_MET: &str = "requirement_not_met";
 /// No task has this number.
-pub const TASK_NOT_FOUND: &str = "task_not_found";
+pub const UNKNOWN_TASK: &str = "unknown_task";
 /// The provider still has tasks.
 pub const TASKS_ACTIVE: &str = "tasks_active";
 /// A text is longer than its field, or empty where it must not be.

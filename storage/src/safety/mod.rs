@@ -51,13 +51,17 @@ pub enum SafetyError {
         source: std::io::Error,
     },
     /// Another process uses the record.
-    #[error("the safety record {path} is in use by another process: one key must not sign in two places")]
+    #[error(
+        "the safety record {path} is in use by another process: one key must not sign in two places"
+    )]
     Locked {
         /// The file.
         path: PathBuf,
     },
     /// A record is there already.
-    #[error("there is a safety record at {path} already: open it instead of starting without memory")]
+    #[error(
+        "there is a safety record at {path} already: open it instead of starting without memory"
+    )]
     Exists {
         /// The file.
         path: PathBuf,
@@ -66,10 +70,14 @@ pub enum SafetyError {
     #[error("a safety record has at most {MAX_RECORD_BYTES} bytes, not {0}")]
     TooLarge(usize),
     /// An earlier write failed.
-    #[error("the safety record takes no writes since one failed: stop, look at the disk, start again")]
+    #[error(
+        "the safety record takes no writes since one failed: stop, look at the disk, start again"
+    )]
     Poisoned,
     /// The record is damaged, and nobody has said that it is safe to start over.
-    #[error("the safety record is damaged: observe until it is safe to vote again, then replace it")]
+    #[error(
+        "the safety record is damaged: observe until it is safe to vote again, then replace it"
+    )]
     Sealed,
 }
 

@@ -33,7 +33,10 @@ impl WriteError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     /// The slot that does not hold the newest record, and the sequence above all.
-    Ready { slot: usize, sequence: u64 },
+    Ready {
+        slot: usize,
+        sequence: u64,
+    },
     Sealed,
     Poisoned,
 }

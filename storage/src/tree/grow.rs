@@ -64,8 +64,14 @@ impl<N: Nodes> Growth<'_, N> {
     }
 
     /// Applies changes, which are not empty and all lie below it, to a node.
-    fn change(&mut self, node: &mut Node, depth: u8, changes: &[PathChange]) -> Result<(), StorageError> {
-        let together = |a: &PathChange, b: &PathChange| nibble(&a.path, depth) == nibble(&b.path, depth);
+    fn change(
+        &mut self,
+        node: &mut Node,
+        depth: u8,
+        changes: &[PathChange],
+    ) -> Result<(), StorageError> {
+        let together =
+            |a: &PathChange, b: &PathChange| nibble(&a.path, depth) == nibble(&b.path, depth);
         for group in changes.chunk_by(together) {
             let slot = nibble(&group[0].path, depth);
             let child = self.change_child(node.child(slot), depth + 1, group)?;

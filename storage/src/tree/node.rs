@@ -112,10 +112,7 @@ pub(super) fn subtree_hash(children: &[(u8, Child)], start: u8, width: u8) -> [u
         _ => {
             let half = width / 2;
             let (left, right) = split(children, start + half);
-            inner_hash(
-                &subtree_hash(left, start, half),
-                &subtree_hash(right, start + half, half),
-            )
+            inner_hash(&subtree_hash(left, start, half), &subtree_hash(right, start + half, half))
         }
     }
 }

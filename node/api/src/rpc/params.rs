@@ -233,7 +233,7 @@ struct AccessItem {
 
 impl CallParams {
     /// In the backend's terms, with gas capped.
-    pub(crate) fn to_request(self, chain_id: u64) -> RpcResult<CallRequest> {
+    pub(crate) fn into_request(self, chain_id: u64) -> RpcResult<CallRequest> {
         if let Some(got) = self.chain_id
             && got.0 != U256::from(chain_id)
         {

@@ -81,7 +81,7 @@ async fn call_request(
         }
     }
     let chain_id = state.backend.status().await?.chain_id;
-    Ok((draft.to_request(chain_id)?, block))
+    Ok((draft.into_request(chain_id)?, block))
 }
 
 pub(super) async fn send(state: &AppState, params: &Params<'_>) -> RpcResult<B256> {

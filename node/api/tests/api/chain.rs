@@ -214,7 +214,7 @@ fn provider(index: u8) -> Provider {
 }
 
 fn task(id: u64) -> Task {
-    let owner = if id % 2 == 0 { Address::repeat_byte(2) } else { Address::repeat_byte(1) };
+    let owner = if id.is_multiple_of(2) { Address::repeat_byte(2) } else { Address::repeat_byte(1) };
     Task {
         id,
         owner,

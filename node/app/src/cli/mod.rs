@@ -7,6 +7,7 @@ mod account;
 mod bench;
 mod devnet;
 mod genesis;
+mod identity;
 mod logs;
 mod node;
 mod provider;
@@ -61,6 +62,8 @@ enum Command {
     Node(node::Args),
     /// Make a genesis file.
     Genesis(genesis::Args),
+    /// Show an identity key's public key, account and peer id; makes the key if there is none.
+    Identity(identity::Args),
     /// Lend this machine: join, run, look after it.
     #[command(subcommand)]
     Provider(provider::Command),
@@ -111,7 +114,8 @@ fn error_code(error: &anyhow::Error) -> String {
         .find_map(|cause| {
             let of_node = cause.downcast_ref::<neura_client::ClientError>().map(|e| e.code());
             let of_provider = cause.downcast_ref::<neura_provider::ProviderError>().map(|e| e.code());
-            of_node.or(of_provider)
+            let of_job = cause.downcast_ref::<crate::job::Refusal>().map(|e| e.code);
+            of_node.or(of_provider).or(of_job)
         })
         .unwrap_or("failed")
         .to_owned()
@@ -132,6 +136,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Devnet(args) => devnet::run(args, shared).await,
             Command::Node(args) => node::run(args).await,
             Command::Genesis(args) => genesis::run(args, &shared),
+            Command::Identity(args) => identity::run(&args, &shared),
             Command::Provider(command) => provider::run(command, shared).await,
             Command::Task(command) => task::run(command, shared).await,
             Command::Wallet(command) => wallet::run(command, shared).await,

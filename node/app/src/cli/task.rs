@@ -106,7 +106,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
         Command::Watch { id } => {
             let client = Client::new(&shared.url)?;
             screen.waiting(&format!("task {id}"));
-            let task = job::watch(&client, id, &[], |step| show_step(&screen, &step)).await?;
+            let task = job::watch(&client, id, TaskState::Assigned, &[], |step| show_step(&screen, &step)).await?;
             if !screen.result(&task)? {
                 print_end(&screen, &task);
             }
@@ -154,7 +154,10 @@ pub(crate) async fn finish(
     let client = &account.client;
     screen.waiting("the provider works");
     let submitted =
-        job::watch(client, id, &[TaskState::Submitted], |step| show_step(screen, &step)).await?;
+        job::watch(client, id, TaskState::Assigned, &[TaskState::Submitted], |step| {
+        show_step(screen, &step);
+    })
+    .await?;
     ensure!(
         matches!(submitted.state, TaskState::Submitted | TaskState::Settled),
         "task {id} ended without a result: {}",
@@ -178,7 +181,7 @@ pub(crate) async fn finish(
         }
     }
     screen.waiting("settlement");
-    let task = job::watch(client, id, &[], |step| show_step(screen, &step)).await?;
+    let task = job::watch(client, id, TaskState::Submitted, &[], |step| show_step(screen, &step)).await?;
     Ok(Finished { task, report })
 }
 

@@ -21,15 +21,18 @@ const LOG_LINES: usize = 8;
 /// A log above this size is put aside at the next start; the one before it is lost.
 const MAX_LOG: u64 = 64 << 20;
 
-/// Set for a supervised process, so that it ends with its supervisor, however that ends.
+/// Holds the supervisor's process id for a supervised process, so that it ends with its supervisor, however that ends.
 const SUPERVISED: &str = "NEURA_SUPERVISED";
 
 /// Makes this process end when the supervisor that started it is gone; does nothing for any other.
 pub fn end_with_supervisor() {
-    if std::env::var_os(SUPERVISED).is_some()
-        && let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
-    {
+    let Ok(supervisor) = std::env::var(SUPERVISED) else { return };
+    if let Err(error) = nix::sys::prctl::set_pdeathsig(Signal::SIGTERM) {
         tracing::warn!(%error, "this process may outlive its supervisor");
+    }
+    // It may have died before the request above.
+    if supervisor != nix::unistd::getppid().to_string() {
+        std::process::exit(1);
     }
 }
 
@@ -64,7 +67,7 @@ impl Child {
         let program = std::env::current_exe().context("finding this program")?;
         let child = Command::new(program)
             .args(&self.args)
-            .env(SUPERVISED, "1")
+            .env(SUPERVISED, std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result};
 use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, seal};
 use neura_client::{Client, Sender};
 use neura_types::{
     Address, Amount, B256, Height,
     abi::{ITasks, SolCall, SolEvent},
     provider::Provider,
+    rest::ProviderMatch,
     system,
     task::{BlobRef, Task, TaskId, TaskState, Terms, VerificationPolicy},
 };
@@ -26,6 +27,16 @@ pub enum Choice {
     Cheapest,
     /// This one.
     Provider(Address),
+}
+
+/// Why a job is not offered to anyone.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail} [{code}]")]
+pub struct Refusal {
+    /// Stable snake_case code: the chain's own where it would refuse for the same reason.
+    pub code: &'static str,
+    /// What is wrong and what to do.
+    pub detail: String,
 }
 
 /// A step that was taken.
@@ -93,14 +104,14 @@ pub async fn submit(
     let provider = pick(client, job, choice).await?;
     on_step(Step::Picked { provider: Box::new(provider.clone()), height: client.height().await? });
     let escrow = provider.price_per_block.times(job.duration_blocks)?;
-    ensure!(
-        escrow <= job.max_price,
-        "the job would cost up to {escrow} ({} per block for {} blocks), the job file allows {}: \
-         raise max_price or lower duration_blocks",
-        provider.price_per_block,
-        job.duration_blocks,
-        job.max_price
-    );
+    if escrow > job.max_price {
+        let detail = format!(
+            "the job would cost up to {escrow} ({} per block for {} blocks), the job file allows {}: \
+             raise max_price or lower duration_blocks",
+            provider.price_per_block, job.duration_blocks, job.max_price
+        );
+        return Err(Refusal { code: "escrow_below_price", detail }.into());
+    }
     let nonce = B256::new(crate::keyfile::random_secret()?);
     let context = EnvelopeContext {
         chain_id: sender.chain_id(),
@@ -153,52 +164,64 @@ pub async fn submit(
 async fn pick(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
     let matches =
         client.match_providers(job.requirement.clone(), Some(job.executor.clone())).await?;
-    let address = match choice {
-        Choice::Provider(address) => address,
-        Choice::Cheapest => match matches.iter().find(|candidate| candidate.fits) {
-            Some(found) => found.provider,
-            None if matches.is_empty() => bail!(
-                "no provider is registered: start one with `neura provider join {}`",
-                client.url()
-            ),
-            None => {
-                let reasons: Vec<String> = matches
-                    .iter()
-                    .map(|candidate| {
-                        let lacks: Vec<String> = candidate
-                            .shortfalls
-                            .iter()
-                            .map(|s| format!("{} {} wanted, {} offered", s.dimension, s.wanted, s.offered))
-                            .collect();
-                        format!("  {}: {}", candidate.provider, lacks.join("; "))
-                    })
-                    .collect();
-                bail!("no provider fits this job:\n{}", reasons.join("\n"))
-            }
-        },
+    let candidates: Vec<&ProviderMatch> = match choice {
+        Choice::Cheapest => matches.iter().collect(),
+        Choice::Provider(address) => matches.iter().filter(|m| m.provider == address).collect(),
+    };
+    let address = match (candidates.iter().find(|candidate| candidate.fits), choice) {
+        (Some(found), _) => found.provider,
+        (None, Choice::Cheapest) if candidates.is_empty() => {
+            let url = client.url();
+            let detail =
+                format!("no provider is registered: start one with `neura provider join {url}`");
+            return Err(Refusal { code: "no_provider", detail }.into());
+        }
+        // The registry is larger than one match looks at, or there is no such provider.
+        (None, Choice::Provider(address)) if candidates.is_empty() => address,
+        (None, _) => {
+            let lacks: Vec<String> = candidates.iter().map(|candidate| lacks(candidate)).collect();
+            let detail = format!("no provider fits this job:\n{}", lacks.join("\n"));
+            return Err(Refusal { code: "requirement_not_met", detail }.into());
+        }
     };
     Ok(client.existing_provider(address).await?)
 }
 
-/// Follows a task until it is in one of `until`, or has ended.
+/// What a provider lacks for a job, in one line.
+fn lacks(candidate: &ProviderMatch) -> String {
+    let lacks: Vec<String> = candidate
+        .shortfalls
+        .iter()
+        .map(|s| format!("{} {} wanted, {} offered", s.dimension, s.wanted, s.offered))
+        .collect();
+    format!("  {}: {}", candidate.provider, lacks.join("; "))
+}
+
+/// Follows a task on from a state that the caller knows, until it is in one of `until` or has ended. States that it
+/// passed through between two looks are told too.
 ///
 /// # Errors
 /// If no node answers, or there is no such task.
 pub async fn watch(
     client: &Client,
     id: TaskId,
+    known: TaskState,
     until: &[TaskState],
     mut on_step: impl FnMut(Step),
 ) -> Result<Task> {
-    let mut last = None;
+    let mut last = (known, 0);
     let mut failures = 0u32;
     loop {
         match client.existing_task(id).await {
             Ok(task) => {
                 failures = 0;
                 let seen = (task.state, task.challenges);
-                if last != Some(seen) {
-                    last = Some(seen);
+                if last != seen {
+                    for (state, height) in passed(last.0, &task) {
+                        let task = Box::new(Task { state, ..task.clone() });
+                        on_step(Step::Changed { task, height });
+                    }
+                    last = seen;
                     let height = client.height().await.unwrap_or(task.created_at);
                     on_step(Step::Changed { task: Box::new(task.clone()), height });
                 }
@@ -212,4 +235,19 @@ pub async fn watch(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// States between the one that was seen last and the present one, with the heights at which they were entered.
+fn passed(last: TaskState, task: &Task) -> Vec<(TaskState, Height)> {
+    let mut states = Vec::new();
+    if last < TaskState::Running && task.state > TaskState::Running && task.accepted_at > 0 {
+        states.push((TaskState::Running, task.accepted_at));
+    }
+    if let Some(result) = &task.result
+        && last < TaskState::Submitted
+        && task.state > TaskState::Submitted
+    {
+        states.push((TaskState::Submitted, result.at));
+    }
+    states
 }

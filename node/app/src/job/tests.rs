@@ -14,7 +14,7 @@ fn the_digits_job_is_read_whole() {
     let labels = job.labels.as_ref().unwrap();
     assert_eq!(labels.len(), job.reference.as_ref().unwrap().len());
     let (model, batch) = Int8Job::decode(&job.payload).unwrap().open().unwrap();
-    assert_eq!(batch.rows() as usize, labels.len());
+    assert_eq!(batch.rows(), labels.len());
     let result = Int8Result::new(model.classes(), model.infer(&batch).unwrap()).unwrap();
     let report = report(Some(&job), &result.encode()).unwrap();
     assert_eq!(report.equals_reference, Some(true));

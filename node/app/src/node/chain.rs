@@ -148,6 +148,17 @@ impl Chain {
         })
     }
 
+    /// Runs a task until it ends or the node stops.
+    pub fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let chain = Arc::clone(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = chain.failure.wait() => {}
+                () = work => {}
+            }
+        });
+    }
+
     /// What ties signatures to this chain.
     pub fn context(&self) -> ChainContext {
         ChainContext { chain_id: self.genesis.chain_id, genesis: self.genesis_hash }

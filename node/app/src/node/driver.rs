@@ -130,7 +130,22 @@ impl Driver {
     }
 
     fn decode(&self, event: NetEvent, inputs: &mut Vec<Input>) {
-        let NetEvent::Message { from, bytes, .. } = event else { return };
+        let (from, bytes) = match event {
+            NetEvent::Message { from, bytes, .. } => (from, bytes),
+            NetEvent::Connected(peer) => {
+                tracing::info!(%peer, "connected");
+                // The core says again what the peer may have missed.
+                if let Some(Peer::Validator(index)) = self.parts.peers.of(&peer) {
+                    inputs.push(Input::Connected { peer: index });
+                }
+                return;
+            }
+            NetEvent::Disconnected(peer) => return tracing::info!(%peer, "disconnected"),
+            NetEvent::Banned { peer, violation, duration } => {
+                return tracing::warn!(%peer, %violation, ?duration, "peer banned");
+            }
+            NetEvent::Request { .. } | NetEvent::Gossip { .. } => return,
+        };
         let Some(peer) = self.parts.peers.of(&from) else { return };
         match wire::decode::<ConsensusMessage>(&bytes, wire::MAX_CONSENSUS_MESSAGE) {
             Ok(message) => inputs.push(Input::Message { from: peer, message }),
@@ -304,4 +319,5 @@ fn class_of(message: &ConsensusMessage) -> Class {
 }
 
 /// Kinds of network events that the driver takes.
-pub const DRIVER_EVENTS: [EventKind; 2] = [EventKind::Consensus, EventKind::Proposal];
+pub const DRIVER_EVENTS: [EventKind; 3] =
+    [EventKind::Peer, EventKind::Consensus, EventKind::Proposal];

@@ -25,7 +25,7 @@ struct ChainMetrics(Arc<Chain>);
 impl Collector for ChainMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let chain = &self.0;
-        let consensus = chain.consensus.read().clone();
+        let consensus = *chain.consensus.read();
         let mut gauges = vec![
             ("committed_height", "Height of the newest final block.", chain.committed_height()),
             ("executed_height", "Height of the newest executed block.", chain.executed_height()),

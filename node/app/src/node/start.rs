@@ -1,15 +1,16 @@
 //! Start a node from its configuration, and stop it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle};
+use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use neura_api::{ApiConfig, ServerHandle};
 use neura_blobs::{EmbeddedConfig, EmbeddedStore};
 use neura_consensus::{Config, Recovered, Replica, SafetyRecord};
 use neura_p2p::{Events, Multiaddr, Network, NetworkConfig, NetworkHandle, PeerId};
 use neura_storage::{Recovered as SafetyState, Retention, SafetyFile, Store, StoreConfig};
 use neura_types::{
-    Block, BlockId, CommitProof, Genesis, ValidatorIndex, codec, keys::SecretKey,
+    Block, BlockId, CommitProof, Genesis, ValidatorIndex, codec, genesis::MAX_GENESIS_BYTES,
+    keys::SecretKey,
 };
 use prometheus_client::registry::Registry;
 use tokio::{sync::mpsc, time::Instant};
@@ -27,6 +28,11 @@ use super::{
     workload::{OpaqueWorkload, PoolWorkload, Workload},
 };
 use crate::{config::NodeConfig, keyfile};
+
+/// How long a node that stops waits for the last answers to be given.
+const RELEASE_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two looks at that.
+const RELEASE_LOOK: Duration = Duration::from_millis(2);
 
 /// How a node is started, apart from its configuration.
 #[derive(Debug, Clone, Default)]
@@ -76,10 +82,10 @@ impl Node {
         let mut registry = Registry::default();
         metrics::register(&mut registry, &chain, &network.handle);
         let blobs = Arc::new(open_blobs(config, &network.handle)?);
-        tokio::spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));
+        chain.spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));
         let intake =
             Intake::start(Arc::clone(&chain), network.handle.clone(), validator.is_some());
-        tokio::spawn(traffic::run(
+        chain.spawn(traffic::run(
             Arc::clone(&chain),
             network.handle.clone(),
             network.events,
@@ -122,7 +128,7 @@ impl Node {
         self.chain.failure.wait().await
     }
 
-    /// Stops everything and waits for the threads that write.
+    /// Stops everything and waits until the data folder is free.
     pub async fn stop(self) {
         if !self.chain.failure.is_stopping() {
             self.chain.failure.stop("asked to stop");
@@ -139,6 +145,17 @@ impl Node {
             }
         })
         .await;
+        let chain = Arc::downgrade(&self.chain);
+        drop(self.chain);
+        // Answers that are being given end by themselves.
+        let released = async {
+            while chain.strong_count() > 0 {
+                tokio::time::sleep(RELEASE_LOOK).await;
+            }
+        };
+        if tokio::time::timeout(RELEASE_LIMIT, released).await.is_err() {
+            tracing::warn!("the node has stopped, but something still uses its data folder");
+        }
     }
 }
 
@@ -147,8 +164,14 @@ impl Node {
 /// # Errors
 /// If it cannot be read or breaks a rule.
 pub fn read_genesis(path: &Path) -> Result<Genesis> {
-    let bytes = std::fs::read(path)
-        .with_context(|| format!("reading the genesis file {}", path.display()))?;
+    let reading = || format!("reading the genesis file {}", path.display());
+    let size = std::fs::metadata(path).with_context(reading)?.len();
+    ensure!(
+        size <= MAX_GENESIS_BYTES as u64,
+        "the genesis file {} has {size} bytes: at most {MAX_GENESIS_BYTES} are read",
+        path.display()
+    );
+    let bytes = std::fs::read(path).with_context(reading)?;
     Genesis::from_json(&bytes).with_context(|| format!("genesis file {}", path.display()))
 }
 
@@ -259,7 +282,8 @@ fn start_threads(parts: ThreadParts) -> Result<Vec<JoinHandle<()>>> {
     let (answers, inbox) = mpsc::channel(ANSWER_QUEUE);
     if observes {
         let (chain, network) = (Arc::clone(&chain), network.clone());
-        tokio::spawn(follow::run(chain, network, Arc::clone(&peers), answers.clone()));
+        let following = Arc::clone(&chain);
+        following.spawn(follow::run(chain, network, Arc::clone(&peers), answers.clone()));
     }
     let parts = driver::Parts {
         chain: Arc::clone(&chain),

@@ -1,4 +1,4 @@
-//! Take what the network brings, apart from consensus: transactions, requests for blocks, peers that come and go.
+//! Take what the network brings, apart from consensus: transactions, requests for blocks and blobs.
 
 use std::sync::Arc;
 
@@ -30,14 +30,11 @@ pub async fn run(
                 network.report(id, from, verdict);
             }
             Event::Request { bytes, reply, .. } => {
-                let (chain, blobs) = (Arc::clone(&chain), Arc::clone(&blobs));
-                tokio::spawn(async move { answer(chain, blobs, &bytes, reply).await });
+                let (served, blobs) = (Arc::clone(&chain), Arc::clone(&blobs));
+                chain.spawn(async move { answer(served, blobs, &bytes, reply).await });
             }
-            Event::Connected(peer) => tracing::info!(%peer, "connected"),
-            Event::Disconnected(peer) => tracing::info!(%peer, "disconnected"),
-            Event::Banned { peer, violation, duration } => {
-                tracing::warn!(%peer, %violation, ?duration, "peer banned");
-            }
+            // The driver's.
+            Event::Connected(_) | Event::Disconnected(_) | Event::Banned { .. } => {}
         }
     }
 }

@@ -164,7 +164,9 @@ async fn a_devnet_that_cannot_start_says_why() {
         assert!(stderr.contains(because), "{more:?}: {stderr}");
     }
     let mut command = neura(folder.path());
-    command.args(devnet).args(["--base-port", "0", "--validators", "1"]);
+    let fresh = folder.path().join("fresh").display().to_string();
+    command.args(["devnet", "--once", "--no-provider", "--base-port", "0", "--validators", "1"]);
+    command.args(["--data", &fresh]);
     let output = output(command).await;
     assert!(output.status.success(), "{output:?}");
     assert!(children(std::process::id()).is_empty());

@@ -35,7 +35,7 @@ fn assert_done(text: &str, task: TaskId) {
     assert!(rest.contains("equal to the reference's"), "{text}");
     let mut last = text.lines().rev();
     let (settlement, accuracy) = (last.next().unwrap(), last.next().unwrap());
-    assert!(settlement.starts_with(&format!("settlement   task {task} Approved")), "{text}");
+    assert!(settlement.starts_with(&format!("settlement   task {task}, approved")), "{text}");
     let percent = accuracy.strip_prefix("accuracy").unwrap().split('%').next().unwrap();
     assert!(percent.trim().parse::<f64>().unwrap() >= 95.0, "{text}");
 }

@@ -1,4 +1,4 @@
-// Compiles the contracts and the interfaces of the native modules with solc; writes ABIs and bytecode to artifacts.json.
+// Compiles the contracts and the native modules' interfaces with solc; writes ABIs and bytecode to artifacts.json.
 
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

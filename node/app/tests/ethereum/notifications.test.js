@@ -16,6 +16,7 @@ import {
 } from './network.js'
 
 const HEADS = 5
+const HEAD_MEMBERS = ['hash', 'parentHash', 'number', 'timestamp', 'logsBloom', 'baseFeePerGas', 'difficulty']
 const { abi } = artifacts.IRequesters
 
 let wallet
@@ -67,34 +68,32 @@ describe('viem over a WebSocket', () => {
         await close(client)
     })
 
-    test('heads come without gaps, whole, and can be read at once', async () => {
+    test('heads come whole and without gaps, and can be read at once', async () => {
         const client = viemSocket()
-        const blocks = await first(HEADS, (onBlock, onError) =>
-            client.watchBlocks({ onBlock, onError, emitMissed: false }))
-        for (const [index, block] of blocks.entries()) {
-            const same = await client.getBlock({ blockHash: block.hash })
-            assert.equal(same.number, block.number)
-            assert.equal(same.stateRoot, block.stateRoot)
-            if (index > 0) assert.equal(block.number, blocks[index - 1].number + 1n)
+        const read = []
+        const heads = await first(HEADS, (onHead, onError) => {
+            const onData = ({ result }) => {
+                read.push(client.request({ method: 'eth_getBlockByHash', params: [result.hash, false] }))
+                onHead(result)
+            }
+            const subscribed = client.transport.subscribe({ params: ['newHeads'], onData, onError })
+            return async () => (await subscribed).unsubscribe()
+        })
+        const blocks = await Promise.all(read)
+        for (const [index, head] of heads.entries()) {
+            for (const name of HEAD_MEMBERS) assert.ok(name in head, name)
+            for (const [name, value] of Object.entries(head)) assert.deepEqual(blocks[index][name], value, name)
+            if (index > 0) assert.equal(head.parentHash, heads[index - 1].hash)
         }
         await close(client)
     })
 
-    test('a header that is announced has all of its members', async () => {
+    test('watched blocks come whole', async () => {
         const client = viemSocket()
-        const [head] = await first(1, (onData, onError) => {
-            const subscribed = client.transport.subscribe({
-                params: ['newHeads'],
-                onData: ({ result }) => onData(result),
-                onError,
-            })
-            return async () => (await subscribed).unsubscribe()
-        })
-        const block = await client.request({ method: 'eth_getBlockByHash', params: [head.hash, false] })
-        for (const [name, value] of Object.entries(head)) assert.deepEqual(block[name], value, name)
-        for (const name of ['parentHash', 'logsBloom', 'baseFeePerGas', 'number', 'timestamp', 'difficulty']) {
-            assert.ok(name in head, name)
-        }
+        // viem reads each block that is announced by itself: answers may overtake each other.
+        const blocks = await first(HEADS, (onBlock, onError) => client.watchBlocks({ onBlock, onError }))
+        const heights = new Set(blocks.map((block) => block.number))
+        assert.equal(heights.size, HEADS)
         await close(client)
     })
 

@@ -8,6 +8,7 @@ import { chain, ethersWallet, freshAddress, fundedKey, provider, publicClient, r
 
 const TRANSFER_GAS = 21_000n
 const FEES = { maxFeePerGas: parseGwei('5'), maxPriorityFeePerGas: parseGwei('1') }
+const NO_FEES = { maxFeePerGas: undefined, maxPriorityFeePerGas: undefined }
 
 let key
 let wallet
@@ -43,18 +44,35 @@ const refusals = [
         code: 'insufficient_funds',
         text: /^insufficient funds for gas \* price \+ value/,
     },
-    { what: 'too little gas', changes: { gas: 20_999n }, code: 'intrinsic_gas_too_low', text: /^intrinsic gas too low/ },
+    {
+        what: 'too little gas',
+        changes: { gas: 20_999n },
+        code: 'intrinsic_gas_too_low',
+        text: /^intrinsic gas too low/,
+    },
     {
         what: 'a fee cap below the base fee',
         changes: { maxFeePerGas: 1n, maxPriorityFeePerGas: 1n },
         code: 'fee_cap_too_low',
-        text: /max fee per gas less than block base fee|underpriced/,
+        text: /^max fee per gas less than block base fee/,
     },
     {
         what: 'more gas than a block has',
         changes: { gas: 2n ** 40n },
         code: 'gas_limit_too_high',
         text: /gas limit/,
+    },
+    {
+        what: 'no chain',
+        changes: { chainId: undefined, type: 'legacy', gasPrice: parseGwei('5'), ...NO_FEES },
+        code: 'transaction_unprotected',
+        text: /^only replay-protected/,
+    },
+    {
+        what: 'a type that this chain does not have',
+        changes: { type: 'eip7702', authorizationList: [] },
+        code: 'transaction_type_unsupported',
+        text: /^transaction type not supported/,
     },
     { what: 'another chain', changes: { chainId: 1 }, code: 'wrong_chain_id', text: /^invalid chain id/ },
 ]

@@ -331,15 +331,15 @@ mod tests {
     #[tokio::test]
     async fn an_answer_that_is_cut_off_is_none() {
         assert_eq!(answer(b"").await, Ok(None));
-        assert_eq!(answer(b"{\"kind\":\"done\"").await, Ok(None));
-        assert_eq!(answer(b"{\"kind\":\"done\",\"bytes\":3}\nab").await, Ok(None));
-        let whole = answer(b"{\"kind\":\"done\",\"bytes\":3}\nabc").await.unwrap().unwrap();
+        assert_eq!(answer(b"{\"report\":\"done\"").await, Ok(None));
+        assert_eq!(answer(b"{\"report\":\"done\",\"bytes\":3}\nab").await, Ok(None));
+        let whole = answer(b"{\"report\":\"done\",\"bytes\":3}\nabc").await.unwrap().unwrap();
         assert_eq!(whole.1, b"abc");
     }
 
     #[tokio::test]
     async fn an_answer_out_of_bounds_is_refused() {
-        assert!(answer(b"{\"kind\":\"done\",\"bytes\":5}\nabcde").await.is_err());
+        assert!(answer(b"{\"report\":\"done\",\"bytes\":5}\nabcde").await.is_err());
         assert!(answer(b"warning: no display\n").await.is_err());
         assert!(answer(&vec![b'x'; 1 << 20]).await.is_err());
     }

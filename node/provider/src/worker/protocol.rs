@@ -60,7 +60,7 @@ pub(super) enum Work {
 
 /// One line of an answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(tag = "report", rename_all = "snake_case")]
 pub(super) enum Report {
     /// The device is open and passed its test.
     Opened { device: Box<DeviceInfo> },
@@ -103,4 +103,17 @@ pub enum FailureKind {
     Device,
     /// The request cannot be understood: agent and worker are of different versions.
     Request,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_read_as_it_is_written() {
+        let failure = JobFailure { kind: FailureKind::Device, detail: "lost".into() };
+        let text = serde_json::to_string(&Report::Failed(failure.clone())).unwrap();
+        assert_eq!(text, r#"{"report":"failed","kind":"device","detail":"lost"}"#);
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), Report::Failed(failure));
+    }
 }

@@ -153,7 +153,7 @@ async fn a_provider_drains_leaves_takes_its_bond_and_can_return() {
 async fn a_stranger_is_told_to_register_first() {
     let (node, data) = devnet().await;
     Keys::load_or_create(data.path()).unwrap();
-    let operator = Operator::open(&[node.url.clone()], data.path()).await.unwrap();
+    let operator = Operator::open(std::slice::from_ref(&node.url), data.path()).await.unwrap();
     assert!(operator.status().await.unwrap().provider.is_none());
     assert_eq!(operator.withdraw_bond().await.unwrap_err().code(), "unknown_provider");
 }

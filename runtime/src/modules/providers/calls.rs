@@ -226,7 +226,8 @@ fn check_offer(offer: &Offer) -> Result<(), Fault> {
     }
     let scheme = ["http://", "https://"].iter().any(|s| offer.endpoint.starts_with(s));
     let printable = offer.endpoint.bytes().all(|b| b.is_ascii_graphic());
-    if !offer.endpoint.is_empty() && !(scheme && printable) {
+    let usable = offer.endpoint.is_empty() || scheme && printable;
+    if !usable {
         return invalid("endpoint is neither empty nor an http:// or https:// URL".into());
     }
     if offer.executors.is_empty() || offer.executors.len() > MAX_EXECUTORS {

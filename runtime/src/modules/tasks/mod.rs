@@ -208,7 +208,7 @@ fn known(host: &mut dyn Host, id: TaskId) -> Result<Task, Fault> {
         Some(task) => Ok(task),
         None => {
             let message = format!("there is no task {id}: {} were created", count(host)?);
-            Err(Fault::refused(code::TASK_NOT_FOUND, message))
+            Err(Fault::refused(code::UNKNOWN_TASK, message))
         }
     }
 }

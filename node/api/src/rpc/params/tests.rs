@@ -62,7 +62,7 @@ fn too_many_parameters_are_refused_before_they_are_held() {
 fn input_wins_over_data_and_unknown_members_are_ignored() {
     let text = r#"{"data":"0x01","input":"0x02","authorizationList":[],"kind":"x","type":"0x2"}"#;
     let call: CallParams = serde_json::from_str(text).unwrap();
-    let request = call.to_request(1).unwrap();
+    let request = call.into_request(1).unwrap();
     assert_eq!(request.input, Bytes::from_static(&[2]));
     assert_eq!(request.gas, Some(MAX_CALL_GAS));
 }
@@ -71,12 +71,12 @@ fn input_wins_over_data_and_unknown_members_are_ignored() {
 fn a_call_for_another_chain_or_with_two_prices_is_refused() {
     for text in [r#"{"chainId":"0x2"}"#, r#"{"gasPrice":"0x1","maxFeePerGas":"0x1"}"#] {
         let call: CallParams = serde_json::from_str(text).unwrap();
-        assert!(call.to_request(1).is_err(), "{text}");
+        assert!(call.into_request(1).is_err(), "{text}");
     }
 }
 
 #[test]
 fn gas_is_capped() {
     let call: CallParams = serde_json::from_str(r#"{"gas":"0xffffffffffffffffff"}"#).unwrap();
-    assert_eq!(call.to_request(1).unwrap().gas, Some(MAX_CALL_GAS));
+    assert_eq!(call.into_request(1).unwrap().gas, Some(MAX_CALL_GAS));
 }

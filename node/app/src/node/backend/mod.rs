@@ -83,7 +83,7 @@ impl NodeBackend {
 impl Backend for NodeBackend {
     async fn status(&self) -> Answer<Status> {
         let chain = &self.chain;
-        let consensus = chain.consensus.read().clone();
+        let consensus = *chain.consensus.read();
         let (ordered, executed) = (chain.committed_height(), chain.executed_height());
         let lagging = ordered.saturating_sub(executed) > SYNCING_LAG;
         let fetching = consensus.as_ref().is_some_and(|status| status.fetching);

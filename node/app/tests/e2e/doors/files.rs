@@ -16,7 +16,7 @@ async fn refused(cli: &Cli, args: &[&str], because: &str) {
     let output = cli.run(args).await;
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "neura {args:?}: {stderr}");
-    let error = stderr.lines().find(|line| line.starts_with("error: "));
+    let error = stderr.find("error: ").map(|at| &stderr[at..]);
     let error = error.unwrap_or_else(|| panic!("neura {args:?} gives no error: {stderr}"));
     assert!(error.contains(because), "neura {args:?}: '{because}' is not in: {error}");
 }
@@ -131,7 +131,7 @@ async fn genesis_files_that_describe_no_chain_are_refused() {
         (good.replace("\"timestamp_ms\"", "\"time\"").into_bytes(), "unknown field"),
         (good.replace("\"execution_lag\": 4", "\"execution_lag\": 1").into_bytes(), "execution_lag"),
         (good.replace("\"power\": 1", "\"power\": 0").into_bytes(), "genesis.json"),
-        (good.replace(&public[2..20], "ffffffffffffffffff").into_bytes(), "genesis.json"),
+        (good.replace(&public[2..20], "zz").into_bytes(), "genesis.json"),
     ] {
         assert_ne!(bytes, good.as_bytes(), "{because}");
         write(folder, "genesis.json", bytes);

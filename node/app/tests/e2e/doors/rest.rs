@@ -145,7 +145,7 @@ async fn wishes_that_make_no_sense_are_refused() {
         ("/v1/match", "{}{}"),
         ("/v1/match", r#"{"requirement":{"ram_mib":-1}}"#),
         ("/v1/match", r#"{"requirement":{"ram_mib":4294967296}}"#),
-        ("/v1/match", r#"{"requirement":[]}"#),
+        ("/v1/match", r#"{"requirement":7}"#),
         ("/v1/match", r#"{"requirement":{},"executr":"int8"}"#),
         ("/v1/faucet", r#"{"address":"0x12"}"#),
         ("/v1/faucet", r#"{"address":"0x0000000000000000000000000000000000000001","amount":"-1"}"#),

@@ -45,7 +45,7 @@ async fn requests_that_are_none_get_the_codes_of_the_specification() {
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[7,"latest"]}"#, -32_602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["zz"]}"#, -32_602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#, -32_000),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"fromBlock":"0x0","toBlock":"0xffffffff"}]}"#, -32_602),
+        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"address":"everything"}]}"#, -32_602),
     ] {
         let answer = send(&network, body.to_owned()).await.unwrap();
         let shown: String = body.chars().take(90).collect();

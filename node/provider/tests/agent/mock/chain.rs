@@ -243,7 +243,7 @@ impl Chain {
         };
         let height = self.height;
         let windows = self.params.approve_window_blocks;
-        let task = self.tasks.get_mut(&id).ok_or("task_not_found: none")?;
+        let task = self.tasks.get_mut(&id).ok_or("unknown_task: none")?;
         assert_eq!(task.terms.provider, tx.sender);
         let wanted: &[TaskState] = match call {
             TasksCall::submit(_) => &[TaskState::Running, TaskState::Verifying],

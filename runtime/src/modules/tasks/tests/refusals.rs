@@ -203,9 +203,9 @@ fn a_task_that_does_not_exist_is_not_found() {
     let mut world = World::with_provider();
     world.offered();
     for id in [0, 2, u64::MAX] {
-        assert_eq!(refusal(world.accept(1, id)), code::TASK_NOT_FOUND);
+        assert_eq!(refusal(world.accept(1, id)), code::UNKNOWN_TASK);
         let view = world.view(system::TASKS, &ITasks::taskCall { taskId: id });
-        assert_eq!(refusal(view), code::TASK_NOT_FOUND);
+        assert_eq!(refusal(view), code::UNKNOWN_TASK);
     }
 }
 
