@@ -13,12 +13,7 @@ mod drive;
 mod serve;
 mod work;
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    os::unix::fs::OpenOptionsExt,
-    path::Path,
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use neura_client::Client;
 use neura_types::Address;
@@ -29,12 +24,11 @@ use crate::{
     join::Joining,
     journal::Journal,
     keys::private_dir,
+    lock::{DataLock, Release},
     worker::{FailureKind, JobFailure, Probed, Worker, WorkerError},
 };
 use self::core::{Core, Parts};
 
-/// File that is locked while an agent uses a data folder.
-const LOCK_FILE: &str = "agent.lock";
 /// Folder of the workers, in the data folder.
 const WORKER_PLACE: &str = "worker";
 
@@ -44,6 +38,7 @@ pub struct Agent {
     address: Address,
     machine: MachineReport,
     serving: JoinHandle<()>,
+    release: Release,
 }
 
 impl Agent {
@@ -56,7 +51,7 @@ impl Agent {
         config.validate()?;
         let data = config.data.clone();
         private_dir(&data).map_err(ProviderError::io("create", &data))?;
-        let lock = lock(&data)?;
+        let (lock, release) = DataLock::take(&data)?;
         let (keys, made) = Keys::load_or_create(&data)?;
         let address = keys.address();
         if made {
@@ -86,7 +81,8 @@ impl Agent {
         observer(&Progress::Serving { address, capacity: entry.capacity });
         let parts = Parts { operator, journal, worker, config, observer, capability };
         let core = Arc::new(Core::new(parts, entry, &status, macs_per_second));
-        Ok(Self { address, machine, serving: tokio::spawn(serve::serve(core)) })
+        let serving = tokio::spawn(serve::serve(core));
+        Ok(Self { address, machine, serving, release })
     }
 
     /// The provider's account.
@@ -111,30 +107,19 @@ impl Agent {
         Err(ProviderError::Stopped { cause })
     }
 
-    /// Stops serving. Running workers are killed; a later start goes on with their tasks.
+    /// Stops serving, and waits until nothing uses the data folder any more. Running workers are killed; a later start
+    /// goes on with their tasks.
     pub async fn shutdown(mut self) {
         self.serving.abort();
         // What it says is that it was stopped.
         let _ = (&mut self.serving).await;
+        self.release.wait().await;
     }
 }
 
 impl Drop for Agent {
     fn drop(&mut self) {
         self.serving.abort();
-    }
-}
-
-/// Keeps other agents out of a data folder while the file is open.
-fn lock(data: &Path) -> Result<Arc<File>, ProviderError> {
-    let path = data.join(LOCK_FILE);
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true).mode(0o600);
-    let file = options.open(&path).map_err(ProviderError::io("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Arc::new(file)),
-        Err(TryLockError::WouldBlock) => Err(ProviderError::InUse { path: data.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(ProviderError::io("lock", path)(cause)),
     }
 }
 

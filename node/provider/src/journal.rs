@@ -28,7 +28,7 @@ use neura_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::keys::private_dir;
+use crate::{keys::private_dir, lock::DataLock};
 
 /// Most bytes of an entry: a transaction of the greatest size in hexadecimal, and the rest.
 const MAX_ENTRY: u64 = 1 << 20;
@@ -122,7 +122,7 @@ impl Part {
 pub(crate) struct Journal {
     dir: PathBuf,
     /// Keeps other agents out for as long as any clone may write.
-    _lock: Option<Arc<File>>,
+    _lock: Option<Arc<DataLock>>,
 }
 
 impl Journal {
@@ -135,7 +135,7 @@ impl Journal {
     }
 
     /// Holds a lock as long as the journal is in use.
-    pub(crate) fn holding(self, lock: Arc<File>) -> Self {
+    pub(crate) fn holding(self, lock: Arc<DataLock>) -> Self {
         Self { _lock: Some(lock), ..self }
     }
 

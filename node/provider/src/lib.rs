@@ -39,6 +39,7 @@ mod job;
 mod join;
 mod journal;
 mod keys;
+mod lock;
 mod machine;
 mod operator;
 mod plan;

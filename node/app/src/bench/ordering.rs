@@ -82,8 +82,9 @@ pub async fn ordering(plan: OrderingPlan) -> Result<OrderingReport> {
     let running = Arc::new(AtomicBool::new(true));
     let offering = tokio::spawn(offer(queues, plan, zero, Arc::clone(&running)));
     let counters: Vec<Arc<Counter>> = network.nodes.iter().map(|_| Arc::default()).collect();
+    let mut counting = tokio::task::JoinSet::new();
     for (node, counter) in network.nodes.iter().zip(&counters) {
-        tokio::spawn(count(node_chain(node), Arc::clone(counter), zero));
+        counting.spawn(count(node_chain(node), Arc::clone(counter), zero));
     }
     sleep(Duration::from_secs(plan.seconds.min(5))).await;
     let before: Vec<(u64, u64)> = counters.iter().map(|c| read(c)).collect();
@@ -102,6 +103,7 @@ pub async fn ordering(plan: OrderingPlan) -> Result<OrderingReport> {
     let samples = counters.iter().flat_map(|c| std::mem::take(&mut *c.samples.lock())).collect();
     running.store(false, Relaxed);
     offering.await?;
+    counting.shutdown().await;
     network.stop().await;
     Ok(OrderingReport {
         bench: "ordering",

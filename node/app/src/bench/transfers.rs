@@ -45,6 +45,10 @@ pub struct TransfersReport {
     pub transfers_per_s: u64,
     /// Seconds from the first request until then.
     pub seconds: f64,
+    /// Blocks in that time.
+    pub blocks: u64,
+    /// Views given up in that time.
+    pub timeouts: u64,
     /// Memory of the process (all nodes and the client) after each tenth of the transfers, in MiB.
     pub resident_mib: Vec<u64>,
 }
@@ -72,6 +76,7 @@ pub async fn transfers(plan: TransfersPlan) -> Result<TransfersReport> {
     let batches = sign(&keys, plan.count, network.devnet.genesis.chain_id);
     let http = reqwest::Client::builder().no_proxy().build()?;
     let urls = network.devnet.urls();
+    let (first_view, first_block) = progress(&network);
     let started = Instant::now();
     let mut sent = 0u64;
     let mut resident = Vec::new();
@@ -99,6 +104,8 @@ pub async fn transfers(plan: TransfersPlan) -> Result<TransfersReport> {
     }
     let seconds = started.elapsed().as_secs_f64();
     resident.push(resident_mib());
+    let (last_view, last_block) = progress(&network);
+    let blocks = last_block - first_block;
     network.stop().await;
     Ok(TransfersReport {
         bench: "transfers",
@@ -108,6 +115,8 @@ pub async fn transfers(plan: TransfersPlan) -> Result<TransfersReport> {
         senders: plan.senders,
         transfers_per_s: (plan.count as f64 / seconds) as u64,
         seconds,
+        blocks,
+        timeouts: (last_view - first_view).saturating_sub(blocks),
         resident_mib: resident,
     })
 }
@@ -173,4 +182,10 @@ async fn send(http: &reqwest::Client, url: &str, body: Vec<u8>) -> Result<()> {
 /// Transactions that the slowest node has executed; there are no others than the transfers.
 fn executed(network: &Network) -> u64 {
     network.nodes.iter().map(|node| node.chain.transactions_executed()).min().unwrap_or(0)
+}
+
+/// View and height of the first node.
+fn progress(network: &Network) -> (u64, u64) {
+    let status = network.nodes.first().and_then(|node| *node.chain.consensus.read());
+    status.map_or((0, 0), |status| (status.view, status.committed_height))
 }

@@ -2,11 +2,12 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use neura_p2p::peer_id_from_public_key;
 use neura_types::{
     Amount, Genesis, Params,
@@ -35,6 +36,11 @@ const ACCOUNT_FUNDS: Amount = Amount::ankr(1_000_000);
 const FAUCET_FUNDS: Amount = Amount::ankr(1_000_000_000);
 /// p2p ports lie this far above the API's.
 const P2P_OFFSET: u16 = 100;
+/// Where free ports are looked for: below those that systems give to outgoing connections, one of which could take a
+/// port between its choice and its use.
+const FREE_PORTS: Range<u16> = 10_000..32_000;
+/// So many of them are tried for each that is needed.
+const FREE_PORT_TRIES: usize = 1_000;
 /// Most validators of a devnet: their ports must not meet the p2p ports.
 const MAX_VALIDATORS: usize = 50;
 
@@ -221,7 +227,7 @@ fn ports(plan: &Plan) -> Result<Vec<(u16, u16)>> {
             let api = plan.base_port + u16::try_from(index)?;
             let p2p = api + P2P_OFFSET;
             for port in [api, p2p] {
-                std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
+                TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
                     format!("port {port} is taken: stop what uses it, or choose others with --base-port")
                 })?;
             }
@@ -233,19 +239,16 @@ fn ports(plan: &Plan) -> Result<Vec<(u16, u16)>> {
 /// Free ports, all held until the last is found, so that they differ.
 fn free_ports(count: usize) -> Result<Vec<(u16, u16)>> {
     let mut held = Vec::new();
-    let mut ports = Vec::new();
     let mut take = || -> Result<u16> {
-        loop {
-            let tcp = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let port = tcp.local_addr()?.port();
-            if let Ok(udp) = std::net::UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) {
+        for _ in 0..FREE_PORT_TRIES {
+            let port = rand::random_range(FREE_PORTS);
+            let tcp = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+            if let (Ok(tcp), Ok(udp)) = (tcp, UdpSocket::bind((Ipv4Addr::LOCALHOST, port))) {
                 held.push((tcp, udp));
                 return Ok(port);
             }
         }
+        bail!("no free port found from {} to {}", FREE_PORTS.start, FREE_PORTS.end)
     };
-    for _ in 0..count {
-        ports.push((take()?, take()?));
-    }
-    Ok(ports)
+    (0..count).map(|_| Ok((take()?, take()?))).collect()
 }

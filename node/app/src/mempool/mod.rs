@@ -153,6 +153,11 @@ impl Mempool {
         self.by_hash.is_empty()
     }
 
+    /// Whether a transaction is held.
+    pub fn contains(&self, hash: &B256) -> bool {
+        self.by_hash.contains_key(hash)
+    }
+
     /// A transaction held, by hash.
     pub fn get(&self, hash: &B256) -> Option<Arc<Transaction>> {
         let (sender, nonce) = self.by_hash.get(hash)?;

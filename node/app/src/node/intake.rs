@@ -6,7 +6,9 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use neura_p2p::{Acceptance, Class, NetworkHandle};
 use neura_runtime::{InvalidTransaction, PoolError as StateRefusal, validate_for_pool};
-use neura_types::{Address, B256, Bytes, StateRead, Transaction, TransactionError, state::StateError};
+use neura_types::{
+    Address, B256, Bytes, StateRead, Transaction, TransactionError, hash::keccak, state::StateError,
+};
 use rayon::prelude::*;
 use tokio::{sync::mpsc, time::Instant};
 
@@ -107,9 +109,17 @@ impl Intake {
         taken.unwrap_or(Acceptance::Ignore)
     }
 
+    /// Those that the pool does not hold: recovering a signature costs far more than looking.
+    fn unknown(&self, items: Vec<Bytes>) -> Vec<Bytes> {
+        let hashes: Vec<B256> = items.iter().map(|raw| keccak(raw)).collect();
+        let pool = self.chain.mempool.lock();
+        items.into_iter().zip(hashes).filter(|(_, hash)| !pool.contains(hash)).map(|(raw, _)| raw).collect()
+    }
+
     fn take_all(&self, items: Vec<Bytes>) -> Acceptance {
         let chain_id = self.chain.genesis.chain_id;
-        let decoded: Vec<_> = items
+        let unknown = self.unknown(items);
+        let decoded: Vec<_> = unknown
             .into_par_iter()
             .map(|raw| Transaction::decode(raw, chain_id).map(Arc::new))
             .collect();

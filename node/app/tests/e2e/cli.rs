@@ -91,8 +91,12 @@ async fn accounts_are_made_listed_filled_and_spent() {
     keyfile::check_private(Path::new(locked)).unwrap();
     assert!(std::fs::read_to_string(locked).unwrap().contains("\"crypto\""));
     let listed = cli.json(&["wallet", "list"]).await;
-    let names: Vec<&str> =
-        listed.as_array().unwrap().iter().map(|account| account["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|account| account["name"].as_str().unwrap())
+        .collect();
     assert_eq!(names, ["first", "second"]);
 
     let second = second["address"].as_str().unwrap();
@@ -104,7 +108,8 @@ async fn accounts_are_made_listed_filled_and_spent() {
     })
     .await;
     let send = ["wallet", "send", address, "2", "--key", locked, "--json"];
-    for (password, spent) in [(None, false), (Some("wrong"), false), (Some("correct horse"), true)] {
+    for (password, spent) in [(None, false), (Some("wrong"), false), (Some("correct horse"), true)]
+    {
         let mut command = cli.command(&send);
         command.envs(password.map(|password| ("NEURA_PASSWORD", password)));
         let output = output(command).await;

@@ -124,7 +124,8 @@ async fn a_task_is_refused_alike_by_rest_json_rpc_and_the_command_line() {
     let mut greedy = terms;
     greedy.requirement.ram_mib = 1 << 20;
     create_refused(&market, greedy, enough, "requirement_not_met").await;
-    let answer = reqwest::get(format!("{}/v1/providers/{nobody}", market.network.url(0))).await.unwrap();
+    let answer =
+        reqwest::get(format!("{}/v1/providers/{nobody}", market.network.url(0))).await.unwrap();
     assert_eq!(answer.json::<Problem>().await.unwrap().code, "unknown_provider");
 
     let provider = market.provider.address().to_string();
@@ -149,11 +150,17 @@ fn job_file(cli: &Cli, from: &str, to: &str, modest: bool) -> String {
     let text = std::fs::read_to_string(digits().join("job.toml")).unwrap();
     let mut text = text.replacen(from, to, 1);
     if modest {
-        for (wanted, nothing) in [("gpu_memory_mib = 64", "gpu_memory_mib = 0"), ("cpu_cores = 1", "cpu_cores = 0"), ("disk_mib = 16", "disk_mib = 0")] {
+        for (wanted, nothing) in [
+            ("gpu_memory_mib = 64", "gpu_memory_mib = 0"),
+            ("cpu_cores = 1", "cpu_cores = 0"),
+            ("disk_mib = 16", "disk_mib = 0"),
+        ] {
             text = text.replace(wanted, nothing);
         }
     }
-    for name in ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"] {
+    for name in
+        ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"]
+    {
         std::fs::copy(digits().join(name), cli.home.path().join(name)).unwrap();
     }
     let path = cli.home.path().join("job.toml");
@@ -192,10 +199,9 @@ async fn nothing_is_refused_that_should_not_be() {
     let key = market.network.key_file("alice").display().to_string();
     let task = cli.json(&["task", "cancel", &id.to_string(), "--key", &key]).await;
     assert_eq!(task["state"], "cancelled");
-    let listed = eventually("the list", async || {
-        Some(cli.json(&["task", "list", "--key", &key]).await)
-    })
-    .await;
+    let listed =
+        eventually("the list", async || Some(cli.json(&["task", "list", "--key", &key]).await))
+            .await;
     assert_eq!(listed.as_array().unwrap().len(), 1);
     market.network.stop().await;
 }

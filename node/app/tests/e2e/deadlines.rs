@@ -101,7 +101,8 @@ async fn an_approved_result_is_paid_at_once_and_only_once() {
 
     assert_eq!(outcome(&task), (TaskState::Settled, EndReason::Approved, Party::None));
     assert_eq!(market.balance(market.payout).await, payout(&task));
-    let again = market.as_owner(Amount::ZERO, ITasks::approveCall { taskId: id }).await.unwrap_err();
+    let again =
+        market.as_owner(Amount::ZERO, ITasks::approveCall { taskId: id }).await.unwrap_err();
     assert_eq!(again.code(), "wrong_state", "{again}");
     let again = market.submit(id, b"another result").await.unwrap_err();
     assert_eq!(again.code(), "wrong_state", "{again}");
@@ -143,7 +144,8 @@ async fn an_unreadable_result_that_is_not_replaced_costs_its_owner_nothing() {
     let submitted = market.task(id).await;
     let client = market.network.client(0);
     let opened =
-        neura::job::open_result(&client, market.owner.chain_id(), &submitted, &market.result_key).await;
+        neura::job::open_result(&client, market.owner.chain_id(), &submitted, &market.result_key)
+            .await;
     assert!(opened.is_err());
 
     let short = Amount(market.challenge_bond(&submitted).0 - 1);

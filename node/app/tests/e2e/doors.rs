@@ -10,6 +10,10 @@ use neura_types::{
     keys::{EthKey, SecretKey},
     transaction::UnsignedTransaction,
 };
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::harness::Network;
 
@@ -42,4 +46,15 @@ fn unsigned(chain_id: u64, nonce: u64, value: U256) -> UnsignedTransaction {
 fn good(network: &Network, key: &EthKey) -> [Bytes; 2] {
     let transfer = unsigned(network.devnet.genesis.chain_id, 0, U256::ONE);
     [transfer.clone().sign_eth(key), transfer.sign_ed25519(&SecretKey::from_seed(&[9; 32]))]
+}
+
+/// Sends bytes to the node as they are; returns what comes back until it closes the connection.
+async fn talk(network: &Network, bytes: &[u8]) -> String {
+    let mut stream = TcpStream::connect(network.node(0).api_addr()).await.unwrap();
+    // The node may have closed it already: then the answer is what counts.
+    let _ = stream.write_all(bytes).await;
+    let _ = stream.shutdown().await;
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
 }

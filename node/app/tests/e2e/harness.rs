@@ -10,12 +10,7 @@ use std::{
     time::Duration,
 };
 
-use neura_types::{
-    B256, Bytes, U256,
-    abi::SolEvent,
-    system,
-    task::TaskId,
-};
+use neura_types::{B256, Bytes, U256, abi::SolEvent, system, task::TaskId};
 use serde_json::Value;
 use tokio::time::Instant;
 

@@ -107,6 +107,19 @@ async fn a_new_full_node_follows_from_genesis_and_passes_transactions_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_one_node_stores_off_the_chain_is_found_at_all() {
+    let network = Network::start(4, quick()).await;
+    // More than fits one answer between nodes.
+    let bytes: Vec<u8> = (0..10u32 << 20).map(|i| (i ^ (i >> 9)).to_le_bytes()[0]).collect();
+    let stored = network.client(0).put_blob(bytes.clone()).await.unwrap();
+    for index in (0..4).rev() {
+        let found = network.client(index).blob(stored.hash, bytes.len()).await.unwrap();
+        assert_eq!(found, bytes, "validator {index}");
+    }
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_full_node_that_was_down_catches_up() {
     let network = Network::start(1, quick()).await;
     let config = network.full_node("follower");

@@ -4,11 +4,12 @@ use neura::job::{Choice, Job, submit};
 use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, seal};
 use neura_client::Sender;
 use neura_types::{
-    B256, Params,
+    B256, Params, U256,
     abi::{ITasks, SolCall},
     system,
     task::{
-        BlobRef, EndReason, Party, ResultPrivacy, Task, TaskId, TaskState, Terms, VerificationPolicy,
+        BlobRef, EndReason, Party, ResultPrivacy, Task, TaskId, TaskState, Terms,
+        VerificationPolicy,
     },
 };
 
@@ -139,6 +140,8 @@ async fn a_task_whose_provider_vanishes_after_accepting_is_refunded() {
         (TaskState::Refunded, EndReason::NotSubmitted, Party::Provider)
     );
     assert_eq!(outcome.settlement.refund, task.escrow);
+    let held = owner.client().account(system::TASKS).await.unwrap().balance.0;
+    assert_eq!(held, U256::ZERO, "the module holds no escrow any more");
 
     // Back again, it neither submits what is over nor forgets how to serve.
     let provider = ProviderProcess::join(&network.url(0), network.folder.path()).await;
@@ -161,7 +164,9 @@ async fn a_provider_that_is_killed_at_any_step_goes_on_and_never_submits_twice()
     let owner = network.sender("alice", 0).await;
     let job = Job::load(&digits().join("job.toml")).unwrap();
     let mut provider = ProviderProcess::join(&network.url(0), folder).await;
-    for step in ["offered by", "payload opened", "accepting", "accepted in", "executed in", "submitting"] {
+    for step in
+        ["offered by", "payload opened", "accepting", "accepted in", "executed in", "submitting"]
+    {
         let choice = Choice::Provider(provider.address);
         let id = submit(owner.client(), &owner, &job, choice, &result_key(), |_| {}).await.unwrap();
         provider.running.says(&format!("task {id}: {step}")).await;
@@ -169,7 +174,11 @@ async fn a_provider_that_is_killed_at_any_step_goes_on_and_never_submits_twice()
         provider = ProviderProcess::join(&network.url(0), folder).await;
         let task = ended(&network, id).await;
         assert_eq!(task.state, TaskState::Settled, "killed at '{step}': {task:?}");
-        assert_eq!(task.outcome.unwrap().reason, EndReason::AcceptedByTimeout, "killed at '{step}'");
+        assert_eq!(
+            task.outcome.unwrap().reason,
+            EndReason::AcceptedByTimeout,
+            "killed at '{step}'"
+        );
         let results = task_events::<ITasks::ResultSubmitted>(&network.url(0), id).await;
         assert_eq!(results.len(), 1, "killed at '{step}'");
     }

@@ -67,7 +67,7 @@ impl Core {
             height: self.height(),
         };
         let executor = check_terms(task, &means)?;
-        self.check_payload(task, executor).await?;
+        self.check_payload(task, executor, drive).await?;
         if drive.device.is_none() {
             let last = task.deadline.saturating_sub(BUSY_MARGIN);
             drive.device = tokio::select! {
@@ -82,8 +82,26 @@ impl Core {
     }
 
     /// Fetches the payload, opens it and decodes the job in it.
-    async fn check_payload(&self, task: &Task, executor: Executor) -> Result<(), Doubt> {
-        let sealed = self.payload(task).await?;
+    async fn check_payload(
+        &self,
+        task: &Task,
+        executor: Executor,
+        drive: &mut Drive,
+    ) -> Result<(), Doubt> {
+        let sealed = match self.payload(task).await {
+            Err(TaskError::Payload(error)) => {
+                drive.fetches += 1;
+                if drive.fetches < self.config.timing.fetch_attempts {
+                    return Err(Doubt::Failed(TaskError::Payload(error)));
+                }
+                let code = match error {
+                    ClientError::NotProven(_) => "payload_mismatch",
+                    _ => "payload_unavailable",
+                };
+                return Err(Doubt::No(Refusal::new(code, error)));
+            }
+            fetched => fetched?,
+        };
         // Closed only with the agent.
         let _turn = self.vetting.acquire().await;
         let (chain_id, keys, power) = (self.chain_id, self.operator.keys.clone(), self.power);
@@ -118,26 +136,13 @@ impl Core {
     async fn fetch(&self, task: &Task) -> Result<Vec<u8>, TaskError> {
         let (hash, size) = (task.terms.payload.hash, task.terms.payload.size);
         let limit = usize::try_from(size).unwrap_or(usize::MAX);
-        let wrong_size = || Refusal::new("payload_size", format!("the payload has not {size} bytes"));
-        let timing = &self.config.timing;
-        let (mut attempts, mut pause) = (0, timing.retry_first);
-        loop {
-            let error = match self.operator.client.blob(hash, limit).await {
-                Ok(bytes) if bytes.len() as u64 == size => return Ok(bytes),
-                Ok(_) | Err(ClientError::TooLarge { .. }) => return Err(wrong_size().into()),
-                Err(error) if error.is_transient() => return Err(error.into()),
-                Err(error) => error,
-            };
-            attempts += 1;
-            if attempts >= timing.fetch_attempts {
-                let code = match error {
-                    ClientError::NotProven(_) => "payload_mismatch",
-                    _ => "payload_unavailable",
-                };
-                return Err(Refusal::new(code, error).into());
+        match self.operator.client.blob(hash, limit).await {
+            Ok(bytes) if bytes.len() as u64 == size => Ok(bytes),
+            Ok(_) | Err(ClientError::TooLarge { .. }) => {
+                Err(Refusal::new("payload_size", format!("the payload has not {size} bytes")).into())
             }
-            tokio::time::sleep(pause).await;
-            pause = timing.retry_last.min(pause * 2);
+            Err(error) if error.is_transient() => Err(error.into()),
+            Err(error) => Err(TaskError::Payload(error)),
         }
     }
 

@@ -169,6 +169,9 @@ pub(super) enum TaskError {
     Journal(#[from] JournalError),
     #[error(transparent)]
     Worker(#[from] WorkerError),
+    /// The store does not have the payload, or has other bytes under its name. Others may give it the right ones.
+    #[error("the payload cannot be fetched: {0}")]
+    Payload(#[source] ClientError),
     /// Found after acceptance, when the task can no longer be declined.
     #[error(transparent)]
     Refusal(#[from] Refusal),
@@ -181,7 +184,7 @@ pub(super) enum TaskError {
 impl TaskError {
     pub(super) fn code(&self) -> &str {
         match self {
-            Self::Client(error) => error.code(),
+            Self::Client(error) | Self::Payload(error) => error.code(),
             Self::Provider(error) => error.code(),
             Self::Journal(_) => "journal",
             Self::Worker(error) => error.code(),
@@ -198,7 +201,7 @@ impl TaskError {
                 let passes = error.is_transient() || error.code() == "insufficient_funds";
                 (!passes).then_some(MAX_REFUSED)
             }
-            Self::Journal(_) => None,
+            Self::Journal(_) | Self::Payload(_) => None,
             Self::Worker(error) if error.may_pass() => Some(config.limits.attempts),
             Self::Broken(_) => Some(MAX_REFUSED),
             Self::Worker(_) | Self::Provider(_) | Self::Refusal(_) | Self::Deadline(_) => Some(1),

@@ -27,6 +27,8 @@ pub(super) enum Next {
 pub(super) struct Drive {
     /// The device, while this task has it.
     pub(super) device: Option<OwnedSemaphorePermit>,
+    /// Times that the store did not give the payload.
+    pub(super) fetches: u32,
     /// Executions begun.
     pub(super) attempts: u32,
     /// Whether the task was announced.

@@ -120,13 +120,18 @@ async fn a_contested_result_is_computed_and_submitted_again() {
 
 #[tokio::test]
 async fn a_task_that_its_owner_takes_back_is_forgotten() {
-    let (node, mut agent, _data) = serving(Chain::default()).await;
+    let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut patient = config(&node, data.path());
+    patient.timing.fetch_attempts = u32::MAX;
+    let mut agent = Watched::start(patient).await.unwrap();
     let missing = terms(&node, agent.address(), b"a payload that nobody has");
     let id = node.act(|chain| chain.create(OWNER, missing));
     agent.until(|progress| matches!(progress, Progress::TaskOffered { .. })).await;
     node.act(|chain| chain.end(id, TaskState::Cancelled, EndReason::CancelledByOwner));
     agent.until_ended(id).await;
-    assert_eq!(node.chain().took_effect("decline") + node.chain().took_effect("accept"), 0);
+    let chain = node.chain();
+    assert_eq!(chain.took_effect("decline") + chain.took_effect("accept"), 0);
 }
 
 /// Offers a task and returns the code of the reason for which it is declined.

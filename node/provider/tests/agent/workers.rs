@@ -1,11 +1,16 @@
 //! Workers that fail, hang or lie: the agent outlives them, and submits nothing that is not a result.
 
-use std::{io::Read, path::Path, time::Duration};
+use std::{
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    time::Duration,
+};
 
 use neura_gpu::{Backend, CpuBackend};
 use neura_provider::{Device, Progress, WorkerCommand};
 use neura_types::task::TaskState;
 use nix::{sys::stat::Mode, unistd::mkfifo};
+use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::mock::{
     Chain, Node,
@@ -70,58 +75,64 @@ async fn a_job_that_its_worker_finds_malformed_is_not_tried_again() {
     assert_eq!(given_up(script, LONG).await, ("invalid_job".into(), 1));
 }
 
-/// Reads a pipe until nobody can write to it any more.
-async fn all_writers_gone(pipe: &Path) {
-    let pipe = pipe.to_owned();
-    let read = tokio::task::spawn_blocking(move || {
-        let mut said = String::new();
-        std::fs::File::open(pipe).unwrap().read_to_string(&mut said).unwrap();
-        said
-    });
-    assert_eq!(read.await.unwrap(), "started\n");
+/// Tells when the writers of a pipe have begun, and when the last of them is gone.
+struct Writers {
+    begun: oneshot::Receiver<()>,
+    gone: JoinHandle<()>,
 }
 
-/// A worker that hangs, with a child of its own; both hold the pipe open for as long as they live.
-fn hanging(pipe: &Path) -> String {
-    format!("exec 9>'{}'; echo started >&9; sleep 1000 & wait", pipe.display())
+/// A worker that hangs, with a child of its own; both hold a pipe open for as long as they live.
+fn hanging(place: &tempfile::TempDir) -> (String, Writers) {
+    let pipe = place.path().join("pipe");
+    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
+    let script = format!("exec 9>'{}'; echo begun >&9; sleep 1000 & wait", pipe.display());
+    let (begin, begun) = oneshot::channel();
+    let gone = tokio::task::spawn_blocking(move || {
+        let mut pipe = BufReader::new(File::open(pipe).unwrap());
+        pipe.read_line(&mut String::new()).unwrap();
+        begin.send(()).unwrap();
+        pipe.read_to_end(&mut Vec::new()).unwrap();
+    });
+    (script, Writers { begun, gone })
 }
 
 #[tokio::test]
 async fn a_worker_that_hangs_is_killed_with_all_that_it_started() {
     let place = tempfile::tempdir().unwrap();
-    let pipe = place.path().join("pipe");
-    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-    let gone = all_writers_gone(&pipe);
-    let (failure, ()) = tokio::join!(
-        async {
-            let (node, mut agent, _data) = serving(&hanging(&pipe), Duration::from_millis(300)).await;
-            offer_job(&node, agent.address());
-            let failed = |progress: &Progress| matches!(progress, Progress::Retrying { .. });
-            let all = agent.until(failed).await;
-            agent.agent.shutdown().await;
-            let Some(Progress::Retrying { code, .. }) = all.last() else { panic!("{all:?}") };
-            code.clone()
-        },
-        gone
-    );
-    assert_eq!(failure, "worker_timed_out");
+    let (script, writers) = hanging(&place);
+    let (node, mut agent, _data) = serving(&script, Duration::from_secs(2)).await;
+    offer_job(&node, agent.address());
+    writers.begun.await.unwrap();
+    let all = agent.until(|progress| matches!(progress, Progress::Retrying { .. })).await;
+    let Some(Progress::Retrying { code, .. }) = all.last() else { panic!("{all:?}") };
+    assert_eq!(code, "worker_timed_out");
+    agent.agent.shutdown().await;
+    writers.gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_does_not_outlive_its_agent() {
+    let place = tempfile::tempdir().unwrap();
+    let (script, writers) = hanging(&place);
+    let (node, agent, _data) = serving(&script, LONG).await;
+    offer_job(&node, agent.address());
+    writers.begun.await.unwrap();
+    agent.agent.shutdown().await;
+    writers.gone.await.unwrap();
 }
 
 #[tokio::test]
 async fn a_job_that_cannot_be_submitted_any_more_is_stopped() {
     let place = tempfile::tempdir().unwrap();
-    let pipe = place.path().join("pipe");
-    mkfifo(&pipe, Mode::S_IRWXU).unwrap();
-    let (node, mut agent, _data) = serving(&hanging(&pipe), LONG).await;
+    let (script, writers) = hanging(&place);
+    let (node, mut agent, _data) = serving(&script, LONG).await;
     let id = offer_job(&node, agent.address());
-    agent.until(|progress| matches!(progress, Progress::Executing { .. })).await;
+    writers.begun.await.unwrap();
     node.act(|chain| chain.height = chain.tasks[&id].deadline);
-    let all = tokio::join!(
-        agent.until(|progress| matches!(progress, Progress::GivenUp { .. })),
-        all_writers_gone(&pipe)
-    );
-    let Some(Progress::GivenUp { code, .. }) = all.0.last() else { panic!("{all:?}") };
+    let all = agent.until(|progress| matches!(progress, Progress::GivenUp { .. })).await;
+    let Some(Progress::GivenUp { code, .. }) = all.last() else { panic!("{all:?}") };
     assert_eq!(code, "deadline_passed");
+    writers.gone.await.unwrap();
 }
 
 #[tokio::test]

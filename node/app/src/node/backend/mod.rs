@@ -158,8 +158,16 @@ impl Backend for NodeBackend {
     }
 
     async fn pending_nonce(&self, address: Address) -> Answer<u64> {
-        let account = self.account(address, BlockRef::Latest).await?;
-        Ok(self.chain.mempool.lock().pending_nonce(&address, account.nonce))
+        let mut nonce = self.account(address, BlockRef::Latest).await?.nonce;
+        loop {
+            let pending = self.chain.mempool.lock().pending_nonce(&address, nonce);
+            // A block that ran meanwhile has emptied the pool of transactions that the first look at the state lacked.
+            let now = self.account(address, BlockRef::Latest).await?.nonce;
+            if now == nonce {
+                return Ok(pending);
+            }
+            nonce = now;
+        }
     }
 
     async fn call(&self, call: CallRequest, at: BlockRef) -> Answer<CallOutcome> {

@@ -38,7 +38,8 @@ async fn job_files_that_describe_no_job_are_refused() {
     let cli = offline();
     let folder = cli.home.path();
     let good = fs::read_to_string(digits().join("job.toml")).unwrap();
-    let files = ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"];
+    let files =
+        ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"];
     for name in files {
         fs::copy(digits().join(name), folder.join(name)).unwrap();
     }
@@ -67,7 +68,8 @@ async fn job_files_that_describe_no_job_are_refused() {
         let whole = fs::read(folder.join(name)).unwrap();
         for bytes in [&whole[..0], &whole[..whole.len() / 2], &noise(2, 5_000)] {
             write(folder, name, bytes);
-            let output = cli.run(&["task", "submit", &folder.join("job.toml").display().to_string()]).await;
+            let output =
+                cli.run(&["task", "submit", &folder.join("job.toml").display().to_string()]).await;
             assert_eq!(output.status.code(), Some(1), "{name}: {output:?}");
         }
         write(folder, name, whole);
@@ -129,7 +131,10 @@ async fn genesis_files_that_describe_no_chain_are_refused() {
         (good.as_bytes()[..good.len() / 2].to_vec(), "genesis.json"),
         (good.replace("26770", "0").into_bytes(), "chain_id"),
         (good.replace("\"timestamp_ms\"", "\"time\"").into_bytes(), "unknown field"),
-        (good.replace("\"execution_lag\": 4", "\"execution_lag\": 1").into_bytes(), "execution_lag"),
+        (
+            good.replace("\"execution_lag\": 4", "\"execution_lag\": 1").into_bytes(),
+            "execution_lag",
+        ),
         (good.replace("\"power\": 1", "\"power\": 0").into_bytes(), "genesis.json"),
         (good.replace(&public[2..20], "zz").into_bytes(), "genesis.json"),
     ] {
@@ -178,10 +183,20 @@ async fn configurations_of_a_node_that_make_no_sense_are_refused() {
         (b"retain_blocks = \"some\"".to_vec(), "node.toml"),
         (vec![b'#'; 2 << 20], "no configuration"),
         (b"listen = [\"127.0.0.1:1\"]".to_vec(), "is not a libp2p address"),
-        (b"api = \"127.0.0.1:0\"\nlisten = []\npeers = [\"/ip4/127.0.0.1/tcp/1\"]".to_vec(), "lacks its id"),
-        (b"api = \"127.0.0.1:0\"\nlisten = []\npeers = [\"/ip4/127.0.0.1/tcp/1/p2p/x\"]".to_vec(), "peer id"),
+        (
+            b"api = \"127.0.0.1:0\"\nlisten = []\npeers = [\"/ip4/127.0.0.1/tcp/1\"]".to_vec(),
+            "lacks its id",
+        ),
+        (
+            b"api = \"127.0.0.1:0\"\nlisten = []\npeers = [\"/ip4/127.0.0.1/tcp/1/p2p/x\"]"
+                .to_vec(),
+            "peer id",
+        ),
         (b"api = \"127.0.0.1:0\"\nlisten = []\nidentity = \"/dev/null\"".to_vec(), "/dev/null"),
-        (b"api = \"127.0.0.1:0\"\nlisten = []\nfaucet_key = \"nowhere.key\"".to_vec(), "nowhere.key"),
+        (
+            b"api = \"127.0.0.1:0\"\nlisten = []\nfaucet_key = \"nowhere.key\"".to_vec(),
+            "nowhere.key",
+        ),
     ] {
         write(folder, "node.toml", text);
         refused(&cli, &node, because).await;

@@ -9,6 +9,11 @@ use neura_types::{Amount, B256, Bytes, vote::ConsensusMessage};
 use super::{good, noise};
 use crate::harness::{Network, assert_same_chain, eventually, quick};
 
+/// Requests that were answered or refused.
+static ASKED: AtomicU64 = AtomicU64::new(0);
+/// So many requests show that the flood has set in.
+const SET_IN: u64 = 200;
+
 /// Distinct numbers for the noise of all peers.
 static SEED: AtomicU64 = AtomicU64::new(1);
 
@@ -83,7 +88,8 @@ async fn flood(network: &Network, number: u8) {
                 // A queue that is full is what a flood is about.
                 let _ = peer.handle.publish(bundle.into());
             }
-            futures::future::join_all(asked).await;
+            let answers = futures::future::join_all(asked).await;
+            ASKED.fetch_add(answers.len() as u64, Ordering::Relaxed);
             tokio::task::yield_now().await;
         }
         peer.handle.shutdown().await;
@@ -106,7 +112,13 @@ async fn the_validators_finalise_while_peers_flood_them() {
     tokio::select! {
         () = flood(&network, 1) => unreachable!("a flood has no end"),
         () = flood(&network, 2) => unreachable!("a flood has no end"),
-        () = assert_alive(&network) => {}
+        () = async {
+            eventually("the flood", async || {
+                (ASKED.load(Ordering::Relaxed) > SET_IN).then_some(())
+            })
+            .await;
+            assert_alive(&network).await;
+        } => {}
     }
     network.stop().await;
 }

@@ -2,12 +2,8 @@
 
 use neura_types::{Bytes, rest::Problem};
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
 
-use super::{good, noise};
+use super::{good, noise, talk};
 use crate::harness::{Network, quick};
 
 /// Checks that an answer is a problem that says what is wrong.
@@ -38,7 +34,8 @@ async fn assert_well(network: &Network) {
 async fn bodies_that_are_no_transaction_are_refused() {
     let network = Network::start(1, quick()).await;
     let (http, url) = (Client::new(), format!("{}/v1/transactions", network.url(0)));
-    let raw = |bytes: &[u8]| serde_json::json!({ "raw": Bytes::copy_from_slice(bytes) }).to_string();
+    let raw =
+        |bytes: &[u8]| serde_json::json!({ "raw": Bytes::copy_from_slice(bytes) }).to_string();
     let huge = raw(&vec![0x02; 200 << 10]);
     let over = format!("{{\"raw\":\"0x{}\"}}", "00".repeat(400 << 10));
     for (body, code) in [
@@ -68,7 +65,11 @@ async fn bodies_that_are_no_transaction_are_refused() {
     refused(http.post(&url).header("content-type", "application/json").body(noise(1, 5_000))).await;
     for good in good(&network, &network.key("alice")) {
         for length in 0..good.len() {
-            refused(http.post(&url).json(&serde_json::json!({ "raw": Bytes::copy_from_slice(&good[..length]) }))).await;
+            refused(
+                http.post(&url)
+                    .json(&serde_json::json!({ "raw": Bytes::copy_from_slice(&good[..length]) })),
+            )
+            .await;
         }
         let longer = [&good[..], &[0]].concat();
         refused(http.post(&url).json(&serde_json::json!({ "raw": Bytes::from(longer) }))).await;
@@ -86,7 +87,8 @@ async fn a_transaction_with_any_byte_changed_is_refused() {
             let mut changed = good.to_vec();
             changed[at] ^= 1 << (at % 8);
             // Another sender at best, who has nothing.
-            refused(http.post(&url).json(&serde_json::json!({ "raw": Bytes::from(changed) }))).await;
+            refused(http.post(&url).json(&serde_json::json!({ "raw": Bytes::from(changed) })))
+                .await;
         }
     }
     assert_well(&network).await;
@@ -149,7 +151,10 @@ async fn wishes_that_make_no_sense_are_refused() {
         ("/v1/match", r#"{"requirement":{},"executr":"int8"}"#),
         ("/v1/faucet", r#"{"address":"0x12"}"#),
         ("/v1/faucet", r#"{"address":"0x0000000000000000000000000000000000000001","amount":"-1"}"#),
-        ("/v1/faucet", r#"{"address":"0x0000000000000000000000000000000000000001","amount":"99999999999999999999999999"}"#),
+        (
+            "/v1/faucet",
+            r#"{"address":"0x0000000000000000000000000000000000000001","amount":"99999999999999999999999999"}"#,
+        ),
     ] {
         let request = http.post(format!("{}{path}", network.url(0)));
         refused(request.header("content-type", "application/json").body(body)).await;
@@ -159,17 +164,6 @@ async fn wishes_that_make_no_sense_are_refused() {
     assert_eq!(nobody.json::<serde_json::Value>().await.unwrap(), serde_json::json!([]));
     assert_well(&network).await;
     network.stop().await;
-}
-
-/// Sends bytes to the node as they are; returns what comes back until it closes the connection.
-async fn talk(network: &Network, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(network.node(0).api_addr()).await.unwrap();
-    // The node may have closed it already: then the answer is what counts.
-    let _ = stream.write_all(bytes).await;
-    let _ = stream.shutdown().await;
-    let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer).await;
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

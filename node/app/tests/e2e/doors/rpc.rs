@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::noise;
+use super::{noise, talk};
 use crate::harness::{Network, quick, rpc};
 
 /// Sends a body as it is; returns the answer as JSON, or none if there is no body to it.
@@ -11,7 +11,8 @@ async fn send(network: &Network, body: impl Into<reqwest::Body>) -> Option<Value
     let answer = request.header("content-type", "application/json").send().await.unwrap();
     let (status, text) = (answer.status(), answer.text().await.unwrap());
     assert!(!status.is_server_error(), "{status}: {text}");
-    (!text.is_empty()).then(|| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
+    (!text.is_empty())
+        .then(|| serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
 }
 
 async fn assert_well(network: &Network) {
@@ -39,13 +40,25 @@ async fn requests_that_are_none_get_the_codes_of_the_specification() {
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_nothing"}"#, -32_601),
         (r#"{"jsonrpc":"2.0","id":1,"method":"admin_stop","params":[]}"#, -32_601),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":[]}"#, -32_602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}"#, -32_602),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":["0x12","latest"]}"#,
+            -32_602,
+        ),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBalance","params":{"a":1}}"#, -32_602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0xzz",false]}"#, -32_602),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getBlockByNumber","params":["0xzz",false]}"#,
+            -32_602,
+        ),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[7,"latest"]}"#, -32_602),
         (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["zz"]}"#, -32_602),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#, -32_000),
-        (r#"{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"address":"everything"}]}"#, -32_602),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_sendRawTransaction","params":["0x02"]}"#,
+            -32_000,
+        ),
+        (
+            r#"{"jsonrpc":"2.0","id":1,"method":"eth_getLogs","params":[{"address":"everything"}]}"#,
+            -32_602,
+        ),
     ] {
         let answer = send(&network, body.to_owned()).await.unwrap();
         let shown: String = body.chars().take(90).collect();
@@ -53,8 +66,9 @@ async fn requests_that_are_none_get_the_codes_of_the_specification() {
         assert!(answer["error"]["message"].as_str().unwrap().len() > 8, "{shown}: {answer}");
     }
     for seed in 0..20 {
-        let answer = send(&network, noise(seed, 1_000)).await.unwrap();
-        assert_eq!(answer["error"]["code"], -32_700);
+        // None begins as JSON does.
+        let answer = send(&network, [b"?", &noise(seed, 1_000)[..]].concat()).await.unwrap();
+        assert_eq!(answer["error"]["code"], -32_700, "{answer}");
     }
     assert_well(&network).await;
     network.stop().await;
@@ -104,6 +118,22 @@ async fn calls_that_would_never_end_are_bounded() {
     assert!(endless["error"]["code"].is_number(), "{endless}");
     let estimate = rpc(&network.url(0), "eth_estimateGas", json!([code])).await;
     assert!(estimate["error"]["code"].is_number(), "{estimate}");
+    assert_well(&network).await;
+    network.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_websocket_full_of_noise_is_closed() {
+    let network = Network::start(1, quick()).await;
+    let hello = "GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    for seed in 0..20 {
+        let answer = talk(&network, &[hello.as_bytes(), &noise(seed, 5_000)].concat()).await;
+        assert!(answer.starts_with("HTTP/1.1 101"), "{answer}");
+    }
+    // A frame that claims to be of the greatest length.
+    let endless = [hello.as_bytes(), &[0x82, 0xff], &[0x7f; 12]].concat();
+    talk(&network, &endless).await;
     assert_well(&network).await;
     network.stop().await;
 }

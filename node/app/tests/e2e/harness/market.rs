@@ -86,7 +86,8 @@ impl Market {
         let terms = self.terms(duration_blocks).await;
         let escrow = PRICE.times(duration_blocks).unwrap();
         let call = ITasks::createCall { terms: (&terms).into() };
-        let sent = self.owner.call(system::TASKS, escrow.to_u256(), call.abi_encode()).await.unwrap();
+        let sent =
+            self.owner.call(system::TASKS, escrow.to_u256(), call.abi_encode()).await.unwrap();
         let task = self.task(created_task(&sent)).await;
         assert_eq!((task.escrow, &task.terms), (escrow, &terms));
         task
@@ -99,7 +100,8 @@ impl Market {
     /// Waits until the chain has ended a task, by whatever.
     pub(crate) async fn ended(&self, id: TaskId) -> Task {
         let what = format!("the end of task {id}");
-        eventually(&what, async || Some(self.task(id).await).filter(|t| t.state.is_terminal())).await
+        eventually(&what, async || Some(self.task(id).await).filter(|t| t.state.is_terminal()))
+            .await
     }
 
     pub(crate) async fn accept(&self, id: TaskId) -> Result<Confirmed, ClientError> {

@@ -70,7 +70,8 @@ impl Cli {
     /// Runs a command with `--json` that must succeed; returns its one value.
     pub(crate) async fn json(&self, args: &[&str]) -> Value {
         let text = self.text(&[args, &["--json"]].concat()).await;
-        serde_json::from_str(&text).unwrap_or_else(|error| panic!("neura {args:?}: {error}: {text}"))
+        serde_json::from_str(&text)
+            .unwrap_or_else(|error| panic!("neura {args:?}: {error}: {text}"))
     }
 
     /// Runs a command with `--json` that must fail with an error in JSON.
@@ -145,6 +146,7 @@ impl Running {
 }
 
 impl Drop for Running {
+    #[expect(clippy::print_stderr, reason = "what its processes said belongs to a failed test")]
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("--- process {} said:\n{}\n---", self.pid(), self.said());
@@ -183,7 +185,9 @@ fn send_signal(pid: u32, signal: Signal) {
 pub(crate) fn children(parent: u32) -> Vec<(u32, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
         let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else { continue };
         // The name in parentheses may hold anything; behind it stand the state and the parent.
         let behind = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
@@ -213,8 +217,11 @@ impl DevnetProcess {
         let mut running = Running::start(command);
         running.says("Ctrl-C stops it").await;
         let nodes = running.says("all nodes").await;
-        let urls: Vec<String> =
-            nodes.split_whitespace().filter(|word| word.starts_with("http")).map(Into::into).collect();
+        let urls: Vec<String> = nodes
+            .split_whitespace()
+            .filter(|word| word.starts_with("http"))
+            .map(Into::into)
+            .collect();
         assert_eq!(urls.len(), 4, "{nodes}");
         Self { running, urls, data }
     }
