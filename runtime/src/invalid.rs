@@ -134,7 +134,7 @@ impl InvalidTransaction {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Undecodable { code, .. } => code,
-            Self::WrongChain { .. } => "wrong_chain",
+            Self::WrongChain { .. } => "wrong_chain_id",
             Self::NonceTooLow { .. } => "nonce_too_low",
             Self::NonceTooHigh { .. } => "nonce_too_high",
             Self::NonceMax(_) => "nonce_max",

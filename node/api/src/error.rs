@@ -61,10 +61,14 @@ pub enum BackendError {
     #[error("already known")]
     AlreadyKnown,
     /// Another transaction of this nonce waits, and this one does not pay 10 % more.
-    #[error("replacement transaction underpriced: pay at least 10 % more per gas than the waiting one")]
+    #[error(
+        "replacement transaction underpriced: pay at least 10 % more per gas than the waiting one"
+    )]
     ReplacementUnderpriced,
     /// Pays less than the pool takes.
-    #[error("transaction underpriced: the fee cap of {got} wei per gas is below the pool's minimum of {minimum}")]
+    #[error(
+        "transaction underpriced: the fee cap of {got} wei per gas is below the pool's minimum of {minimum}"
+    )]
     Underpriced {
         /// What it pays per gas, in wei.
         got: u128,
@@ -80,7 +84,9 @@ pub enum BackendError {
         base_fee: u64,
     },
     /// Its tip is above its fee cap.
-    #[error("max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}")]
+    #[error(
+        "max priority fee per gas higher than max fee per gas: maxPriorityFeePerGas: {tip}, maxFeePerGas: {cap}"
+    )]
     TipAboveFeeCap {
         /// Its tip, in wei.
         tip: u128,
@@ -88,7 +94,9 @@ pub enum BackendError {
         cap: u128,
     },
     /// The sender cannot pay for it.
-    #[error("insufficient funds for gas * price + value: address {address} have {have} want {want}")]
+    #[error(
+        "insufficient funds for gas * price + value: address {address} have {have} want {want}"
+    )]
     InsufficientFunds {
         /// The sender.
         address: Address,
@@ -140,7 +148,9 @@ pub enum BackendError {
     #[error("header not found: this node has no such block, or has not executed it yet")]
     UnknownBlock,
     /// The state of that height is not kept.
-    #[error("missing trie node: the state of height {height} is not kept here; the oldest kept is {oldest}")]
+    #[error(
+        "missing trie node: the state of height {height} is not kept here; the oldest kept is {oldest}"
+    )]
     StateUnavailable {
         /// The height asked for.
         height: Height,
@@ -148,7 +158,9 @@ pub enum BackendError {
         oldest: Height,
     },
     /// More logs than one answer holds.
-    #[error("query returned more than {limit} results: heights {from} to {suggested_to} fit, ask for those")]
+    #[error(
+        "query returned more than {limit} results: heights {from} to {suggested_to} fit, ask for those"
+    )]
     TooManyLogs {
         /// Most logs of one answer.
         limit: usize,

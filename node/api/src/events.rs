@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn a_reader_is_told_that_events_are_lost() {
         let hub = hub_with(EVENT_HISTORY as u64 + 10);
-        for last in [id(&hub, 3), id(&hub, u64::MAX), "1-2".into(), "garbage".into(), String::new()] {
+        for last in [id(&hub, 3), id(&hub, u64::MAX), "1-2".into(), "garbage".into(), String::new()]
+        {
             assert!(hub.resume(Some(&last)).lost, "{last}");
         }
         assert!(!hub.resume(Some(&id(&hub, 9))).lost);

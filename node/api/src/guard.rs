@@ -31,8 +31,10 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
         return next.run(request).await;
     }
     let Ok(_slot) = state.request_slots.try_acquire() else {
-        return ApiProblem::overloaded("this node works on as many requests as it can: try again soon")
-            .into_response();
+        return ApiProblem::overloaded(
+            "this node works on as many requests as it can: try again soon",
+        )
+        .into_response();
     };
     let long = path == "/" || path == "/ws" || path.starts_with("/v1/blobs");
     let limit = if long { LONG_REQUEST_TIMEOUT } else { REQUEST_TIMEOUT };
@@ -91,7 +93,8 @@ mod tests {
     #[test]
     fn only_addresses_and_known_names_reach_a_loopback_server() {
         let allowed = vec!["node.example".to_owned()];
-        for name in ["127.0.0.1", "[::1]", "localhost", "a.localhost", "Node.Example", "localhost."] {
+        for name in ["127.0.0.1", "[::1]", "localhost", "a.localhost", "Node.Example", "localhost."]
+        {
             assert!(name_allowed(name, &allowed), "{name}");
         }
         for name in ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example", ""] {

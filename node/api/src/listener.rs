@@ -93,9 +93,8 @@ impl Connection {
             self.moved();
             return outcome;
         }
-        let stall = self
-            .stall
-            .get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_STALL)));
+        let stall =
+            self.stall.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + WRITE_STALL)));
         match stall.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(timed_out("the peer does not read"))),
             Poll::Pending => Poll::Pending,

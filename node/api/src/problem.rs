@@ -21,7 +21,12 @@ pub(crate) type ApiResult<T> = Result<T, ApiProblem>;
 
 impl ApiProblem {
     /// A problem with a stable code and a sentence.
-    pub(crate) fn new(status: StatusCode, code: &str, title: &str, detail: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        code: &str,
+        title: &str,
+        detail: impl Into<String>,
+    ) -> Self {
         Self(Problem {
             kind: format!("urn:neura:problem:{code}"),
             title: title.to_owned(),
@@ -39,7 +44,8 @@ impl ApiProblem {
 
     /// A record that the chain does not have; `what` is its kind, such as `task`.
     pub(crate) fn unknown(what: &str, name: impl std::fmt::Display) -> Self {
-        let detail = format!("there is no {what} {name} on this chain, as far as this node has come");
+        let detail =
+            format!("there is no {what} {name} on this chain, as far as this node has come");
         let code = format!("unknown_{what}");
         Self::new(StatusCode::NOT_FOUND, &code, title(ErrorClass::NotFound), detail)
     }

@@ -29,7 +29,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// The address cannot be listened on.
-    #[error("cannot listen on {address}: {source}; choose another address or port, or stop what uses it")]
+    #[error(
+        "cannot listen on {address}: {source}; choose another address or port, or stop what uses it"
+    )]
     Bind {
         /// The address.
         address: SocketAddr,
@@ -73,8 +75,7 @@ pub async fn serve(
     let local_addr = listener.local_addr().map_err(failed)?;
     let (closing, closing_seen) = watch::channel(false);
     let happenings = backend.subscribe();
-    let state =
-        Arc::new(Shared::new(config, backend, registry, local_addr, closing_seen.clone()));
+    let state = Arc::new(Shared::new(config, backend, registry, local_addr, closing_seen.clone()));
     let feed = tokio::spawn(events::feed(Arc::clone(&state), happenings));
     let app = router(state);
     let task = tokio::spawn(async move {

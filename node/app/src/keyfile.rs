@@ -12,6 +12,11 @@ use std::{
 use anyhow::{Context, Result, bail};
 use neura_types::keys::{EthKey, SecretKey, parse_hex32};
 
+use crate::bounded;
+
+/// Longest key file: a key with some lines of comment.
+const MAX_KEY_FILE: u64 = 4 << 10;
+
 /// First line of a key file that a devnet made: its key is public knowledge.
 pub const DEVNET_MARK: &str = "# devnet key: never send anything of value to it";
 
@@ -40,7 +45,7 @@ pub fn check_private(path: &Path) -> Result<()> {
 /// If the file is not private or holds anything else.
 pub fn read_secret(path: &Path) -> Result<[u8; 32]> {
     check_private(path)?;
-    let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
+    let text = bounded::read_text(path, MAX_KEY_FILE)?;
     let line = text
         .lines()
         .map(str::trim)

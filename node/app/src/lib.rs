@@ -6,6 +6,7 @@
 //! - [`job`]: the owner's side of a task.
 //! - [`devnet`]: a local network of validators and a provider.
 //! - [`bench`]: measurements of whole nodes.
+//! - [`bounded`]: files read up to a limit.
 //! - [`cli`]: commands, screen, exit codes.
 //!
 //! # Invariants
@@ -13,6 +14,7 @@
 //! - A part that fails stops its node with the reason; nothing is carried on without it.
 
 pub mod bench;
+pub mod bounded;
 pub mod cli;
 pub mod config;
 pub mod devnet;

@@ -99,7 +99,8 @@ impl Client {
     /// # Errors
     /// Why the node refuses it.
     pub async fn submit(&self, raw: Bytes) -> Result<B256, ClientError> {
-        let sent: Submitted = self.transport.post("/v1/transactions", &SubmitRequest { raw }).await?;
+        let sent: Submitted =
+            self.transport.post("/v1/transactions", &SubmitRequest { raw }).await?;
         Ok(sent.hash)
     }
 
@@ -141,7 +142,10 @@ impl Client {
     /// # Errors
     /// See [`ClientError`].
     pub async fn requester(&self, address: Address) -> Result<Option<Requester>, ClientError> {
-        optional(self.transport.get(&format!("/v1/requesters/{address}")).await, "unknown_requester")
+        optional(
+            self.transport.get(&format!("/v1/requesters/{address}")).await,
+            "unknown_requester",
+        )
     }
 
     /// Which providers could take a job, and why the others could not; those that fit first, then by price.

@@ -53,7 +53,9 @@ pub enum ClientError {
         detail: String,
     },
     /// Another transaction of the same account took its nonce: it will never be executed.
-    #[error("transaction {hash} cannot be executed any more: another one of the account took nonce {nonce}; sign it again")]
+    #[error(
+        "transaction {hash} cannot be executed any more: another one of the account took nonce {nonce}; sign it again"
+    )]
     NonceTaken {
         /// The transaction.
         hash: B256,
@@ -61,7 +63,9 @@ pub enum ClientError {
         nonce: u64,
     },
     /// The network asks more per gas than the sender allows.
-    #[error("gas would cost {asked} wei, more than the limit of {limit}: wait for a quieter hour, or raise the limit")]
+    #[error(
+        "gas would cost {asked} wei, more than the limit of {limit}: wait for a quieter hour, or raise the limit"
+    )]
     FeeTooHigh {
         /// What a transaction would have to offer per gas, in wei.
         asked: u128,
@@ -69,7 +73,9 @@ pub enum ClientError {
         limit: u128,
     },
     /// The transaction did not get into a block in time.
-    #[error("transaction {hash} is not executed after {seconds} s; it may still be: look again with its hash")]
+    #[error(
+        "transaction {hash} is not executed after {seconds} s; it may still be: look again with its hash"
+    )]
     NotConfirmed {
         /// The transaction.
         hash: B256,

@@ -86,10 +86,7 @@ fn certifies(trusted: &Trusted, child: &Block, id: BlockId) -> Result<(), Client
         let height = child.header.height;
         return Err(not_proven(format!("block {height} carries no certificate for {id}")));
     }
-    child
-        .justify
-        .verify(&trusted.set, &trusted.chain, trusted.genesis_id)
-        .map_err(not_proven)
+    child.justify.verify(&trusted.set, &trusted.chain, trusted.genesis_id).map_err(not_proven)
 }
 
 fn not_proven(reason: impl ToString) -> ClientError {

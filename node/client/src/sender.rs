@@ -182,7 +182,8 @@ impl Sender {
     /// What a transaction should offer per gas now.
     async fn fee_cap(&self) -> Result<u128, ClientError> {
         let latest = self.client.block("latest").await?.block;
-        let base_fee = latest.execution.map_or(U256::ZERO, |execution| execution.base_fee_per_gas.0);
+        let base_fee =
+            latest.execution.map_or(U256::ZERO, |execution| execution.base_fee_per_gas.0);
         let base_fee = u128::try_from(base_fee).unwrap_or(u128::MAX);
         let asked = base_fee.saturating_mul(FEE_CAP_FACTOR).saturating_add(TIP).max(MIN_FEE_CAP);
         let least = base_fee.saturating_add(TIP);
@@ -284,11 +285,7 @@ impl Sender {
     }
 
     /// Tells whether a transaction whose nonce is used was executed itself.
-    async fn after_nonce(
-        &self,
-        hash: B256,
-        raw: &Bytes,
-    ) -> Result<Option<Confirmed>, ClientError> {
+    async fn after_nonce(&self, hash: B256, raw: &Bytes) -> Result<Option<Confirmed>, ClientError> {
         let decoded = Transaction::decode(raw.clone(), self.chain_id);
         let (sender, nonce) = decoded.map_or((self.address(), 0), |tx| (tx.sender, tx.nonce));
         // The order matters: a nonce that the executed state has used was used by a transaction that is found then.

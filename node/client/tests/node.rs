@@ -154,14 +154,16 @@ async fn more_than_the_fee_limit_is_never_signed() {
 #[tokio::test]
 async fn a_broken_event_stream_is_told_once_and_resumed_after_the_last_event() {
     let events = |headers: HeaderMap| async move {
-        let last = headers.get("last-event-id").map_or(0, |id| id.to_str().unwrap().parse().unwrap());
+        let last =
+            headers.get("last-event-id").map_or(0, |id| id.to_str().unwrap().parse().unwrap());
         let next: u64 = last + 1;
         let data = format!(
             r#"{{"kind":"block_executed","id":"{}","height":{next},"transactions":0,"gas_used":0}}"#,
             B256::ZERO
         );
         // Each connection gives one event and half of another, then ends.
-        format!("id: {next}\nevent: block_executed\ndata: {data}\n\nid: 99\ndata: {{\"kind\"").into_response()
+        format!("id: {next}\nevent: block_executed\ndata: {data}\n\nid: 99\ndata: {{\"kind\"")
+            .into_response()
     };
     let url = serve(Router::new().route("/v1/events", get(events))).await;
     let mut stream = EventStream::new(Client::new([url]).unwrap());

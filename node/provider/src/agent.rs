@@ -19,6 +19,7 @@ use neura_client::Client;
 use neura_types::Address;
 use tokio::task::JoinHandle;
 
+use self::core::{Core, Parts};
 use crate::{
     AgentConfig, Keys, MachineReport, Observer, Operator, Progress, ProviderError,
     join::Joining,
@@ -27,7 +28,6 @@ use crate::{
     lock::{DataLock, Release},
     worker::{FailureKind, JobFailure, Probed, Worker, WorkerError},
 };
-use self::core::{Core, Parts};
 
 /// Folder of the workers, in the data folder.
 const WORKER_PLACE: &str = "worker";
@@ -74,7 +74,8 @@ impl Agent {
         observer(&Progress::Connected { node, chain_id, height: status.executed });
         let capability = machine.capability();
         let (offer, wanted) = (&config.offer, &capability);
-        let joining = Joining { operator: &operator, offer, capability: wanted, observer: &observer };
+        let joining =
+            Joining { operator: &operator, offer, capability: wanted, observer: &observer };
         let entry = joining.run().await?;
 
         let journal = Journal::open(&data, status.genesis_hash)?.holding(lock);

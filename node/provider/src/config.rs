@@ -114,12 +114,18 @@ impl AgentConfig {
         }
         for (setting, text) in [("region", &offer.region), ("endpoint", &offer.endpoint)] {
             if text.len() > MAX_TEXT {
-                return wrong(setting, format!("it has {} bytes, at most {MAX_TEXT} fit", text.len()));
+                return wrong(
+                    setting,
+                    format!("it has {} bytes, at most {MAX_TEXT} fit", text.len()),
+                );
             }
         }
         let http = ["http://", "https://"].iter().any(|scheme| offer.endpoint.starts_with(scheme));
         if !offer.endpoint.is_empty() && !http {
-            return wrong("endpoint", format!("'{}' is no http:// or https:// URL", offer.endpoint));
+            return wrong(
+                "endpoint",
+                format!("'{}' is no http:// or https:// URL", offer.endpoint),
+            );
         }
         if self.limits.attempts == 0 || self.timing.fetch_attempts == 0 {
             return wrong("attempts", "it is 0; nothing would ever be tried".into());

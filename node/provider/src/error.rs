@@ -98,7 +98,9 @@ pub enum ProviderError {
         height: Height,
     },
     /// The account is no provider.
-    #[error("account {address} is not registered as a provider on this chain: run `neura provider join` first")]
+    #[error(
+        "account {address} is not registered as a provider on this chain: run `neura provider join` first"
+    )]
     NotRegistered {
         /// The account.
         address: Address,

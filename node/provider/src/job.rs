@@ -7,9 +7,7 @@ mod tests;
 
 use std::time::Duration;
 
-use neura_blobs::{
-    EncryptionPublicKey, EnvelopeContext, Locator, Purpose, open, seal, sealed_len,
-};
+use neura_blobs::{EncryptionPublicKey, EnvelopeContext, Locator, Purpose, open, seal, sealed_len};
 use neura_int8::{Int8Job, MAX_JOB_BYTES};
 use neura_types::{
     ChainId, Height,
@@ -70,7 +68,10 @@ pub(crate) fn check_terms(task: &Task, means: &Means<'_>) -> Result<Executor, Re
     let terms = &task.terms;
     let no = |code, detail: String| Err(Refusal::new(code, detail));
     let Some(executor) = Executor::named(&terms.executor) else {
-        return no("executor_not_offered", format!("there is no executor '{}' here", terms.executor));
+        return no(
+            "executor_not_offered",
+            format!("there is no executor '{}' here", terms.executor),
+        );
     };
     if terms.verification != VerificationPolicy::None {
         return no("unsupported_policy", "only results without verification are given here".into());
@@ -85,7 +86,8 @@ pub(crate) fn check_terms(task: &Task, means: &Means<'_>) -> Result<Executor, Re
         return no("wrong_key_epoch", detail);
     }
     if terms.duration_blocks < MIN_DURATION {
-        let detail = format!("{} blocks are too short, {MIN_DURATION} are needed", terms.duration_blocks);
+        let detail =
+            format!("{} blocks are too short, {MIN_DURATION} are needed", terms.duration_blocks);
         return no("duration_too_short", detail);
     }
     match task.price_per_block.times(terms.duration_blocks) {
@@ -109,7 +111,9 @@ pub(crate) fn check_terms(task: &Task, means: &Means<'_>) -> Result<Executor, Re
         Ok(locator) if locator.hash().is_some() => {
             no("invalid_locator", "locator and hash of the payload name different bytes".into())
         }
-        Ok(locator) => no("invalid_locator", format!("'{}:' stores are not read here", locator.kind())),
+        Ok(locator) => {
+            no("invalid_locator", format!("'{}:' stores are not read here", locator.kind()))
+        }
         Err(error) => no("invalid_locator", error.to_string()),
     }
 }
@@ -126,7 +130,11 @@ pub(crate) fn open_payload(
 }
 
 /// What the store gets of a result: sealed to the owner, or as it is if it is public.
-pub(crate) fn seal_result(chain_id: ChainId, task: &Task, plain: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn seal_result(
+    chain_id: ChainId,
+    task: &Task,
+    plain: Vec<u8>,
+) -> Result<Vec<u8>, Refusal> {
     if task.terms.privacy == ResultPrivacy::Public {
         return Ok(plain);
     }
@@ -168,7 +176,8 @@ pub(crate) fn check_job(executor: Executor, plain: &[u8], power: Power) -> Resul
     let rows = batch.rows() as u64;
     let seconds = model.macs_per_row().saturating_mul(rows) / power.macs_per_second.max(1);
     if seconds > power.timeout.as_secs() / TIME_SHARE {
-        let detail = format!("it would take some {seconds} s, {} s is the limit", power.timeout.as_secs());
+        let detail =
+            format!("it would take some {seconds} s, {} s is the limit", power.timeout.as_secs());
         return Err(Refusal::new("job_too_long", detail));
     }
     let outputs = rows.saturating_mul(model.classes() as u64);

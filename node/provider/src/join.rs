@@ -6,9 +6,7 @@ use neura_types::{
     provider::{Capability, Provider, ProviderStatus},
 };
 
-use crate::{
-    Observer, Operator, Progress, ProviderError, config::OfferConfig, worker::Executor,
-};
+use crate::{Observer, Operator, Progress, ProviderError, config::OfferConfig, worker::Executor};
 
 /// Coins kept for fees beside the bond: those of some hundred transactions at the price of a quiet chain, and the
 /// limit of one that the node asks for in advance.

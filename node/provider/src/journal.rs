@@ -167,7 +167,10 @@ impl Journal {
         match serde_json::from_slice::<Entry>(&bytes) {
             Ok(entry) if entry.version == VERSION && entry.task == task => Ok(entry),
             _ => {
-                tracing::warn!(task, "the journal's entry cannot be read; starting from the chain's state");
+                tracing::warn!(
+                    task,
+                    "the journal's entry cannot be read; starting from the chain's state"
+                );
                 Ok(Entry::new(task))
             }
         }
@@ -195,7 +198,9 @@ impl Journal {
             Err(error) => return Err(failed("open", &path)(error)),
         };
         let mut bytes = Vec::new();
-        file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(failed("read", &path))?;
+        file.take(limit.saturating_add(1))
+            .read_to_end(&mut bytes)
+            .map_err(failed("read", &path))?;
         Ok((bytes.len() as u64 <= limit).then_some(bytes))
     }
 

@@ -5,7 +5,7 @@ mod tests;
 
 use std::{convert::Infallible, fmt, path::Path, str::FromStr};
 
-use neura_gpu::{CpuBackend, Backend, DeviceInfo, DeviceKind, Selector, discover};
+use neura_gpu::{Backend, CpuBackend, DeviceInfo, DeviceKind, Selector, discover};
 use neura_types::provider::{Capability, MAX_TEXT};
 use serde::{Deserialize, Serialize};
 use sysinfo::{Disks, System};
@@ -34,7 +34,9 @@ impl Device {
     pub(crate) fn selector(&self) -> Option<Selector> {
         match self {
             Self::Best => Some(Selector::Best),
-            Self::Named(name) => Some(name.parse().unwrap_or_else(|never: Infallible| match never {})),
+            Self::Named(name) => {
+                Some(name.parse().unwrap_or_else(|never: Infallible| match never {}))
+            }
             Self::Cpu => None,
         }
     }
@@ -109,7 +111,8 @@ impl MachineReport {
     /// A report of this machine with the device that jobs run on.
     pub(crate) fn new(device: DeviceInfo, adapters: Vec<DeviceInfo>, data: &Path) -> Self {
         let same = |info: &DeviceInfo| {
-            (&info.name, &info.backend, &info.pci_bus) == (&device.name, &device.backend, &device.pci_bus)
+            (&info.name, &info.backend, &info.pci_bus)
+                == (&device.name, &device.backend, &device.pci_bus)
         };
         let others = adapters.into_iter().filter(|info| !same(info)).collect();
         let cpu_cores = std::thread::available_parallelism().map_or(1, usize::from);

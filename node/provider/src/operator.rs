@@ -160,7 +160,9 @@ fn remarks(provider: Option<&Provider>, height: Height) -> Vec<String> {
             remarks.push("draining: no new tasks until `neura provider resume`".into());
         }
         ProviderStatus::Left if provider.bond == Amount::ZERO => {
-            remarks.push("has left, and has its bond back: `neura provider join` registers again".into());
+            remarks.push(
+                "has left, and has its bond back: `neura provider join` registers again".into(),
+            );
         }
         ProviderStatus::Left => remarks.push(format!(
             "has left; the bond of {} can be withdrawn from block {} on (now: {height})",
@@ -174,7 +176,10 @@ fn remarks(provider: Option<&Provider>, height: Height) -> Vec<String> {
         ));
     }
     if provider.status == ProviderStatus::Active && height > provider.heartbeat_at + QUIET_BLOCKS {
-        remarks.push(format!("no sign of life since block {}: is the agent running?", provider.heartbeat_at));
+        remarks.push(format!(
+            "no sign of life since block {}: is the agent running?",
+            provider.heartbeat_at
+        ));
     }
     if provider.record.at_fault > provider.record.settled {
         remarks.push(format!(

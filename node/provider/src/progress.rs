@@ -22,7 +22,10 @@ pub fn quiet() -> Observer {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the fields are named for what they are; heights and ids are the chain's")]
+#[allow(
+    missing_docs,
+    reason = "the fields are named for what they are; heights and ids are the chain's"
+)]
 pub enum Progress {
     /// Keys were made, because there were none.
     KeysMade { address: Address, folder: String },
@@ -128,7 +131,9 @@ impl fmt::Display for Progress {
                 write!(f, "connected to {node}, chain {chain_id}, block {height}")
             }
             Self::Disconnected { cause } => write!(f, "connection lost, trying again: {cause}"),
-            Self::FaucetAsked { address, .. } => write!(f, "asking the faucet for coins for {address}"),
+            Self::FaucetAsked { address, .. } => {
+                write!(f, "asking the faucet for coins for {address}")
+            }
             Self::FaucetPaid { amount } => write!(f, "the faucet gave {amount}"),
             Self::Registering { bond, price_per_block } => {
                 write!(f, "registering with a bond of {bond} at {price_per_block} per block")
@@ -151,9 +156,14 @@ impl Progress {
     fn of_task(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TaskOffered { owner, escrow, deadline, .. } => {
-                write!(f, "offered by {owner} with {escrow} in escrow, to be answered by block {deadline}")
+                write!(
+                    f,
+                    "offered by {owner} with {escrow} in escrow, to be answered by block {deadline}"
+                )
             }
-            Self::TaskResumed { state, .. } => write!(f, "going on where it was ({})", state.name()),
+            Self::TaskResumed { state, .. } => {
+                write!(f, "going on where it was ({})", state.name())
+            }
             Self::PayloadFetched { bytes, .. } => {
                 write!(f, "payload fetched, {bytes} bytes, digest as the chain says")
             }
@@ -177,11 +187,14 @@ impl Progress {
             }
             Self::Submitting { transaction, .. } => write!(f, "submitting ({transaction})"),
             Self::Submitted { height, .. } => write!(f, "submitted in block {height}"),
-            Self::Contested { .. } => write!(f, "the owner contests the result; computing it again"),
+            Self::Contested { .. } => {
+                write!(f, "the owner contests the result; computing it again")
+            }
             Self::Retrying { cause, .. } => write!(f, "trying again: {cause}"),
             Self::GivenUp { cause, .. } => write!(f, "given up: {cause}"),
             Self::Ended { state, reason, earned, .. } => {
-                let reason = reason.map(|reason| format!(" ({})", reason.name())).unwrap_or_default();
+                let reason =
+                    reason.map(|reason| format!(" ({})", reason.name())).unwrap_or_default();
                 write!(f, "{}{reason}, earned {earned}", state.name())
             }
             _ => Ok(()),

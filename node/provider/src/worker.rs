@@ -21,5 +21,5 @@ mod protocol;
 pub use child::main;
 pub use process::WorkerError;
 pub(crate) use process::{Limits, Worker};
-pub use protocol::{FailureKind, JobFailure};
 pub(crate) use protocol::{Executor, Probed};
+pub use protocol::{FailureKind, JobFailure};

@@ -172,7 +172,8 @@ impl Checker {
             self.forked = true;
             self.report(format!("FORK at height {at}: node {node} committed another block"));
         }
-        if let Some(proof) = committed.proof.as_ref().filter(|_| header.height.is_multiple_of(PROOF_SAMPLE))
+        if let Some(proof) =
+            committed.proof.as_ref().filter(|_| header.height.is_multiple_of(PROOF_SAMPLE))
         {
             let fits = proof.block() == committed.id && proof.view() == header.view;
             if !fits || proof.verify(&self.set, &self.chain, self.genesis_id).is_err() {

@@ -17,7 +17,9 @@ pub enum AmountError {
     #[error("the amount overflows: {0}")]
     Overflow(&'static str),
     /// Not a decimal number with at most 18 decimals.
-    #[error("'{0}' is not an amount: write a decimal number such as 1.5, with at most 18 decimals, and ANKR or wei behind it")]
+    #[error(
+        "'{0}' is not an amount: write a decimal number such as 1.5, with at most 18 decimals, and ANKR or wei behind it"
+    )]
     NotAnAmount(String),
 }
 

@@ -94,10 +94,7 @@ pub fn block_id(
     justify: &QuorumCertificate,
     timeout: Option<&TimeoutCertificate>,
 ) -> BlockId {
-    hash_value(
-        Domain::Block,
-        &(header, justify.digest(), timeout.map(TimeoutCertificate::digest)),
-    )
+    hash_value(Domain::Block, &(header, justify.digest(), timeout.map(TimeoutCertificate::digest)))
 }
 
 /// Digest of a body: a hash over the lengths and bytes of its transactions.

@@ -182,7 +182,11 @@ impl QuorumCertificate {
         genesis: BlockId,
     ) -> Result<(), CertificateError> {
         if self.view == 0 {
-            return if *self == Self::genesis(genesis) { Ok(()) } else { Err(CertificateError::Genesis) };
+            return if *self == Self::genesis(genesis) {
+                Ok(())
+            } else {
+                Err(CertificateError::Genesis)
+            };
         }
         same_epoch(set, self.epoch)?;
         self.signers.verify(set, chain, |_| Statement::Vote {

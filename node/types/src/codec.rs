@@ -41,7 +41,10 @@ pub fn try_encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
 }
 
 /// The canonical bytes of a value whose type always encodes (no unsized sequences, bounded by construction).
-#[expect(clippy::expect_used, reason = "the types of this crate derive Serialize over sized containers")]
+#[expect(
+    clippy::expect_used,
+    reason = "the types of this crate derive Serialize over sized containers"
+)]
 pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     try_encode(value).expect("a value of sized containers encodes")
 }

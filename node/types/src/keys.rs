@@ -143,9 +143,8 @@ impl EthKey {
     /// Signs a 32-byte digest; the result has a low s.
     pub fn sign_digest(&self, digest: B256) -> alloy_primitives::Signature {
         let message = secp256k1::Message::from_digest(digest.0);
-        let (recovery, bytes) = secp256k1::SECP256K1
-            .sign_ecdsa_recoverable(message, &self.0)
-            .serialize_compact();
+        let (recovery, bytes) =
+            secp256k1::SECP256K1.sign_ecdsa_recoverable(message, &self.0).serialize_compact();
         let odd = i32::from(recovery) & 1 == 1;
         alloy_primitives::Signature::from_bytes_and_parity(&bytes, odd)
     }

@@ -108,14 +108,44 @@ impl Params {
         let split = u128::from(self.fee_split.model_bps)
             .saturating_add(u128::from(self.fee_split.validators_bps))
             .saturating_add(u128::from(self.fee_split.treasury_bps));
-        check("block_gas_limit", self.block_gas_limit.into(), 1_000_000, 1 << 40, "1,000,000 to 2^40 gas")?;
-        check("max_block_bytes", self.max_block_bytes.into(), 1 << 18, 16 << 20, "256 KiB to 16 MiB")?;
+        check(
+            "block_gas_limit",
+            self.block_gas_limit.into(),
+            1_000_000,
+            1 << 40,
+            "1,000,000 to 2^40 gas",
+        )?;
+        check(
+            "max_block_bytes",
+            self.max_block_bytes.into(),
+            1 << 18,
+            16 << 20,
+            "256 KiB to 16 MiB",
+        )?;
         check("execution_lag", self.execution_lag.into(), 2, 64, "2 to 64 blocks")?;
-        check("initial_base_fee", self.initial_base_fee.into(), self.min_base_fee.into(), 1 << 50, "between min_base_fee and 2^50 wei")?;
+        check(
+            "initial_base_fee",
+            self.initial_base_fee.into(),
+            self.min_base_fee.into(),
+            1 << 50,
+            "between min_base_fee and 2^50 wei",
+        )?;
         check("min_base_fee", self.min_base_fee.into(), 1, 1 << 50, "1 to 2^50 wei")?;
-        check("base_fee_burn_bps", self.base_fee_burn_bps.into(), 0, BASIS_POINTS, "at most 10,000 basis points")?;
+        check(
+            "base_fee_burn_bps",
+            self.base_fee_burn_bps.into(),
+            0,
+            BASIS_POINTS,
+            "at most 10,000 basis points",
+        )?;
         check("view_timeout_ms", self.view_timeout_ms.into(), 50, 60_000, "50 ms to 60 s")?;
-        check("idle_block_interval_ms", self.idle_block_interval_ms.into(), 1, 30_000, "1 ms to 30 s")?;
+        check(
+            "idle_block_interval_ms",
+            self.idle_block_interval_ms.into(),
+            1,
+            30_000,
+            "1 ms to 30 s",
+        )?;
         for (name, value) in [
             ("accept_window_blocks", self.accept_window_blocks),
             ("approve_window_blocks", self.approve_window_blocks),
@@ -125,9 +155,21 @@ impl Params {
         ] {
             check(name, value.into(), 1, 1 << 40, "1 to 2^40 blocks")?;
         }
-        check("challenge_bond_bps", self.challenge_bond_bps.into(), 0, BASIS_POINTS, "at most 10,000 basis points")?;
+        check(
+            "challenge_bond_bps",
+            self.challenge_bond_bps.into(),
+            0,
+            BASIS_POINTS,
+            "at most 10,000 basis points",
+        )?;
         check("fee_split", split, 0, BASIS_POINTS, "at most 10,000 basis points in sum")?;
         check("min_provider_bond", self.min_provider_bond.0, 0, 1 << 100, "at most 2^100 wei")?;
-        check("max_settlements_per_block", self.max_settlements_per_block.into(), 1, 4_096, "1 to 4,096")
+        check(
+            "max_settlements_per_block",
+            self.max_settlements_per_block.into(),
+            1,
+            4_096,
+            "1 to 4,096",
+        )
     }
 }

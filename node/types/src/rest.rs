@@ -16,7 +16,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use answers::{
     BlobStored, ChainEvent, FaucetGrant, FaucetRequest, MatchRequest, Problem, ProviderMatch,
-    Shortfall, Submitted, SubmitRequest, TaskChange, ValidatorInfo, Validators,
+    Shortfall, SubmitRequest, Submitted, TaskChange, ValidatorInfo, Validators,
 };
 pub use chain::{
     AccountInfo, AccountProof, BlockDetail, BlockExecution, BlockSummary, Finality, Inclusion,
@@ -24,7 +24,11 @@ pub use chain::{
 };
 
 #[expect(unused_imports, reason = "named in the module's documentation")]
-use crate::{Params, provider::{Provider, Requester}, task::Task};
+use crate::{
+    Params,
+    provider::{Provider, Requester},
+    task::Task,
+};
 
 /// Most entries that one page of a listing holds; a larger `limit` is cut to this.
 pub const MAX_PAGE: u32 = 100;

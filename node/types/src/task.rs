@@ -154,7 +154,10 @@ impl EndReason {
     pub fn is_timeout(self) -> bool {
         matches!(
             self,
-            Self::AcceptedByTimeout | Self::NotAccepted | Self::NotSubmitted | Self::ResultWithdrawn
+            Self::AcceptedByTimeout
+                | Self::NotAccepted
+                | Self::NotSubmitted
+                | Self::ResultWithdrawn
         )
     }
 }

@@ -16,7 +16,10 @@ use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 pub use alloy_consensus::TxEnvelope;
 pub use ed25519::{ED25519_TX_TYPE, TxEd25519};
 
-use crate::{ChainId, keys::{EthKey, PublicKey, SecretKey, Signature}};
+use crate::{
+    ChainId,
+    keys::{EthKey, PublicKey, SecretKey, Signature},
+};
 
 /// Most bytes of one encoded transaction: geth's limit.
 pub const MAX_TRANSACTION_BYTES: usize = 128 << 10;
@@ -119,9 +122,8 @@ impl Transaction {
         }
         let envelope = TxEnvelope::decode_2718_exact(&raw)
             .map_err(|e| TransactionError::Malformed(e.to_string()))?;
-        let sender = envelope
-            .recover_signer()
-            .map_err(|e| TransactionError::Signature(e.to_string()))?;
+        let sender =
+            envelope.recover_signer().map_err(|e| TransactionError::Signature(e.to_string()))?;
         Ok(Self {
             hash: *envelope.tx_hash(),
             sender,

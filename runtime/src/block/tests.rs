@@ -159,7 +159,7 @@ fn what_cannot_be_included_is_skipped_without_a_trace() {
         [
             (0, "malformed_transaction"),
             (1, "malformed_transaction"),
-            (2, "wrong_chain"),
+            (2, "wrong_chain_id"),
             (3, "nonce_too_high"),
             (4, "insufficient_funds"),
             (5, "fee_cap_too_low"),

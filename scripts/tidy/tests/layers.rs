@@ -108,16 +108,14 @@ const RULES: &[Rule] = &[
         must_not_reach: &["neura-sim"],
         must_not_import: &["revm", "rocksdb", "libp2p", "wgpu", "jmt"],
     },
-    Rule {
-        krate: "neura-tidy",
-        may_import: &[],
-        must_not_reach: &["tokio"],
-        must_not_import: &[],
-    },
+    Rule { krate: "neura-tidy", may_import: &[], must_not_reach: &["tokio"], must_not_import: &[] },
 ];
 
 fn metadata() -> Metadata {
-    MetadataCommand::new().other_options(["--locked".to_owned()]).exec().expect("cargo metadata runs")
+    MetadataCommand::new()
+        .other_options(["--locked".to_owned()])
+        .exec()
+        .expect("cargo metadata runs")
 }
 
 /// Names that each package depends on, by package id; normal dependencies only, or all.
@@ -168,7 +166,8 @@ fn crates_import_only_the_layers_below_them() {
     let ours: BTreeSet<&str> = RULES.iter().map(|rule| rule.krate).collect();
     let edges = edges(&metadata, false);
     for rule in RULES {
-        let package = metadata.packages.iter().find(|p| p.name.as_str() == rule.krate).expect("ruled");
+        let package =
+            metadata.packages.iter().find(|p| p.name.as_str() == rule.krate).expect("ruled");
         for dep in &edges[&package.id.repr] {
             let name = names[dep.as_str()];
             let allowed = !ours.contains(name) || rule.may_import.contains(&name);
@@ -187,7 +186,8 @@ fn no_crate_is_its_own_development_dependency_in_a_circle() {
     let metadata = metadata();
     let edges = edges(&metadata, true);
     for rule in RULES {
-        let package = metadata.packages.iter().find(|p| p.name.as_str() == rule.krate).expect("ruled");
+        let package =
+            metadata.packages.iter().find(|p| p.name.as_str() == rule.krate).expect("ruled");
         let id = &package.id.repr;
         assert!(!reachable(&edges, id).contains(id), "{} reaches itself", rule.krate);
     }

@@ -52,7 +52,11 @@ fn no_file_is_named_for_what_it_is_not() {
     for path in files("rs") {
         for part in path.strip_prefix(root()).expect("inside").components() {
             let part = Path::new(part.as_os_str()).file_stem().expect("a name");
-            assert!(!vague.contains(&part.to_string_lossy().as_ref()), "{}: name its content", name(&path));
+            assert!(
+                !vague.contains(&part.to_string_lossy().as_ref()),
+                "{}: name its content",
+                name(&path)
+            );
         }
     }
 }
@@ -69,7 +73,11 @@ fn every_module_folder_and_crate_says_what_it_is_for() {
     for manifest in files("toml") {
         let folder = manifest.parent().expect("a folder");
         let is_crate = manifest.ends_with("Cargo.toml") && read(&manifest).contains("[package]");
-        assert!(!is_crate || folder.join("README.md").exists(), "{}/README.md is missing", name(folder));
+        assert!(
+            !is_crate || folder.join("README.md").exists(),
+            "{}/README.md is missing",
+            name(folder)
+        );
     }
 }
 
@@ -121,7 +129,8 @@ fn scripts_can_be_run_and_stop_at_the_first_failure() {
     use std::os::unix::fs::PermissionsExt;
     for script in ["scripts/devnet", "scripts/test", "scripts/bench", "scripts/setup", ".ci/run"] {
         let path = root().join(script);
-        let mode = fs::metadata(&path).unwrap_or_else(|e| panic!("{script}: {e}")).permissions().mode();
+        let mode =
+            fs::metadata(&path).unwrap_or_else(|e| panic!("{script}: {e}")).permissions().mode();
         assert!(mode & 0o111 != 0, "{script} is not executable");
         assert!(read(&path).contains("set -euo pipefail"), "{script} does not stop at failures");
     }

@@ -6,9 +6,7 @@ use neura_types::rest::{AccountInfo, Problem, Wei};
 use serde::Deserialize;
 
 use super::extract::{self, Named, Search};
-use crate::{
-    backend::BlockRef, error::BackendError, problem::ApiResult, shared::AppState,
-};
+use crate::{backend::BlockRef, error::BackendError, problem::ApiResult, shared::AppState};
 
 /// Query of an account.
 #[derive(Debug, Deserialize)]

@@ -55,7 +55,12 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<&'static s
     let status = state.backend.status().await?;
     if status.syncing {
         let detail = "this node is catching up with the chain: its answers may be old";
-        return Err(ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "syncing", "Unavailable", detail));
+        return Err(ApiProblem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "syncing",
+            "Unavailable",
+            detail,
+        ));
     }
     Ok("ready\n")
 }
@@ -63,8 +68,9 @@ pub(crate) async fn ready(State(state): State<AppState>) -> ApiResult<&'static s
 /// `GET /metrics`: Prometheus' text form.
 pub(crate) async fn metrics(State(state): State<AppState>) -> ApiResult<Response> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &state.registry)
-        .map_err(|error| BackendError::Internal(format!("the metrics cannot be written: {error}")))?;
+    prometheus_client::encoding::text::encode(&mut text, &state.registry).map_err(|error| {
+        BackendError::Internal(format!("the metrics cannot be written: {error}"))
+    })?;
     let media_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, media_type)], text).into_response())
 }

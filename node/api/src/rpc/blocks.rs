@@ -101,6 +101,8 @@ pub(super) async fn receipts(
     params: &Params<'_>,
 ) -> RpcResult<Option<Vec<EthReceipt>>> {
     Ok(executed(state, params).await?.map(|block| {
-        encode::executed(&block).map(|(_, receipt, place)| encode::receipt(receipt, place)).collect()
+        encode::executed(&block)
+            .map(|(_, receipt, place)| encode::receipt(receipt, place))
+            .collect()
     }))
 }

@@ -188,12 +188,18 @@ pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
 /// A block with the hashes of its transactions, or all of them; none until it is executed.
 pub(crate) fn block(view: &BlockView, full: bool) -> Option<EthBlock> {
     let transactions = if full {
-        let all = executed(view).map(|(tx, receipt, place)| transaction(tx, Some((place, receipt))));
+        let all =
+            executed(view).map(|(tx, receipt, place)| transaction(tx, Some((place, receipt))));
         BlockTransactions::Full(all.collect())
     } else {
         BlockTransactions::Hashes(view.receipts.iter().map(|receipt| receipt.tx_hash).collect())
     };
-    Some(EthBlock { header: header(view)?, size: U64::from(view.head.size), uncles: [], transactions })
+    Some(EthBlock {
+        header: header(view)?,
+        size: U64::from(view.head.size),
+        uncles: [],
+        transactions,
+    })
 }
 
 /// The executed transactions of a block with their receipts and places. Receipts are in the order of the body, from
@@ -218,10 +224,7 @@ pub(crate) fn executed(
 }
 
 /// A transaction, with its place and receipt once it is executed.
-pub(crate) fn transaction(
-    tx: &Transaction,
-    executed: Option<(Place, &Receipt)>,
-) -> EthTransaction {
+pub(crate) fn transaction(tx: &Transaction, executed: Option<(Place, &Receipt)>) -> EthTransaction {
     let (v, r, s, y_parity) = signature(tx);
     let place = executed.map(|(place, _)| place);
     let dynamic = tx.tx_type >= 2;
@@ -263,7 +266,9 @@ fn signature(tx: &Transaction) -> (U256, U256, U256, Option<U64>) {
     if tx.tx_type > 0 {
         return (U256::from(parity), signature.r(), signature.s(), Some(U64::from(parity)));
     }
-    let v = U256::from(tx.chain_id).saturating_mul(U256::from(2)).saturating_add(U256::from(35 + parity));
+    let v = U256::from(tx.chain_id)
+        .saturating_mul(U256::from(2))
+        .saturating_add(U256::from(35 + parity));
     (v, signature.r(), signature.s(), None)
 }
 

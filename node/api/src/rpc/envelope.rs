@@ -8,9 +8,7 @@ use serde_json::value::RawValue;
 
 use super::{
     call,
-    error::{
-        INTERNAL, INVALID_REQUEST, PARSE_ERROR, RESPONSE_TOO_LARGE, RpcError, RpcResult,
-    },
+    error::{INTERNAL, INVALID_REQUEST, PARSE_ERROR, RESPONSE_TOO_LARGE, RpcError, RpcResult},
     params::{Bounded, Params},
 };
 use crate::{
@@ -51,7 +49,10 @@ struct Answer<'a> {
 pub(super) fn read(text: &[u8]) -> RpcResult<Request<'_>> {
     let request: Request<'_> = serde_json::from_slice(text).map_err(|error| {
         if error.is_data() {
-            RpcError::new(INVALID_REQUEST, "invalid request: jsonrpc, id, method, params are expected")
+            RpcError::new(
+                INVALID_REQUEST,
+                "invalid request: jsonrpc, id, method, params are expected",
+            )
         } else {
             RpcError::new(PARSE_ERROR, "parse error: the request is not JSON")
         }
@@ -103,7 +104,10 @@ async fn batch(state: &AppState, body: &[u8]) -> Option<String> {
     let requests = match serde_json::from_slice::<Bounded<'_, MAX_BATCH>>(body) {
         Ok(requests) => requests.0,
         Err(error) if error.is_data() => {
-            return refused(INVALID_REQUEST, format!("batch too large: at most {MAX_BATCH} requests"));
+            return refused(
+                INVALID_REQUEST,
+                format!("batch too large: at most {MAX_BATCH} requests"),
+            );
         }
         Err(_) => return refused(PARSE_ERROR, "parse error: the batch is not JSON".into()),
     };
@@ -147,6 +151,8 @@ pub(super) fn write(id: &RawValue, result: RpcResult<Box<RawValue>>) -> String {
         Err(error) => (None, Some(error)),
     };
     serde_json::to_string(&Answer { jsonrpc: "2.0", id, result, error }).unwrap_or_else(|_| {
-        format!(r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{INTERNAL},"message":"no answer"}}}}"#)
+        format!(
+            r#"{{"jsonrpc":"2.0","id":null,"error":{{"code":{INTERNAL},"message":"no answer"}}}}"#
+        )
     })
 }

@@ -51,10 +51,7 @@ impl RpcError {
 
     pub(crate) fn no_method(method: &str) -> Self {
         let shown: String = method.chars().take(80).collect();
-        Self::new(
-            METHOD_NOT_FOUND,
-            format!("the method {shown} does not exist/is not available"),
-        )
+        Self::new(METHOD_NOT_FOUND, format!("the method {shown} does not exist/is not available"))
     }
 }
 

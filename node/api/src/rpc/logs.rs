@@ -65,10 +65,9 @@ impl FilterParams {
                     "cannot specify both blockHash and fromBlock/toBlock, choose one or the other",
                 ));
             }
-            (None, from, to) => (
-                from.unwrap_or(BlockId::LATEST).to_ref(),
-                to.unwrap_or(BlockId::LATEST).to_ref(),
-            ),
+            (None, from, to) => {
+                (from.unwrap_or(BlockId::LATEST).to_ref(), to.unwrap_or(BlockId::LATEST).to_ref())
+            }
         };
         let addresses = self.address.map_or_else(Vec::new, OneOrMany::into_vec);
         if addresses.len() > MAX_LOG_ADDRESSES {
@@ -87,7 +86,9 @@ impl FilterParams {
 fn alternatives(position: Option<OneOrMany<Option<B256>>>) -> RpcResult<Vec<B256>> {
     let given = position.map_or_else(Vec::new, OneOrMany::into_vec);
     if given.len() > MAX_TOPIC_ALTERNATIVES {
-        return Err(RpcError::params(format!("at most {MAX_TOPIC_ALTERNATIVES} topics in one position")));
+        return Err(RpcError::params(format!(
+            "at most {MAX_TOPIC_ALTERNATIVES} topics in one position"
+        )));
     }
     Ok(given.into_iter().collect::<Option<Vec<_>>>().unwrap_or_default())
 }
@@ -177,7 +178,8 @@ mod tests {
     #[test]
     fn topics_nest_alternatives_and_wildcards() {
         let topic = B256::repeat_byte(3);
-        let text = format!(r#"{{"topics":[null,"{topic}",["{topic}","{topic}"],["{topic}",null]]}}"#);
+        let text =
+            format!(r#"{{"topics":[null,"{topic}",["{topic}","{topic}"],["{topic}",null]]}}"#);
         let topics = check(&text).unwrap().topics;
         assert_eq!(topics, [vec![], vec![topic], vec![topic, topic], vec![]]);
         assert!(check(r#"{"topics":[null,null,null,null,null]}"#).is_err());

@@ -66,13 +66,12 @@ pub(crate) async fn upgrade(
     let slot = Arc::clone(&state.socket_slots)
         .try_acquire_owned()
         .map_err(|_| ApiProblem::overloaded("this node serves as many WebSockets as it can"))?;
-    Ok(socket
-        .max_message_size(MAX_RPC_BODY)
-        .max_frame_size(MAX_RPC_BODY)
-        .on_upgrade(move |socket| async move {
+    Ok(socket.max_message_size(MAX_RPC_BODY).max_frame_size(MAX_RPC_BODY).on_upgrade(
+        move |socket| async move {
             socket::serve(state, socket).await;
             drop(slot);
-        }))
+        },
+    ))
 }
 
 /// `POST /`: a request or a batch.
@@ -110,7 +109,8 @@ async fn call(state: &AppState, method: &str, params: &Params<'_>) -> RpcResult<
     match tokio::time::timeout(limit, dispatch(state, method, params)).await {
         Ok(result) => result,
         Err(_) => {
-            let text = format!("request timed out: {method} took longer than {} s", limit.as_secs());
+            let text =
+                format!("request timed out: {method} took longer than {} s", limit.as_secs());
             Err(RpcError::new(TIMEOUT, text))
         }
     }

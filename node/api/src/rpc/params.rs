@@ -28,7 +28,9 @@ impl<'a> Params<'a> {
             None | Some("null") => Ok(Self::default()),
             Some(text) => serde_json::from_str::<Bounded<'a, MAX_PARAMS>>(text)
                 .map(|bounded| Self(bounded.0))
-                .map_err(|_| RpcError::params(format!("params must be an array of at most {MAX_PARAMS}"))),
+                .map_err(|_| {
+                    RpcError::params(format!("params must be an array of at most {MAX_PARAMS}"))
+                }),
         }
     }
 
@@ -46,8 +48,9 @@ impl<'a> Params<'a> {
         name: &str,
     ) -> RpcResult<Option<T>> {
         let Some(raw) = self.0.get(index) else { return Ok(None) };
-        serde_json::from_str(raw.get())
-            .map_err(|error| RpcError::params(format!("invalid argument {index} ({name}): {error}")))
+        serde_json::from_str(raw.get()).map_err(|error| {
+            RpcError::params(format!("invalid argument {index} ({name}): {error}"))
+        })
     }
 
     /// Whether a parameter is there and says something: not null, not `{}`.
@@ -100,7 +103,8 @@ pub(crate) struct Quantity(pub(crate) U256);
 impl Quantity {
     /// As 64 bits.
     pub(crate) fn to_u64(self) -> RpcResult<u64> {
-        u64::try_from(self.0).map_err(|_| RpcError::params(format!("{:#x} is above 2^64-1", self.0)))
+        u64::try_from(self.0)
+            .map_err(|_| RpcError::params(format!("{:#x} is above 2^64-1", self.0)))
     }
 
     /// As 128 bits.

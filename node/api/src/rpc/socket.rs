@@ -101,9 +101,7 @@ pub(super) async fn serve(state: AppState, socket: WebSocket) {
 }
 
 /// The next block; never, without subscriptions. Nothing means that some were lost.
-async fn next_notice(
-    blocks: &mut Option<broadcast::Receiver<Arc<Notice>>>,
-) -> Option<Arc<Notice>> {
+async fn next_notice(blocks: &mut Option<broadcast::Receiver<Arc<Notice>>>) -> Option<Arc<Notice>> {
     match blocks {
         Some(blocks) => blocks.recv().await.ok(),
         None => std::future::pending().await,

@@ -68,10 +68,7 @@ async fn evm_slot(state: &AppState) -> RpcResult<tokio::sync::SemaphorePermit<'_
     Ok(state.evm_slots.acquire().await.map_err(closed)?)
 }
 
-async fn call_request(
-    state: &AppState,
-    params: &Params<'_>,
-) -> RpcResult<(CallRequest, BlockRef)> {
+async fn call_request(state: &AppState, params: &Params<'_>) -> RpcResult<(CallRequest, BlockRef)> {
     let draft: CallParams = params.required(0, "transaction")?;
     let block = params.block(1)?.to_ref();
     // An override that is ignored gives a wrong answer; a refusal does not.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_api::{
-    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome,
-    CallRequest, Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest,
+    Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
 };
 use neura_types::{
     Account, Amount, Block, Height, Params, ValidatorSet,

@@ -12,9 +12,7 @@ use neura_types::{
     certificate::QuorumCertificate,
     provider::{Capability, Provider, ProviderStatus, TrackRecord},
     rest::{Finality, TaskChange},
-    task::{
-        BlobRef, Requirement, ResultPrivacy, Task, TaskState, Terms, VerificationPolicy,
-    },
+    task::{BlobRef, Requirement, ResultPrivacy, Task, TaskState, Terms, VerificationPolicy},
 };
 
 pub(crate) const CHAIN_ID: u64 = 7_411;
@@ -92,7 +90,8 @@ impl Chain {
     fn push_block(&mut self, transactions: Vec<Transaction>) -> Arc<BlockView> {
         let height = self.blocks.len() as u64;
         let parent = self.blocks.last().map_or(B256::ZERO, |block| block.head.id);
-        let mut raw = Block::genesis(parent, 1_700_000_000_000 + height * 500, ExecutedRoot::default());
+        let mut raw =
+            Block::genesis(parent, 1_700_000_000_000 + height * 500, ExecutedRoot::default());
         raw.header.height = height;
         raw.header.view = height;
         raw.header.parent = parent;
@@ -156,7 +155,8 @@ impl Chain {
         if let Some(tx) = self.pool.iter().find(|tx| tx.hash == hash) {
             return Some(TransactionView { transaction: tx.clone(), included: None });
         }
-        let block = self.blocks.iter().find(|block| block.transactions.iter().any(|tx| tx.hash == hash))?;
+        let block =
+            self.blocks.iter().find(|block| block.transactions.iter().any(|tx| tx.hash == hash))?;
         let transaction = block.transactions.iter().find(|tx| tx.hash == hash)?.clone();
         let position = block.receipts.iter().position(|receipt| receipt.tx_hash == hash);
         let earlier = &block.receipts[..position.unwrap_or(0)];
@@ -214,7 +214,8 @@ fn provider(index: u8) -> Provider {
 }
 
 fn task(id: u64) -> Task {
-    let owner = if id.is_multiple_of(2) { Address::repeat_byte(2) } else { Address::repeat_byte(1) };
+    let owner =
+        if id.is_multiple_of(2) { Address::repeat_byte(2) } else { Address::repeat_byte(1) };
     Task {
         id,
         owner,

@@ -47,7 +47,10 @@ async fn the_document_is_3_1_and_lists_each_route() {
         for method in methods {
             let operation = &document["paths"][path][method];
             assert!(operation["summary"].is_string(), "{method} {path} has no summary");
-            assert!(operation["responses"]["default"].is_object(), "{method} {path} has no problems");
+            assert!(
+                operation["responses"]["default"].is_object(),
+                "{method} {path} has no problems"
+            );
         }
     }
     let operations = document["paths"].as_object().unwrap().values().flat_map(|item| {

@@ -50,7 +50,8 @@ async fn blocks_are_listed_highest_first_with_a_cursor() {
     let server = Server::start().await;
     (0..5).for_each(|_| server.backend.mine());
     let page: Page<BlockSummary> = read(&server, "/v1/blocks?limit=4").await;
-    let heights = |page: &Page<BlockSummary>| page.items.iter().map(|b| b.height).collect::<Vec<_>>();
+    let heights =
+        |page: &Page<BlockSummary>| page.items.iter().map(|b| b.height).collect::<Vec<_>>();
     assert_eq!(heights(&page), [5, 4, 3, 2]);
     let rest: Page<BlockSummary> =
         read(&server, &format!("/v1/blocks?limit=4&before={}", page.next.unwrap())).await;
@@ -202,7 +203,11 @@ async fn an_account_is_read_with_and_without_proof() {
         &[
             ("/v1/accounts/0x12", 400, "invalid_input"),
             ("/v1/accounts/me", 400, "invalid_input"),
-            ("/v1/accounts/0x0000000000000000000000000000000000000001?proof=1x", 400, "invalid_input"),
+            (
+                "/v1/accounts/0x0000000000000000000000000000000000000001?proof=1x",
+                400,
+                "invalid_input",
+            ),
         ],
     )
     .await;
@@ -337,7 +342,10 @@ async fn a_blob_is_stored_found_and_sized() {
     }
     let url = server.url(&format!("/v1/blobs/{}", stored.hash));
     let head = server.client.head(url).send().await.unwrap();
-    assert_eq!((head.status(), &head.headers()["content-length"]), (StatusCode::OK, &"1000".parse().unwrap()));
+    assert_eq!(
+        (head.status(), &head.headers()["content-length"]),
+        (StatusCode::OK, &"1000".parse().unwrap())
+    );
     let missing = format!("/v1/blobs/{}", B256::ZERO);
     check_problems(
         &server,
@@ -412,7 +420,8 @@ async fn any_page_may_read_and_send() {
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert_eq!(answer.headers()["access-control-allow-origin"], "*");
-    let answer = server.get("/v1/nothing").header("origin", "https://app.example").send().await.unwrap();
+    let answer =
+        server.get("/v1/nothing").header("origin", "https://app.example").send().await.unwrap();
     assert_eq!(answer.headers()["access-control-allow-origin"], "*");
 }
 

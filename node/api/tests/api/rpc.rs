@@ -70,7 +70,8 @@ async fn only_the_pending_count_includes_what_waits() {
     let server = funded().await;
     let address = eth_key(1).address();
     server.rpc("eth_sendRawTransaction", json!([transfer(1, 0, None)])).await;
-    let count = async |block: &str| server.rpc("eth_getTransactionCount", json!([address, block])).await;
+    let count =
+        async |block: &str| server.rpc("eth_getTransactionCount", json!([address, block])).await;
     assert_eq!(count("latest").await, "0x0");
     assert_eq!(count("pending").await, "0x1");
     server.backend.mine();
@@ -83,9 +84,26 @@ async fn a_block_has_every_member_of_ethereums() {
     let hash = server.sent(1, 0, Some(LOGGER)).await;
     let block = server.rpc("eth_getBlockByNumber", json!(["latest", false])).await;
     for name in [
-        "hash", "parentHash", "sha3Uncles", "miner", "stateRoot", "transactionsRoot",
-        "receiptsRoot", "logsBloom", "number", "gasLimit", "gasUsed", "timestamp", "extraData",
-        "mixHash", "nonce", "size", "transactions", "uncles", "difficulty", "baseFeePerGas",
+        "hash",
+        "parentHash",
+        "sha3Uncles",
+        "miner",
+        "stateRoot",
+        "transactionsRoot",
+        "receiptsRoot",
+        "logsBloom",
+        "number",
+        "gasLimit",
+        "gasUsed",
+        "timestamp",
+        "extraData",
+        "mixHash",
+        "nonce",
+        "size",
+        "transactions",
+        "uncles",
+        "difficulty",
+        "baseFeePerGas",
     ] {
         assert!(!block[name].is_null(), "{name}");
     }
@@ -141,7 +159,8 @@ async fn a_transaction_has_the_members_of_its_type() {
     assert_eq!(mined["chainId"], format!("{CHAIN_ID:#x}"));
     assert_eq!(mined["v"], mined["yParity"]);
     assert_eq!((&mined["transactionIndex"], &mined["blockNumber"]), (&json!("0x0"), &json!("0x1")));
-    let by_place = server.rpc("eth_getTransactionByBlockNumberAndIndex", json!(["0x1", "0x0"])).await;
+    let by_place =
+        server.rpc("eth_getTransactionByBlockNumberAndIndex", json!(["0x1", "0x0"])).await;
     assert_eq!(by_place, mined);
 }
 
@@ -184,19 +203,34 @@ async fn receipts_count_gas_and_logs_over_the_block() {
     assert_eq!(log_indices, ["0x0", "0x1", "0x2", "0x3"]);
     assert_eq!(receipts[1]["cumulativeGasUsed"], "0xa410");
     for receipt in receipts {
-        let one = server.rpc("eth_getTransactionReceipt", json!([receipt["transactionHash"]])).await;
+        let one =
+            server.rpc("eth_getTransactionReceipt", json!([receipt["transactionHash"]])).await;
         assert_eq!(&one, receipt);
         let mut names: Vec<_> = receipt.as_object().unwrap().keys().map(String::as_str).collect();
         names.sort_unstable();
         assert_eq!(
             names,
             [
-                "blockHash", "blockNumber", "contractAddress", "cumulativeGasUsed",
-                "effectiveGasPrice", "from", "gasUsed", "logs", "logsBloom", "status", "to",
-                "transactionHash", "transactionIndex", "type"
+                "blockHash",
+                "blockNumber",
+                "contractAddress",
+                "cumulativeGasUsed",
+                "effectiveGasPrice",
+                "from",
+                "gasUsed",
+                "logs",
+                "logsBloom",
+                "status",
+                "to",
+                "transactionHash",
+                "transactionIndex",
+                "type"
             ]
         );
-        assert_eq!((&receipt["status"], &receipt["effectiveGasPrice"]), (&json!("0x1"), &json!("0x3f2")));
+        assert_eq!(
+            (&receipt["status"], &receipt["effectiveGasPrice"]),
+            (&json!("0x1"), &json!("0x3f2"))
+        );
         assert_eq!(receipt["logs"][0]["removed"], false);
         assert_eq!(receipt["logs"][0]["blockTimestamp"], "0x6553f100");
     }
@@ -252,7 +286,11 @@ async fn a_revert_has_code_3_and_its_data() {
 #[tokio::test]
 async fn a_call_takes_input_or_data_and_refuses_overrides() {
     let server = funded().await;
-    for call in [json!({ "input": "0x01" }), json!({ "data": "0x01" }), json!({ "input": "0x01", "data": "0x01" })] {
+    for call in [
+        json!({ "input": "0x01" }),
+        json!({ "data": "0x01" }),
+        json!({ "input": "0x01", "data": "0x01" }),
+    ] {
         assert_eq!(server.rpc("eth_call", json!([call, "latest"])).await, "0x01");
     }
     let call = json!({ "to": LOGGER, "data": "0x02" });
@@ -342,7 +380,10 @@ async fn a_batch_is_answered_in_order_without_its_notifications() {
     let answer = server.raw_rpc(json!(batch).to_string()).await;
     let answers = answer.as_array().unwrap();
     assert_eq!(answers.len(), 999);
-    assert_eq!((&answers[2]["id"], &answers[5]["id"], &answers[998]["id"]), (&json!(2), &json!(6), &json!(999)));
+    assert_eq!(
+        (&answers[2]["id"], &answers[5]["id"], &answers[998]["id"]),
+        (&json!(2), &json!(6), &json!(999))
+    );
     assert_eq!(answers[3]["error"]["code"], -32600);
     assert_eq!((&answers[4]["id"], answers[4]["result"].is_string()), (&Value::Null, true));
     batch.push(call(json!(1_000)));

@@ -82,7 +82,8 @@ async fn a_range_that_cannot_be_served_says_which_can() {
 async fn a_filter_tells_each_change_once() {
     let server = with_logs().await;
     let blocks = server.rpc("eth_newBlockFilter", json!([])).await;
-    let logs = server.rpc("eth_newFilter", json!([{ "address": LOGGER, "fromBlock": "0x0" }])).await;
+    let logs =
+        server.rpc("eth_newFilter", json!([{ "address": LOGGER, "fromBlock": "0x0" }])).await;
     let changes = async |id: &Value| server.rpc("eth_getFilterChanges", json!([id])).await;
     assert_eq!(changes(&blocks).await, json!([]));
     assert_eq!(changes(&logs).await, json!([]));
@@ -110,8 +111,11 @@ async fn a_filter_tells_each_change_once() {
 
 fn small_log() -> impl Strategy<Value = Log> {
     let topics = proptest::collection::vec((0u8..3).prop_map(B256::with_last_byte), 0..4);
-    ((0u8..3).prop_map(Address::with_last_byte), topics)
-        .prop_map(|(address, topics)| Log { address, topics, data: Default::default() })
+    ((0u8..3).prop_map(Address::with_last_byte), topics).prop_map(|(address, topics)| Log {
+        address,
+        topics,
+        data: Default::default(),
+    })
 }
 
 proptest! {

@@ -121,7 +121,8 @@ async fn new_heads_are_told_with_full_headers() {
     assert_eq!(notification["method"], "eth_subscription");
     assert_eq!(notification["params"]["subscription"], id);
     let header = &notification["params"]["result"];
-    for name in ["hash", "parentHash", "number", "logsBloom", "baseFeePerGas", "timestamp", "nonce"] {
+    for name in ["hash", "parentHash", "number", "logsBloom", "baseFeePerGas", "timestamp", "nonce"]
+    {
         assert!(header[name].is_string(), "{name}");
     }
     assert_eq!(header["number"], "0x1");

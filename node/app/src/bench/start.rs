@@ -41,7 +41,9 @@ pub async fn start(validators: usize) -> Result<StartReport> {
     let first_final_block_ms = text
         .lines()
         .find_map(|line| line.split(" final ").nth(1)?.split(" ms").next()?.parse().ok())
-        .with_context(|| format!("the devnet did not say when its first block was final: {text}"))?;
+        .with_context(|| {
+            format!("the devnet did not say when its first block was final: {text}")
+        })?;
     Ok(StartReport {
         bench: "start",
         measures: "neura devnet on a new folder: processes started, keys and genesis made, first block final",

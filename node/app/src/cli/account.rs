@@ -8,7 +8,10 @@ use neura_client::{Client, Key, Sender};
 use neura_types::{Amount, U256, keys::EthKey};
 
 use super::{Screen, Shared};
-use crate::keyfile;
+use crate::{bounded, keyfile};
+
+/// Longest keystore file.
+const MAX_KEYSTORE: u64 = 64 << 10;
 
 /// What an account asks of a devnet's faucet when it has too little.
 const TOP_UP: Amount = Amount::ankr(1_000);
@@ -99,9 +102,14 @@ impl Account {
 /// # Errors
 /// If the file is missing, not private, or neither; or the password is wrong.
 pub(super) fn read_key(path: &Path) -> Result<EthKey> {
-    keyfile::check_private(path)
-        .context("no such account: make one with `neura wallet new`, or name its file with --key")?;
-    let is_keystore = std::fs::read(path)?.first() == Some(&b'{');
+    if !path.exists() {
+        bail!(
+            "there is no account {}: make one with `neura wallet new`, or name its file with --key",
+            path.display()
+        );
+    }
+    keyfile::check_private(path)?;
+    let is_keystore = bounded::read(path, MAX_KEYSTORE)?.first() == Some(&b'{');
     if !is_keystore {
         return keyfile::read_eth_key(path);
     }

@@ -181,7 +181,10 @@ impl Network {
             }
             tokio::time::sleep(LOOK).await;
         }
-        bail!("no block became final within {START_LIMIT:?}: see the logs in {}", self.devnet.data.display())
+        bail!(
+            "no block became final within {START_LIMIT:?}: see the logs in {}",
+            self.devnet.data.display()
+        )
     }
 
     fn start_provider(&mut self, device: &str) -> Result<()> {
@@ -189,7 +192,9 @@ impl Network {
         crate::keyfile::create_private_dir(&data)?;
         let mut args: Vec<String> = ["provider", "join"].map(ToString::to_string).to_vec();
         args.extend(self.devnet.urls());
-        for (flag, value) in [("--data", data.display().to_string()), ("--device", device.to_owned())] {
+        for (flag, value) in
+            [("--data", data.display().to_string()), ("--device", device.to_owned())]
+        {
             args.extend([flag.to_owned(), value]);
         }
         self.supervisor.run(Child::new("provider", data.join("provider.log"), args))
@@ -214,10 +219,15 @@ impl Network {
         bail!("the provider did not register within {PROVIDER_LIMIT:?}: see {}", log.display())
     }
 
-    async fn run_job(&mut self, path: &std::path::Path, screen: &mut Screen) -> Result<task::Finished> {
+    async fn run_job(
+        &mut self,
+        path: &std::path::Path,
+        screen: &mut Screen,
+    ) -> Result<task::Finished> {
         let job = Job::load(path)?;
         let (_, key) = self.devnet.accounts.first().context("a devnet has funded accounts")?;
-        let shared = Shared { url: self.devnet.urls(), key: Some(key.clone()), json: screen.is_json() };
+        let shared =
+            Shared { url: self.devnet.urls(), key: Some(key.clone()), json: screen.is_json() };
         let account = Account::open(&shared)?;
         screen.line(format!("job          {} for {}", job.name, account.key.address()));
         let id = task::submit(&account, &job, Choice::Cheapest, screen).await?;
@@ -230,18 +240,26 @@ impl Network {
         screen.line(format!("  REST         {url}/v1/status (documentation: {url}/docs)"));
         screen.line(format!("  JSON-RPC     {url} (for wallets, viem, ethers, Foundry)"));
         screen.line(format!("  all nodes    {}", self.devnet.urls().join(" ")));
-        screen.line(format!("  data, logs   {} (validator-*/node.log, provider/provider.log)", self.devnet.data.display()));
+        screen.line(format!(
+            "  data, logs   {} (validator-*/node.log, provider/provider.log)",
+            self.devnet.data.display()
+        ));
         screen.line("  accounts     funded, their keys are known to everybody:");
         for (name, path) in &self.devnet.accounts {
             let key = crate::keyfile::read_eth_key(path)?;
             screen.line(format!("    {name:<8}   {}  {}", key.address(), path.display()));
         }
-        let program = std::env::current_exe().map_or_else(|_| "neura".into(), |p| p.display().to_string());
+        let program =
+            std::env::current_exe().map_or_else(|_| "neura".into(), |p| p.display().to_string());
         let (_, key) = self.devnet.accounts.first().context("a devnet has funded accounts")?;
         screen.line("Next, from another terminal:");
-        screen.line(format!("  alias neura={program}; export NEURA_URL={}", self.devnet.urls().join(",")));
+        screen.line(format!(
+            "  alias neura={program}; export NEURA_URL={}",
+            self.devnet.urls().join(",")
+        ));
         screen.line("  neura status");
-        screen.line(format!("  neura task submit examples/digits/job.toml --key {}", key.display()));
+        screen
+            .line(format!("  neura task submit examples/digits/job.toml --key {}", key.display()));
         screen.line("  neura task list --all");
         screen.line("  neura faucet 0xYOUR-ADDRESS");
         screen.line("Ctrl-C stops it.");

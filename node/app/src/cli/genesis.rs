@@ -11,7 +11,10 @@ use neura_types::{
 };
 
 use super::{Screen, Shared};
-use crate::node::chain::unix_time_ms;
+use crate::{bounded, node::chain::unix_time_ms};
+
+/// Longest file of parameters.
+const MAX_PARAMS: u64 = 1 << 20;
 
 /// Arguments of `neura genesis`.
 #[derive(Debug, clap::Args)]
@@ -42,10 +45,8 @@ pub(super) fn run(args: Args, shared: &Shared) -> Result<()> {
     }
     let params = match &args.params {
         None => Params::default(),
-        Some(path) => toml::from_str(
-            &std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?,
-        )
-        .with_context(|| format!("parameters in {}", path.display()))?,
+        Some(path) => toml::from_str(&bounded::read_text(path, MAX_PARAMS)?)
+            .with_context(|| format!("parameters in {}", path.display()))?,
     };
     let genesis = Genesis {
         chain_id: args.chain_id,
@@ -65,7 +66,12 @@ pub(super) fn run(args: Args, shared: &Shared) -> Result<()> {
             let summary = serde_json::json!({ "path": path, "hash": genesis.hash() });
             let mut screen = Screen::new(shared.json);
             if !screen.result(&summary)? {
-                println!("wrote {}: chain {}, hash {}", path.display(), genesis.chain_id, genesis.hash());
+                println!(
+                    "wrote {}: chain {}, hash {}",
+                    path.display(),
+                    genesis.chain_id,
+                    genesis.hash()
+                );
             }
         }
     }
@@ -74,17 +80,16 @@ pub(super) fn run(args: Args, shared: &Shared) -> Result<()> {
 
 fn validator(text: &str) -> Result<Validator> {
     let (key, power) = text.split_once(':').unwrap_or((text, "1"));
-    let bytes = neura_types::keys::parse_hex32(key)
-        .with_context(|| format!("validator '{text}'"))?;
+    let bytes =
+        neura_types::keys::parse_hex32(key).with_context(|| format!("validator '{text}'"))?;
     let public_key = PublicKey(B256::new(bytes));
     let power = power.parse().with_context(|| format!("power of validator '{text}'"))?;
     Ok(Validator { public_key, account: public_key.address(), power })
 }
 
 fn account(text: &str) -> Result<GenesisAccount> {
-    let (address, balance) = text
-        .split_once('=')
-        .with_context(|| format!("account '{text}': write address=amount"))?;
+    let (address, balance) =
+        text.split_once('=').with_context(|| format!("account '{text}': write address=amount"))?;
     Ok(GenesisAccount {
         address: address.parse().with_context(|| format!("address in '{text}'"))?,
         balance: Amount::parse(balance)?,

@@ -113,7 +113,8 @@ fn error_code(error: &anyhow::Error) -> String {
         .chain()
         .find_map(|cause| {
             let of_node = cause.downcast_ref::<neura_client::ClientError>().map(|e| e.code());
-            let of_provider = cause.downcast_ref::<neura_provider::ProviderError>().map(|e| e.code());
+            let of_provider =
+                cause.downcast_ref::<neura_provider::ProviderError>().map(|e| e.code());
             let of_job = cause.downcast_ref::<crate::job::Refusal>().map(|e| e.code);
             of_node.or(of_provider).or(of_job)
         })

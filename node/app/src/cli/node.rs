@@ -2,10 +2,11 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::logs;
 use crate::{
+    bounded,
     config::{NodeConfig, NodeFile},
     node::{Node, StartOptions},
 };
@@ -48,7 +49,15 @@ impl Args {
             NodeFile::default()
         };
         file.api = self.api.or(file.api);
-        file.identity = self.identity.or(file.identity);
+        // A flag's path is the shell's; the file's are relative to the data folder.
+        if let Some(identity) = self.identity {
+            ensure!(
+                identity.exists(),
+                "there is no identity key {}: `neura identity FILE` makes one",
+                identity.display()
+            );
+            file.identity = Some(std::path::absolute(identity)?);
+        }
         if !self.listen.is_empty() {
             file.listen = Some(self.listen);
         }
@@ -61,11 +70,7 @@ impl Args {
 }
 
 fn read_config(path: &std::path::Path) -> Result<NodeFile> {
-    let reading = || format!("reading the configuration {}", path.display());
-    if std::fs::metadata(path).with_context(reading)?.len() > MAX_CONFIG {
-        bail!("{} is larger than {MAX_CONFIG} bytes: that is no configuration", path.display());
-    }
-    let text = std::fs::read_to_string(path).with_context(reading)?;
+    let text = bounded::read_text(path, MAX_CONFIG).context("reading the configuration")?;
     toml::from_str(&text).with_context(|| format!("configuration {}", path.display()))
 }
 

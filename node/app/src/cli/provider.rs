@@ -144,16 +144,18 @@ async fn join(args: Join, shared: Shared) -> Result<()> {
         };
         screen.line(line);
     });
+    // One listener for all the time: a signal between two of them would be lost.
+    let mut stop = std::pin::pin!(stop_signal());
     let mut agent = tokio::select! {
         agent = Agent::start(config, observer) => agent?,
-        () = stop_signal() => return Ok(()),
+        () = &mut stop => return Ok(()),
     };
     tokio::select! {
         ended = agent.stopped() => {
             ended?;
             bail!("the provider stopped serving");
         }
-        () = stop_signal() => {}
+        () = &mut stop => {}
     }
     agent.shutdown().await;
     Ok(())
@@ -183,7 +185,10 @@ async fn status(home: &Home, shared: &Shared) -> Result<()> {
     match &report.provider {
         None => screen.line("           not registered: `neura provider join NODE` registers it"),
         Some(provider) => {
-            screen.line(format!("           {:?}, bond {}, {} per block", provider.status, provider.bond, provider.price_per_block));
+            screen.line(format!(
+                "           {:?}, bond {}, {} per block",
+                provider.status, provider.bond, provider.price_per_block
+            ));
             screen.line(format!(
                 "record     {} settled, {} at fault, {} ended otherwise",
                 provider.record.settled, provider.record.at_fault, provider.record.refunded
@@ -191,7 +196,10 @@ async fn status(home: &Home, shared: &Shared) -> Result<()> {
         }
     }
     for task in &report.tasks {
-        screen.line(format!("task {:<6} {:?}, deadline at height {}", task.id, task.state, task.deadline));
+        screen.line(format!(
+            "task {:<6} {:?}, deadline at height {}",
+            task.id, task.state, task.deadline
+        ));
     }
     for remark in &report.remarks {
         screen.line(format!("note       {remark}"));

@@ -12,7 +12,8 @@ pub(super) async fn run(shared: Shared) -> Result<()> {
     if screen.result(&status)? {
         return Ok(());
     }
-    let role = status.validator.map_or("full node".to_owned(), |index| format!("validator {index}"));
+    let role =
+        status.validator.map_or("full node".to_owned(), |index| format!("validator {index}"));
     screen.line(format!("node       {} (version {}, {role})", client.url(), status.version));
     screen.line(format!("chain      {} (genesis {})", status.chain_id, status.genesis_hash));
     screen.line(format!(

@@ -100,13 +100,22 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             if !screen.result(&finished)? {
                 print_report(&screen, &finished.report);
                 print_end(&screen, &finished.task);
+                if no_approve {
+                    screen.line(format!(
+                        "not approved: `neura task approve {id}` pays the provider, `neura task challenge {id} REASON` contests; \
+                         at height {} the chain accepts it by itself",
+                        finished.task.deadline
+                    ));
+                }
             }
             Ok(())
         }
         Command::Watch { id } => {
             let client = Client::new(&shared.url)?;
             screen.waiting(&format!("task {id}"));
-            let task = job::watch(&client, id, TaskState::Assigned, &[], |step| show_step(&screen, &step)).await?;
+            let task =
+                job::watch(&client, id, TaskState::Assigned, &[], |step| show_step(&screen, &step))
+                    .await?;
             if !screen.result(&task)? {
                 print_end(&screen, &task);
             }
@@ -131,11 +140,13 @@ pub(crate) async fn submit(
     choice: Choice,
     screen: &mut Screen,
 ) -> Result<TaskId> {
-    account.ensure_funds(job.max_price, screen).await?;
+    screen.waiting("looking for a provider");
+    let offer = job::pick(&account.client, job, choice).await?;
+    account.ensure_funds(offer.escrow, screen).await?;
     let sender = account.sender().await?;
     screen.waiting("offering the job");
     let shown = &*screen;
-    let id = job::submit(&account.client, &sender, job, choice, &account.result_key, |step| {
+    let id = job::submit(&account.client, &sender, job, offer, &account.result_key, |step| {
         show_step(shown, &step);
     })
     .await?;
@@ -153,8 +164,7 @@ pub(crate) async fn finish(
 ) -> Result<Finished> {
     let client = &account.client;
     screen.waiting("the provider works");
-    let submitted =
-        job::watch(client, id, TaskState::Assigned, &[TaskState::Submitted], |step| {
+    let submitted = job::watch(client, id, TaskState::Assigned, &[TaskState::Submitted], |step| {
         show_step(screen, &step);
     })
     .await?;
@@ -180,8 +190,12 @@ pub(crate) async fn finish(
             Err(error) => return Err(error.into()),
         }
     }
+    if !approve {
+        return Ok(Finished { task: submitted, report });
+    }
     screen.waiting("settlement");
-    let task = job::watch(client, id, TaskState::Submitted, &[], |step| show_step(screen, &step)).await?;
+    let task =
+        job::watch(client, id, submitted.state, &[], |step| show_step(screen, &step)).await?;
     Ok(Finished { task, report })
 }
 
@@ -228,7 +242,10 @@ fn show_change(screen: &Screen, task: &Task, height: u64) {
         }
         TaskState::Settled | TaskState::Refunded | TaskState::Cancelled | TaskState::Slashed => {
             let at = task.outcome.map_or(height, |outcome| outcome.at);
-            screen.line(format!("7 {:<10} at height {at}", format!("{:?}", task.state).to_lowercase()));
+            screen.line(format!(
+                "7 {:<10} at height {at}",
+                format!("{:?}", task.state).to_lowercase()
+            ));
         }
     }
 }
@@ -260,7 +277,11 @@ fn describe_end(task: &Task) -> String {
 pub(crate) fn print_report(screen: &Screen, report: &Report) {
     screen.line(format!("result       {} predictions", report.predictions.len()));
     if let Some(equal) = report.equals_reference {
-        let verdict = if equal { "equal to the reference's, every one" } else { "DIFFERENT from the reference's" };
+        let verdict = if equal {
+            "equal to the reference's, every one"
+        } else {
+            "DIFFERENT from the reference's"
+        };
         screen.line(format!("             {verdict}"));
     }
     if let Some(accuracy) = &report.accuracy {
@@ -287,7 +308,12 @@ pub(crate) fn print_end(screen: &Screen, task: &Task) {
     ));
 }
 
-async fn result(id: TaskId, job: Option<PathBuf>, out: Option<PathBuf>, shared: Shared) -> Result<()> {
+async fn result(
+    id: TaskId,
+    job: Option<PathBuf>,
+    out: Option<PathBuf>,
+    shared: Shared,
+) -> Result<()> {
     let account = Account::open(&shared)?;
     let task = find(&account.client, id).await?;
     let chain_id = account.client.status().await?.chain_id;
@@ -314,6 +340,10 @@ async fn challenge(id: TaskId, reason: String, shared: Shared) -> Result<()> {
     let client = Client::new(&shared.url)?;
     let bps = client.params().await?.challenge_bond_bps;
     let bond: Amount = find(&client, id).await?.escrow.share(bps)?;
+    let screen = Screen::new(shared.json);
+    screen.line(format!(
+        "bond         {bond}: returned if the provider does not replace the result; paid to it if you contest the replacement too"
+    ));
     let call = ITasks::challengeCall { taskId: id, reason }.abi_encode();
     act(&shared, id, call, bond.to_u256()).await
 }
@@ -338,6 +368,9 @@ async fn list(all: bool, shared: Shared) -> Result<()> {
     let page = client.tasks(owner).await?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&page.items)? {
+        if page.items.is_empty() {
+            screen.line("no tasks; --all lists everybody's");
+        }
         for task in page.items {
             let end = task.outcome.map(|_| describe_end(&task)).unwrap_or_default();
             screen.line(format!(

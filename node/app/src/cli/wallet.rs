@@ -74,7 +74,10 @@ fn new(name: &str, shared: &Shared) -> Result<()> {
     let address = read_key(&path)?.address();
     let mut screen = Screen::new(shared.json);
     if !screen.result(&serde_json::json!({ "name": name, "address": address, "path": path }))? {
-        screen.line(format!("{name}  {address}\nkey file {} (keep a copy: whoever has it has the coins)", path.display()));
+        screen.line(format!(
+            "{name}  {address}\nkey file {} (keep a copy: whoever has it has the coins)",
+            path.display()
+        ));
     }
     Ok(())
 }
@@ -98,7 +101,8 @@ fn list(shared: &Shared) -> Result<()> {
     if folder.exists() {
         for entry in std::fs::read_dir(&folder)? {
             let path: PathBuf = entry?.path();
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+            let name =
+                path.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
             if name.ends_with(".results.key") || !name.ends_with(".key") {
                 continue;
             }
@@ -113,7 +117,11 @@ fn list(shared: &Shared) -> Result<()> {
     let mut screen = Screen::new(shared.json);
     if !screen.result(&accounts)? {
         for account in accounts {
-            screen.line(format!("{:<12} {}", account["name"].as_str().unwrap_or_default(), account["address"].as_str().unwrap_or_default()));
+            screen.line(format!(
+                "{:<12} {}",
+                account["name"].as_str().unwrap_or_default(),
+                account["address"].as_str().unwrap_or_default()
+            ));
         }
     }
     Ok(())
@@ -127,7 +135,12 @@ async fn balance(address: Option<Address>, shared: Shared) -> Result<()> {
     let account = Client::new(&shared.url)?.account(address).await?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&account)? {
-        screen.line(format!("{address}  {}  nonce {} (block {})", show(account.balance.0), account.nonce, account.height));
+        screen.line(format!(
+            "{address}  {}  nonce {} (block {})",
+            show(account.balance.0),
+            account.nonce,
+            account.height
+        ));
     }
     Ok(())
 }
@@ -139,7 +152,10 @@ async fn send(to: Address, amount: &str, shared: Shared) -> Result<()> {
     screen.waiting("sending");
     let sent = account.sender().await?.call(to, amount.to_u256(), Vec::new()).await?;
     if !screen.result(&sent.info)? {
-        screen.line(format!("sent {amount} to {to} at height {} (transaction {})", sent.height, sent.hash));
+        screen.line(format!(
+            "sent {amount} to {to} at height {} (transaction {})",
+            sent.height, sent.hash
+        ));
     }
     Ok(())
 }
@@ -154,7 +170,10 @@ pub(super) async fn faucet(args: FaucetArgs, shared: Shared) -> Result<()> {
     let grant = client.faucet(address, amount).await?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&grant)? {
-        screen.line(format!("{} on their way to {address} (transaction {})", grant.amount, grant.hash));
+        screen.line(format!(
+            "{} on their way to {address} (transaction {})",
+            grant.amount, grant.hash
+        ));
     }
     Ok(())
 }

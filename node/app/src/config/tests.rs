@@ -5,8 +5,7 @@ fn what_is_written_is_read_back() {
     let data = PathBuf::from("/data");
     let config = NodeConfig::from_file(data.clone(), "/g.json".into(), NodeFile::default());
     let text = config.to_toml().unwrap();
-    let again =
-        NodeConfig::from_file(data, "/g.json".into(), toml::from_str(&text).unwrap());
+    let again = NodeConfig::from_file(data, "/g.json".into(), toml::from_str(&text).unwrap());
     assert_eq!(format!("{config:?}"), format!("{again:?}"));
 }
 

@@ -1,10 +1,11 @@
 //! Folders, keys, genesis and ports of a devnet. Everything is made once and used again.
 
 use std::{
-    fs,
+    fs::{self, File, TryLockError},
     net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket},
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -70,6 +71,8 @@ pub struct Devnet {
     pub nodes: Vec<NodeConfig>,
     /// Funded accounts: name and key file.
     pub accounts: Vec<(String, PathBuf)>,
+    /// Held as long as the devnet is in use.
+    _lock: Arc<File>,
 }
 
 impl Devnet {
@@ -84,6 +87,7 @@ impl Devnet {
             plan.validators
         );
         keyfile::create_private_dir(&plan.data)?;
+        let lock = lock(&plan.data)?;
         let genesis_path = plan.data.join("genesis.json");
         if !genesis_path.exists() {
             create(plan, &genesis_path)?;
@@ -97,7 +101,9 @@ impl Devnet {
             plan.validators
         );
         let keys = (0..plan.validators)
-            .map(|index| keyfile::read_identity(&validator_dir(&plan.data, index).join("identity.key")))
+            .map(|index| {
+                keyfile::read_identity(&validator_dir(&plan.data, index).join("identity.key"))
+            })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             nodes: configure(plan, &genesis_path, &keys)?,
@@ -107,6 +113,7 @@ impl Devnet {
                 .collect(),
             data: plan.data.clone(),
             genesis,
+            _lock: Arc::new(lock),
         })
     }
 
@@ -118,6 +125,23 @@ impl Devnet {
     /// Folder of the provider.
     pub fn provider_dir(&self) -> PathBuf {
         self.data.join("provider")
+    }
+}
+
+/// Takes the folder for this process: a second devnet in it would rewrite the first one's configuration.
+fn lock(data: &Path) -> Result<File> {
+    let path = data.join("devnet.lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.with_context(|| format!("opening {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!(
+            "a devnet is running in {}: stop it, or choose another folder with --data",
+            data.display()
+        ),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("locking {}", path.display()))
+        }
     }
 }
 
@@ -228,7 +252,9 @@ fn ports(plan: &Plan) -> Result<Vec<(u16, u16)>> {
             let p2p = api + P2P_OFFSET;
             for port in [api, p2p] {
                 TcpListener::bind((Ipv4Addr::LOCALHOST, port)).with_context(|| {
-                    format!("port {port} is taken: stop what uses it, or choose others with --base-port")
+                    format!(
+                        "port {port} is taken: stop what uses it, or choose others with --base-port"
+                    )
                 })?;
             }
             Ok((api, p2p))

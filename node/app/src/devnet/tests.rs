@@ -13,12 +13,22 @@ fn plan(data: &std::path::Path, validators: usize) -> Plan {
 #[test]
 fn a_devnet_is_made_once_and_opened_again() {
     let dir = tempfile::tempdir().unwrap();
-    let first = Devnet::open_or_create(&plan(dir.path(), 4)).unwrap();
+    let first = Devnet::open_or_create(&plan(dir.path(), 4)).unwrap().genesis;
     let second = Devnet::open_or_create(&plan(dir.path(), 4)).unwrap();
-    assert_eq!(first.genesis, second.genesis);
-    assert_eq!(first.nodes.len(), 4);
+    assert_eq!(first, second.genesis);
     let ports: std::collections::BTreeSet<_> = second.nodes.iter().map(|node| node.api).collect();
     assert_eq!(ports.len(), 4);
+}
+
+/// A second devnet rewrote the ports of a running one, whose validators then came back alone.
+#[test]
+fn a_second_devnet_in_the_folder_of_a_running_one_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Devnet::open_or_create(&plan(dir.path(), 2)).unwrap();
+    let error = Devnet::open_or_create(&plan(dir.path(), 2)).unwrap_err().to_string();
+    assert!(error.contains("a devnet is running in"), "{error}");
+    drop(running);
+    Devnet::open_or_create(&plan(dir.path(), 2)).unwrap();
 }
 
 #[test]

@@ -1,9 +1,6 @@
 //! Read a job file and what it names.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use neura_int8::Int8Job;
 use neura_types::{
@@ -12,31 +9,25 @@ use neura_types::{
 };
 use serde::Deserialize;
 
+use crate::bounded;
+
 /// Largest file that a job may name: the executor's own limits are tighter.
 const MAX_FILE: u64 = 256 << 20;
+/// Characters of a bad line that are shown.
+const MAX_SHOWN: usize = 40;
 /// Longest job file.
 const MAX_JOB_FILE: u64 = 1 << 20;
 
 /// Why a job file describes no job.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
-    /// A file cannot be read.
-    #[error("cannot read {path}: {cause}")]
+    /// A file cannot be read, or is too long.
+    #[error("cannot read {path}: {reason}")]
     Read {
         /// The file.
         path: PathBuf,
         /// What the system says.
-        cause: std::io::Error,
-    },
-    /// A file is too large.
-    #[error("{path} has {size} bytes; at most {limit} are read")]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// Its size.
-        size: u64,
-        /// The limit.
-        limit: u64,
+        reason: String,
     },
     /// Not the TOML that is expected.
     #[error("job file {path}: {cause}")]
@@ -121,7 +112,11 @@ impl Job {
     /// # Errors
     /// See [`JobError`]: a job that the executor would refuse is refused here, before anything is paid.
     pub fn load(path: &Path) -> Result<Self, JobError> {
-        let text = String::from_utf8_lossy(&read(path, MAX_JOB_FILE)?).into_owned();
+        let text = String::from_utf8(read(path, MAX_JOB_FILE)?).map_err(|_| JobError::Read {
+            path: path.to_owned(),
+            reason: "it is not a text file: name a job file such as examples/digits/job.toml"
+                .into(),
+        })?;
         let raw: RawFile = toml::from_str(&text)
             .map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
         let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
@@ -150,12 +145,8 @@ impl Job {
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
-    let failed = |cause| JobError::Read { path: path.to_owned(), cause };
-    let size = fs::metadata(path).map_err(failed)?.len();
-    if size > limit {
-        return Err(JobError::TooLarge { path: path.to_owned(), size, limit });
-    }
-    fs::read(path).map_err(failed)
+    bounded::read(path, limit)
+        .map_err(|error| JobError::Read { path: path.to_owned(), reason: format!("{error:#}") })
 }
 
 fn payload(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
@@ -178,7 +169,10 @@ fn classes(path: &Path) -> Result<Vec<u16>, JobError> {
         .map(|line| {
             line.parse().map_err(|_| JobError::Content {
                 path: path.to_owned(),
-                reason: format!("'{line}' is not a class: write one number from 0 to 65535 per line"),
+                reason: format!(
+                    "'{}' is not a class: write one number from 0 to 65535 per line",
+                    line.escape_debug().take(MAX_SHOWN).collect::<String>()
+                ),
             })
         })
         .collect()

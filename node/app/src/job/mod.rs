@@ -11,4 +11,4 @@ mod tests;
 
 pub use file::{Job, JobError};
 pub use outcome::{Accuracy, Report, open_result, report};
-pub use submit::{Choice, Refusal, Step, submit, watch};
+pub use submit::{Choice, Offer, Refusal, Step, pick, submit, watch};

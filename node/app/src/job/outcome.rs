@@ -65,7 +65,9 @@ pub async fn open_result(
                 binding: task.terms.envelope_nonce.0,
             };
             open(&context, key, &bytes, MAX_RESULT as u64)
-                .context("opening the result (`neura task challenge` contests one that cannot be read)")?
+                .context(
+                    "opening the result (`neura task challenge` contests one that cannot be read)",
+                )?
                 .to_vec()
         }
     };
@@ -91,7 +93,11 @@ pub fn report(job: Option<&Job>, plain: &[u8]) -> Result<Report> {
         if let Some(known) = known
             && known.len() != predictions.len()
         {
-            bail!("{} predictions came back, but the {name} file has {}", predictions.len(), known.len());
+            bail!(
+                "{} predictions came back, but the {name} file has {}",
+                predictions.len(),
+                known.len()
+            );
         }
     }
     let accuracy = labels.map(|labels| {

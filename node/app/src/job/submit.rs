@@ -92,26 +92,17 @@ pub enum Step {
 /// Takes the steps up to the confirmed task. `result_key` is what the result will be sealed to.
 ///
 /// # Errors
-/// If no provider fits (each with its reason), the job costs more than the owner allows, or a step fails.
+/// If a step fails.
 pub async fn submit(
     client: &Client,
     sender: &Sender,
     job: &Job,
-    choice: Choice,
+    offer: Offer,
     result_key: &EncryptionSecretKey,
     mut on_step: impl FnMut(Step),
 ) -> Result<TaskId> {
-    let provider = pick(client, job, choice).await?;
-    on_step(Step::Picked { provider: Box::new(provider.clone()), height: client.height().await? });
-    let escrow = provider.price_per_block.times(job.duration_blocks)?;
-    if escrow > job.max_price {
-        let detail = format!(
-            "the job would cost up to {escrow} ({} per block for {} blocks), the job file allows {}: \
-             raise max_price or lower duration_blocks",
-            provider.price_per_block, job.duration_blocks, job.max_price
-        );
-        return Err(Refusal { code: "escrow_below_price", detail }.into());
-    }
+    let Offer { provider, height, escrow } = offer;
+    on_step(Step::Picked { provider: Box::new(provider.clone()), height });
     let nonce = B256::new(crate::keyfile::random_secret()?);
     let context = EnvelopeContext {
         chain_id: sender.chain_id(),
@@ -122,7 +113,8 @@ pub async fn submit(
     };
     let recipient = EncryptionPublicKey::from_bytes(provider.encryption_key.0)
         .context("the provider's registered encryption key is not a key")?;
-    let envelope = seal(&context, &[recipient, result_key.public_key()], &job.payload, &mut rand::rng())?;
+    let envelope =
+        seal(&context, &[recipient, result_key.public_key()], &job.payload, &mut rand::rng())?;
     on_step(Step::Sealed { payload_bytes: job.payload.len(), envelope_bytes: envelope.len() });
     let stored = client.put_blob(envelope).await?;
     let payload = BlobRef { locator: stored.locator, hash: stored.hash, size: stored.size };
@@ -161,7 +153,36 @@ pub async fn submit(
     Ok(task)
 }
 
-async fn pick(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
+/// A provider that fits a job, and what the job locks at its price.
+#[derive(Debug, Clone)]
+pub struct Offer {
+    /// The provider as the chain records it.
+    pub provider: Provider,
+    /// Height of the state that was read.
+    pub height: Height,
+    /// Price per block times the job's most blocks.
+    pub escrow: Amount,
+}
+
+/// Picks a provider and computes the escrow.
+///
+/// # Errors
+/// If no provider fits (each with its reason), or the job costs more than the owner allows.
+pub async fn pick(client: &Client, job: &Job, choice: Choice) -> Result<Offer> {
+    let provider = find(client, job, choice).await?;
+    let escrow = provider.price_per_block.times(job.duration_blocks)?;
+    if escrow > job.max_price {
+        let detail = format!(
+            "the job would cost up to {escrow} ({} per block for {} blocks), the job file allows {}: \
+             raise max_price or lower duration_blocks",
+            provider.price_per_block, job.duration_blocks, job.max_price
+        );
+        return Err(Refusal { code: "price_above_maximum", detail }.into());
+    }
+    Ok(Offer { provider, height: client.height().await?, escrow })
+}
+
+async fn find(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
     let matches =
         client.match_providers(job.requirement.clone(), Some(job.executor.clone())).await?;
     let candidates: Vec<&ProviderMatch> = match choice {

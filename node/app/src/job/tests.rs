@@ -36,7 +36,9 @@ fn a_job_file_with_a_mistake_is_refused_with_the_reason() {
         assert!(good.contains(from), "{from}");
         let path = dir.path().join("job.toml");
         std::fs::write(&path, good.replace(from, to)).unwrap();
-        for name in ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"] {
+        for name in
+            ["model.nint8", "images-heldout.bin", "labels-heldout.txt", "reference-predictions.txt"]
+        {
             std::fs::copy(digits().join(name), dir.path().join(name)).unwrap();
         }
         let error = Job::load(&path).unwrap_err().to_string();

@@ -32,7 +32,9 @@ fn an_existing_key_is_never_overwritten() {
 #[test]
 fn a_file_without_a_key_is_refused() {
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("empty", ""), ("comment", "# nothing\n"), ("short", "abcd\n"), ("garbage", "zz")] {
+    for (name, text) in
+        [("empty", ""), ("comment", "# nothing\n"), ("short", "abcd\n"), ("garbage", "zz")]
+    {
         let path = dir.path().join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();

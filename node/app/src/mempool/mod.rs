@@ -2,8 +2,9 @@
 //!
 //! # Invariants
 //! - At most [`Limits::transactions`] and [`Limits::bytes`] are held, at most [`Limits::per_sender`] of one sender.
-//! - A sender's transactions are handed out in nonce order, without gaps, each to one block at a time: what stands
-//!   in a block that is not executed yet is not handed out again.
+//! - A sender's transactions are handed out in nonce order, without gaps, after those that stand in the ancestors of
+//!   the block to be filled. What stands in an abandoned block is handed out again.
+//! - A transaction leaves only when it was executed, is invalid for good, was replaced, or makes room for a better one.
 //! - The sum of what one sender's transactions may cost never exceeds its balance.
 
 mod sender;
@@ -12,11 +13,11 @@ mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
-use neura_types::{Address, B256, Bytes, Height, Transaction, U256};
+use neura_types::{Address, B256, Bytes, Transaction, U256};
 
 use sender::Sender;
 
@@ -29,7 +30,7 @@ pub struct Limits {
     pub bytes: usize,
     /// Transactions of one sender, gaps included.
     pub per_sender: usize,
-    /// How far a nonce may be ahead of the account's.
+    /// How far a nonce may be beyond the first that is missing: what cannot be executed yet stays few, as in geth.
     pub nonce_gap: u64,
     /// A replacement must pay this many percent more, as in geth.
     pub replacement_percent: u128,
@@ -41,7 +42,7 @@ impl Default for Limits {
             transactions: 100_000,
             bytes: 64 << 20,
             per_sender: 4_096,
-            nonce_gap: 4_096,
+            nonce_gap: 64,
             replacement_percent: 10,
         }
     }
@@ -64,9 +65,9 @@ pub enum PoolError {
         existing: B256,
     },
     /// The nonce is too far ahead.
-    #[error("nonce too high: the account's next nonce is {next}, transaction nonce is {got}")]
+    #[error("nonce too high: the sender's next nonce is {next}, transaction nonce is {got}")]
     NonceTooHigh {
-        /// The account's nonce.
+        /// The first nonce that is missing.
         next: u64,
         /// The transaction's.
         got: u64,
@@ -85,7 +86,9 @@ pub enum PoolError {
     #[error("the sender already has {0} pending transactions: wait until some are included")]
     SenderLimit(usize),
     /// The pool is full and this one does not pay more than the cheapest held.
-    #[error("txpool is full: offer a higher priority fee than {lowest} wei per gas, or try again later")]
+    #[error(
+        "txpool is full: offer a higher priority fee than {lowest} wei per gas, or try again later"
+    )]
     Full {
         /// Tip of the cheapest transaction held.
         lowest: u128,
@@ -113,8 +116,44 @@ type Priority = (Reverse<u128>, u64);
 struct Entry {
     tx: Arc<Transaction>,
     priority: Priority,
-    /// Height of the unexecuted block that it stands in.
-    proposed_at: Option<Height>,
+}
+
+/// Transactions that did not fit into a block, after which nothing else is tried: a nearly full block is full.
+const MAX_MISFITS: usize = 64;
+
+/// What a block may hold.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockLimits {
+    /// Most bytes of transactions.
+    pub bytes: usize,
+    /// Most gas of transactions.
+    pub gas: u64,
+    /// Its base fee: who pays less waits.
+    pub base_fee: u64,
+}
+
+/// A block while it is filled.
+struct Filling {
+    limits: BlockLimits,
+    bytes: usize,
+    gas: u64,
+    misfits: usize,
+    chosen: Vec<Bytes>,
+}
+
+impl Filling {
+    /// Takes a transaction if it fits.
+    fn take(&mut self, entry: &Entry) -> bool {
+        let bytes = self.bytes + entry.tx.raw.len();
+        let gas = self.gas.saturating_add(entry.tx.gas_limit);
+        if bytes > self.limits.bytes || gas > self.limits.gas {
+            self.misfits += 1;
+            return false;
+        }
+        (self.bytes, self.gas) = (bytes, gas);
+        self.chosen.push(entry.tx.raw.clone());
+        true
+    }
 }
 
 /// The pool.
@@ -126,7 +165,6 @@ pub struct Mempool {
     by_priority: BTreeMap<Priority, (Address, u64)>,
     bytes: usize,
     arrivals: u64,
-    executed: Height,
 }
 
 impl Mempool {
@@ -139,7 +177,6 @@ impl Mempool {
             by_priority: BTreeMap::new(),
             bytes: 0,
             arrivals: 0,
-            executed: 0,
         }
     }
 
@@ -182,8 +219,9 @@ impl Mempool {
         if self.by_hash.contains_key(&tx.hash) {
             return Err(PoolError::AlreadyKnown);
         }
-        if tx.nonce.saturating_sub(account_nonce) > self.limits.nonce_gap {
-            return Err(PoolError::NonceTooHigh { next: account_nonce, got: tx.nonce });
+        let missing = self.pending_nonce(&tx.sender, account_nonce);
+        if tx.nonce.saturating_sub(missing) > self.limits.nonce_gap {
+            return Err(PoolError::NonceTooHigh { next: missing, got: tx.nonce });
         }
         self.check_sender(&tx, balance)?;
         self.make_room(&tx)?;
@@ -191,7 +229,7 @@ impl Mempool {
         let priority = (Reverse(tx.max_priority_fee_per_gas), self.arrivals);
         let sender = self.senders.entry(tx.sender).or_default();
         sender.account_nonce = sender.account_nonce.max(account_nonce);
-        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority, proposed_at: None });
+        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority });
         if let Some(old) = replaced {
             self.forget(&old);
         }
@@ -207,8 +245,7 @@ impl Mempool {
         let existing = sender.get(tx.nonce);
         if let Some(entry) = existing {
             let enough = |old: u128, new: u128| {
-                new.saturating_mul(100)
-                    >= old.saturating_mul(100 + self.limits.replacement_percent)
+                new.saturating_mul(100) >= old.saturating_mul(100 + self.limits.replacement_percent)
             };
             let pays = enough(entry.tx.max_fee_per_gas, tx.max_fee_per_gas)
                 && enough(entry.tx.max_priority_fee_per_gas, tx.max_priority_fee_per_gas);
@@ -219,101 +256,84 @@ impl Mempool {
             return Err(PoolError::SenderLimit(sender.len()));
         }
         let replaced = existing.map(|entry| entry.tx.max_cost()).unwrap_or_default();
-        let needed =
-            sender.total_cost().saturating_sub(replaced).saturating_add(tx.max_cost());
+        let needed = sender.total_cost().saturating_sub(replaced).saturating_add(tx.max_cost());
         if needed > balance {
             return Err(PoolError::Overdraft { needed, balance });
         }
         Ok(())
     }
 
-    /// Drops the cheapest transactions for one that pays more.
+    /// Drops the cheapest transactions for one that pays more; none if that does not make room.
     fn make_room(&mut self, tx: &Transaction) -> Result<(), PoolError> {
-        while self.by_hash.len() >= self.limits.transactions
-            || self.bytes + tx.raw.len() > self.limits.bytes
-        {
-            let Some((priority, (address, nonce))) =
-                self.by_priority.last_key_value().map(|(p, at)| (*p, *at))
-            else {
-                return Ok(());
-            };
+        let (mut count, mut bytes) = (self.by_hash.len(), self.bytes);
+        let mut victims = Vec::new();
+        let mut cheapest = self.by_priority.iter().rev();
+        while count >= self.limits.transactions || bytes + tx.raw.len() > self.limits.bytes {
+            let Some((priority, (address, nonce))) = cheapest.next() else { break };
             let Reverse(lowest) = priority.0;
-            if tx.max_priority_fee_per_gas <= lowest || address == tx.sender {
+            let victim = self.senders.get(address).and_then(|sender| sender.get(*nonce));
+            let pays_more = tx.max_priority_fee_per_gas > lowest && *address != tx.sender;
+            let Some(victim) = victim.filter(|_| pays_more) else {
                 return Err(PoolError::Full { lowest });
-            }
+            };
+            count -= 1;
+            bytes -= victim.tx.raw.len();
+            victims.push((*address, *nonce));
+        }
+        for (address, nonce) in victims {
             self.remove(address, nonce);
         }
         Ok(())
     }
 
-    /// Transactions for the next block, best paid first, within its bytes and gas. They stay in the pool.
-    pub fn select(&self, max_bytes: usize, max_gas: u64, base_fee: u64) -> Vec<Bytes> {
-        let mut chosen = Vec::new();
-        let (mut bytes, mut gas) = (0usize, 0u64);
+    /// Transactions for the next block, best paid first, within its bytes and gas. They stay in the pool. `in_flight`
+    /// are those that stand in the block's ancestors and are not executed yet.
+    pub fn select(&self, limits: BlockLimits, in_flight: &HashSet<B256>) -> Vec<Bytes> {
+        let mut block = Filling { limits, bytes: 0, gas: 0, misfits: 0, chosen: Vec::new() };
         let mut next: HashMap<Address, u64> = HashMap::new();
         let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::new();
         // One pass over the pool at most; blocks fill long before that when the pool is large.
         for (address, nonce) in self.by_priority.values() {
             let Some(sender) = self.senders.get(address) else { continue };
             let Some(entry) = sender.get(*nonce) else { continue };
-            if self.is_in_flight(entry) || entry.tx.max_fee_per_gas < u128::from(base_fee) {
+            let pays = entry.tx.max_fee_per_gas >= u128::from(limits.base_fee);
+            if !pays || in_flight.contains(&entry.tx.hash) {
                 continue;
             }
             let expected = next
                 .entry(*address)
-                .or_insert_with(|| sender.next_unproposed(|e| self.is_in_flight(e)));
+                .or_insert_with(|| sender.next_unproposed(|e| in_flight.contains(&e.tx.hash)));
             if *nonce > *expected {
                 waiting.insert((*address, *nonce), entry);
                 continue;
             }
             let mut candidate = (*nonce == *expected).then_some(entry);
-            while let Some(entry) = candidate {
-                let size = entry.tx.raw.len();
-                if bytes + size > max_bytes || gas.saturating_add(entry.tx.gas_limit) > max_gas {
-                    return chosen;
-                }
-                bytes += size;
-                gas += entry.tx.gas_limit;
-                chosen.push(entry.tx.raw.clone());
-                *expected += 1;
+            while let Some(entry) = candidate.filter(|entry| block.take(entry)) {
+                *expected = entry.tx.nonce + 1;
                 candidate = waiting.remove(&(*address, *expected));
             }
+            if block.misfits >= MAX_MISFITS {
+                break;
+            }
         }
-        chosen
+        block.chosen
     }
 
-    fn is_in_flight(&self, entry: &Entry) -> bool {
-        entry.proposed_at.is_some_and(|height| height > self.executed)
-    }
-
-    /// Whether a block could be filled with something that is not in one already.
-    pub fn has_ready(&self, base_fee: u64) -> bool {
+    /// Whether a block could be filled with something that is not in its ancestors already.
+    pub fn has_ready(&self, base_fee: u64, in_flight: &HashSet<B256>) -> bool {
         self.senders.values().any(|sender| {
-            let nonce = sender.next_unproposed(|e| self.is_in_flight(e));
+            let nonce = sender.next_unproposed(|e| in_flight.contains(&e.tx.hash));
             sender.get(nonce).is_some_and(|e| e.tx.max_fee_per_gas >= u128::from(base_fee))
         })
     }
 
-    /// Notes that a proposed block at `height` holds these transactions.
-    pub fn mark_proposed(&mut self, height: Height, hashes: impl IntoIterator<Item = B256>) {
-        for hash in hashes {
-            if let Some((address, nonce)) = self.by_hash.get(&hash)
-                && let Some(entry) =
-                    self.senders.get_mut(address).and_then(|sender| sender.get_mut(*nonce))
-            {
-                entry.proposed_at = Some(entry.proposed_at.map_or(height, |h| h.max(height)));
-            }
-        }
-    }
-
-    /// Drops what an executed block settled: `done` are its transactions, `nonces` their senders' account nonces.
+    /// Drops what an executed block settled: `done` are its transactions that were executed or are invalid for good,
+    /// `nonces` their senders' account nonces.
     pub fn on_executed(
         &mut self,
-        height: Height,
         done: impl IntoIterator<Item = B256>,
         nonces: impl IntoIterator<Item = (Address, u64)>,
     ) {
-        self.executed = self.executed.max(height);
         for hash in done {
             if let Some((address, nonce)) = self.by_hash.get(&hash).copied() {
                 self.remove(address, nonce);

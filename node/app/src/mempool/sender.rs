@@ -27,10 +27,6 @@ impl Sender {
         self.entries.get(&nonce)
     }
 
-    pub(super) fn get_mut(&mut self, nonce: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(&nonce)
-    }
-
     /// What all of them may cost.
     pub(super) fn total_cost(&self) -> U256 {
         self.cost
@@ -82,8 +78,11 @@ impl Sender {
     /// Nonce after the entries that follow the account's without a gap.
     pub(super) fn contiguous_end(&self, account_nonce: u64) -> u64 {
         let start = account_nonce.max(self.account_nonce);
-        self.entries.range(start..).zip(start..).take_while(|((have, _), want)| *have == want).count()
-            as u64
+        self.entries
+            .range(start..)
+            .zip(start..)
+            .take_while(|((have, _), want)| *have == want)
+            .count() as u64
             + start
     }
 }

@@ -1,13 +1,10 @@
-use neura_types::{
-    U256,
-    keys::EthKey,
-    transaction::UnsignedTransaction,
-};
+use neura_types::{U256, keys::EthKey, transaction::UnsignedTransaction};
 
 use super::*;
 
 const CHAIN: u64 = 26_770;
 const RICH: U256 = U256::MAX;
+const LIMITS: BlockLimits = BlockLimits { bytes: 1 << 20, gas: 1 << 30, base_fee: 0 };
 
 fn tx(key: u8, nonce: u64, tip: u128) -> Arc<Transaction> {
     let raw = UnsignedTransaction {
@@ -44,7 +41,7 @@ fn a_senders_transactions_come_in_nonce_order_even_if_later_ones_pay_more() {
         pool.insert(tx(1, nonce, tip), 0, RICH).unwrap();
     }
     pool.insert(tx(2, 0, 10), 0, RICH).unwrap();
-    let order: Vec<u64> = nonces(&pool, &pool.select(1 << 20, 1 << 30, 0))
+    let order: Vec<u64> = nonces(&pool, &pool.select(LIMITS, &HashSet::new()))
         .into_iter()
         .filter(|(sender, _)| *sender == tx(1, 0, 1).sender)
         .map(|(_, nonce)| nonce)
@@ -57,22 +54,58 @@ fn nothing_is_handed_out_beyond_a_nonce_gap() {
     let mut pool = pool();
     pool.insert(tx(1, 0, 1), 0, RICH).unwrap();
     pool.insert(tx(1, 2, 9), 0, RICH).unwrap();
-    assert_eq!(pool.select(1 << 20, 1 << 30, 0).len(), 1);
+    assert_eq!(pool.select(LIMITS, &HashSet::new()).len(), 1);
     assert_eq!(pool.pending_nonce(&tx(1, 0, 1).sender, 0), 1);
 }
 
 #[test]
-fn what_stands_in_a_proposed_block_is_not_handed_out_again_until_that_block_is_passed() {
+fn what_stands_in_the_ancestors_is_not_handed_out_again() {
     let mut pool = pool();
     let (first, second) = (tx(1, 0, 5), tx(1, 1, 5));
     pool.insert(Arc::clone(&first), 0, RICH).unwrap();
     pool.insert(Arc::clone(&second), 0, RICH).unwrap();
-    pool.mark_proposed(7, [first.hash]);
-    assert_eq!(pool.select(1 << 20, 1 << 30, 0), std::slice::from_ref(&second.raw));
-    pool.on_executed(7, [], []);
-    assert_eq!(pool.select(1 << 20, 1 << 30, 0).len(), 2, "the block at 7 did not hold it after all");
-    pool.on_executed(8, [first.hash], [(first.sender, 1)]);
-    assert_eq!(pool.select(1 << 20, 1 << 30, 0), std::slice::from_ref(&second.raw));
+    let ancestors = HashSet::from([first.hash]);
+    assert_eq!(pool.select(LIMITS, &ancestors), std::slice::from_ref(&second.raw));
+    pool.on_executed([first.hash], [(first.sender, 1)]);
+    assert_eq!(pool.select(LIMITS, &HashSet::new()), std::slice::from_ref(&second.raw));
+}
+
+/// A leader proposed nonce 0, its block was abandoned, and the next leader began at nonce 1: every node skipped the
+/// whole block and forgot what it held.
+#[test]
+fn what_stood_in_an_abandoned_block_is_handed_out_again_first() {
+    let mut pool = pool();
+    let (first, second) = (tx(1, 0, 5), tx(1, 1, 9));
+    pool.insert(Arc::clone(&first), 0, RICH).unwrap();
+    pool.insert(Arc::clone(&second), 0, RICH).unwrap();
+    let next_block = pool.select(LIMITS, &HashSet::new());
+    assert_eq!(next_block, [first.raw.clone(), second.raw.clone()]);
+    pool.on_executed([], [(first.sender, 0)]);
+    assert_eq!(pool.len(), 2, "a block that skipped them does not delete them");
+}
+
+#[test]
+fn a_transaction_that_does_not_fit_does_not_hide_smaller_ones() {
+    let mut pool = pool();
+    for key in 1..=3 {
+        pool.insert(tx(key, 0, u128::from(key)), 0, RICH).unwrap();
+    }
+    let limits = BlockLimits { gas: 21_000 * 2 + 5, ..LIMITS };
+    assert_eq!(pool.select(limits, &HashSet::new()).len(), 2);
+}
+
+#[test]
+fn nonces_far_beyond_the_first_missing_one_are_refused() {
+    let mut pool = pool();
+    for nonce in 0..200 {
+        pool.insert(tx(1, nonce, 1), 0, RICH).unwrap();
+    }
+    let gap = Limits::default().nonce_gap;
+    pool.insert(tx(1, 200 + gap, 1), 0, RICH).unwrap();
+    assert!(matches!(
+        pool.insert(tx(1, 201 + gap, 1), 0, RICH),
+        Err(PoolError::NonceTooHigh { next: 200, .. })
+    ));
 }
 
 #[test]
@@ -120,6 +153,9 @@ fn a_block_is_filled_within_its_bytes_and_gas() {
         pool.insert(tx(1, nonce, 1), 0, RICH).unwrap();
     }
     let size = tx(1, 0, 1).raw.len();
-    assert_eq!(pool.select(3 * size + 5, 1 << 30, 0).len(), 3);
-    assert_eq!(pool.select(1 << 20, 50_000, 0).len(), 2);
+    assert_eq!(
+        pool.select(BlockLimits { bytes: 3 * size + 5, ..LIMITS }, &HashSet::new()).len(),
+        3
+    );
+    assert_eq!(pool.select(BlockLimits { gas: 50_000, ..LIMITS }, &HashSet::new()).len(), 2);
 }

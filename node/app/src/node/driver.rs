@@ -243,7 +243,10 @@ impl Driver {
             Output::Validate { id, block, parent } => self.checker.request(id, block, parent),
             Output::Fetch(request) => self.fetch(request),
             Output::Evidence(evidence) => {
-                tracing::warn!(?evidence, "two statements of one validator that exclude each other");
+                tracing::warn!(
+                    ?evidence,
+                    "two statements of one validator that exclude each other"
+                );
             }
             Output::PeerFault { peer, reason } => self.ban(peer, &reason.to_string()),
             Output::StoreBlock { .. } | Output::Persist(_) | Output::Commit(_) => {}

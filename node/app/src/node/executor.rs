@@ -1,13 +1,17 @@
 //! Execute final blocks in order, on a thread of their own, and publish the results.
 
-use std::{collections::BTreeSet, sync::{Arc, atomic::Ordering}};
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, atomic::Ordering},
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use neura_api::Event;
-use neura_runtime::{BlockInput, Execution};
+use neura_runtime::{BlockInput, Execution, InvalidTransaction};
 use neura_storage::ExecutedBlock;
 use neura_types::{
-    Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, Transaction, TransactionError, hash::keccak,
+    Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, Transaction, TransactionError,
+    hash::keccak,
 };
 use rayon::prelude::*;
 
@@ -100,7 +104,10 @@ fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRo
     let context = chain.block_context(id, header, chain.next_base_fee.load(Ordering::Relaxed));
     let execution = {
         let state = chain.store.state()?;
-        neura_runtime::execute(&state, &BlockInput { context: &context, transactions: &transactions })?
+        neura_runtime::execute(
+            &state,
+            &BlockInput { context: &context, transactions: &transactions },
+        )?
     };
     let root = chain.store.commit_executed(&ExecutedBlock {
         id,
@@ -122,20 +129,27 @@ fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRo
     for (index, reason) in &execution.skipped {
         tracing::debug!(height = header.height, index, %reason, "transaction skipped");
     }
-    settle_pool(chain, header.height, &transactions, &execution);
+    settle_pool(chain, &transactions, &execution);
     announce(chain, id, block, root, &transactions, &execution);
     Ok(root)
 }
 
-/// Takes what the block held out of the pool, and moves the pool's idea of the senders' nonces on.
-fn settle_pool(chain: &Chain, height: Height, transactions: &[Decoded], execution: &Execution) {
-    let present = || transactions.iter().flatten();
-    let senders: BTreeSet<Address> = present().map(|tx| tx.sender).collect();
+/// Takes out of the pool what the block executed and what can never be executed, and moves the pool's idea of the
+/// senders' nonces on. What was skipped for a reason that can pass waits for another block: else whoever proposes could
+/// delete others' transactions by naming them out of order.
+fn settle_pool(chain: &Chain, transactions: &[Decoded], execution: &Execution) {
+    let at = |index: &u32| transactions.get(*index as usize).and_then(|tx| tx.as_ref().ok());
+    let hopeless = execution.skipped.iter().filter(|(_, reason)| {
+        // Coins may come, but until then such a transaction would be proposed again and again.
+        !reason.is_temporary() || matches!(reason, InvalidTransaction::InsufficientFunds { .. })
+    });
+    let done = execution.included.iter().chain(hopeless.map(|(index, _)| index));
+    let senders: BTreeSet<Address> = transactions.iter().flatten().map(|tx| tx.sender).collect();
     let nonces = senders.into_iter().filter_map(|sender| {
         let account = execution.changes.accounts.get(&sender)?.as_ref()?;
         Some((sender, account.nonce))
     });
-    chain.mempool.lock().on_executed(height, present().map(|tx| tx.hash), nonces);
+    chain.mempool.lock().on_executed(done.filter_map(at).map(|tx| tx.hash), nonces);
 }
 
 fn announce(

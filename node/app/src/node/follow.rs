@@ -37,7 +37,8 @@ pub async fn run(
         turn = turn.wrapping_add(1);
         let id = known[turn % known.len()];
         let from = chain.committed_height().saturating_add(1);
-        let question = wire::encode(&Request::Blocks(BlockRequest::Committed { from, wait_ms: WAIT_MS }));
+        let question =
+            wire::encode(&Request::Blocks(BlockRequest::Committed { from, wait_ms: WAIT_MS }));
         let answer = network.request(id, question.into()).await.ok().and_then(|bytes| {
             wire::decode::<BlockResponse>(&bytes, network.limits().max_response_bytes).ok()
         });

@@ -88,10 +88,14 @@ impl Intake {
             let state = self.chain.store.state()?;
             // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
             let lowest = self.chain.params.min_base_fee;
-            validate_for_pool(&state, &self.chain.params, tx, lowest).map_err(|error| match error {
-                StateRefusal::Invalid(invalid) => Refused::State { error: invalid, sender: tx.sender },
-                StateRefusal::State(error) => Refused::Internal(error),
-            })?;
+            validate_for_pool(&state, &self.chain.params, tx, lowest).map_err(
+                |error| match error {
+                    StateRefusal::Invalid(invalid) => {
+                        Refused::State { error: invalid, sender: tx.sender }
+                    }
+                    StateRefusal::State(error) => Refused::Internal(error),
+                },
+            )?;
             let account = state.account(tx.sender)?.unwrap_or_default();
             (account.nonce, account.balance)
         };
@@ -113,7 +117,12 @@ impl Intake {
     fn unknown(&self, items: Vec<Bytes>) -> Vec<Bytes> {
         let hashes: Vec<B256> = items.iter().map(|raw| keccak(raw)).collect();
         let pool = self.chain.mempool.lock();
-        items.into_iter().zip(hashes).filter(|(_, hash)| !pool.contains(hash)).map(|(raw, _)| raw).collect()
+        items
+            .into_iter()
+            .zip(hashes)
+            .filter(|(_, hash)| !pool.contains(hash))
+            .map(|(raw, _)| raw)
+            .collect()
     }
 
     fn take_all(&self, items: Vec<Bytes>) -> Acceptance {
@@ -161,7 +170,11 @@ impl Courier {
         }
     }
 
-    async fn bundle(&mut self, first: Arc<Transaction>, queue: &mut mpsc::Receiver<Arc<Transaction>>) {
+    async fn bundle(
+        &mut self,
+        first: Arc<Transaction>,
+        queue: &mut mpsc::Receiver<Arc<Transaction>>,
+    ) {
         let mut size = first.raw.len();
         let mut items = vec![first];
         let deadline = Instant::now() + BUNDLE_WAIT;

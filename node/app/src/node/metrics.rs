@@ -15,7 +15,9 @@ use super::chain::Chain;
 /// Registers the node's metrics.
 pub fn register(registry: &mut Registry, chain: &Arc<Chain>, network: &NetworkHandle) {
     network.metrics().register(registry);
-    registry.sub_registry_with_prefix("neura").register_collector(Box::new(ChainMetrics(Arc::clone(chain))));
+    registry
+        .sub_registry_with_prefix("neura")
+        .register_collector(Box::new(ChainMetrics(Arc::clone(chain))));
 }
 
 /// Reads the chain's progress when it is asked.
@@ -29,7 +31,11 @@ impl Collector for ChainMetrics {
         let mut gauges = vec![
             ("committed_height", "Height of the newest final block.", chain.committed_height()),
             ("executed_height", "Height of the newest executed block.", chain.executed_height()),
-            ("certified_height", "Highest height with a certified result.", chain.certified_height()),
+            (
+                "certified_height",
+                "Highest height with a certified result.",
+                chain.certified_height(),
+            ),
             ("mempool_transactions", "Transactions that wait.", chain.mempool.lock().len() as u64),
         ];
         if let Some(status) = consensus {

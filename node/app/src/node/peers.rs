@@ -1,8 +1,6 @@
 //! Tell which peer is which validator.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use neura_consensus::Peer;
 use neura_p2p::{PeerId, peer_id_from_public_key};

@@ -65,8 +65,10 @@ fn committed_from(chain: &Chain, from: Height) -> Result<BlockResponse> {
     }
     answer.blocks.truncate(proven);
     if answer.proof.is_none() && from <= committed {
-        answer.proof =
-            chain.store.commit_proof_at_or_after(from, committed)?.map(|(_, proof)| Bytes::from(proof));
+        answer.proof = chain
+            .store
+            .commit_proof_at_or_after(from, committed)?
+            .map(|(_, proof)| Bytes::from(proof));
     }
     Ok(answer)
 }

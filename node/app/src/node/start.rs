@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Duration};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use neura_api::{ApiConfig, ServerHandle};
 use neura_blobs::{EmbeddedConfig, EmbeddedStore};
 use neura_consensus::{Config, Recovered, Replica, SafetyRecord};
@@ -27,7 +27,7 @@ use super::{
     traffic,
     workload::{OpaqueWorkload, PoolWorkload, Workload},
 };
-use crate::{config::NodeConfig, keyfile};
+use crate::{bounded, config::NodeConfig, keyfile};
 
 /// How long a node that stops waits for the last answers to be given.
 const RELEASE_LIMIT: Duration = Duration::from_secs(10);
@@ -72,6 +72,9 @@ impl Node {
         let set = Arc::new(genesis.validator_set()?);
         let (key, _) = keyfile::read_or_create_identity(&config.identity)?;
         let validator = set.index_of(&key.public_key());
+        if validator.is_none() {
+            tracing::info!(key = %key.public_key(), "full node: its key is not in the genesis file");
+        }
         let disk = open_disk(config, &genesis, validator.is_some())?;
         let chain =
             Arc::new(Chain::new(genesis, disk.genesis_id, Arc::clone(&set), disk.store.clone())?);
@@ -83,8 +86,7 @@ impl Node {
         metrics::register(&mut registry, &chain, &network.handle);
         let blobs = Arc::new(open_blobs(config, &network.handle)?);
         chain.spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));
-        let intake =
-            Intake::start(Arc::clone(&chain), network.handle.clone(), validator.is_some());
+        let intake = Intake::start(Arc::clone(&chain), network.handle.clone(), validator.is_some());
         chain.spawn(traffic::run(
             Arc::clone(&chain),
             network.handle.clone(),
@@ -164,14 +166,8 @@ impl Node {
 /// # Errors
 /// If it cannot be read or breaks a rule.
 pub fn read_genesis(path: &Path) -> Result<Genesis> {
-    let reading = || format!("reading the genesis file {}", path.display());
-    let size = std::fs::metadata(path).with_context(reading)?.len();
-    ensure!(
-        size <= MAX_GENESIS_BYTES as u64,
-        "the genesis file {} has {size} bytes: at most {MAX_GENESIS_BYTES} are read",
-        path.display()
-    );
-    let bytes = std::fs::read(path).with_context(reading)?;
+    let bytes =
+        bounded::read(path, MAX_GENESIS_BYTES as u64).context("reading the genesis file")?;
     Genesis::from_json(&bytes).with_context(|| format!("genesis file {}", path.display()))
 }
 
@@ -210,7 +206,11 @@ fn open_blobs(config: &NodeConfig, network: &NetworkHandle) -> Result<BlobKeeper
 }
 
 fn read_faucet(config: &NodeConfig) -> Result<Option<Faucet>> {
-    config.faucet_key.as_deref().map(|path| Ok(Faucet::new(keyfile::read_eth_key(path)?))).transpose()
+    config
+        .faucet_key
+        .as_deref()
+        .map(|path| Ok(Faucet::new(keyfile::read_eth_key(path)?)))
+        .transpose()
 }
 
 async fn start_network(
@@ -221,12 +221,11 @@ async fn start_network(
 ) -> Result<Network> {
     let genesis_hash = chain.genesis_hash.to_string();
     let short = genesis_hash.get(2..10).unwrap_or_default();
-    let mut network =
-        NetworkConfig::new(key.seed(), format!("{}/{short}", chain.genesis.chain_id));
+    let mut network = NetworkConfig::new(key.seed(), format!("{}/{short}", chain.genesis.chain_id));
     for address in &config.listen {
-        network.listen.push(
-            address.parse().with_context(|| format!("'{address}' is not a libp2p address"))?,
-        );
+        network
+            .listen
+            .push(address.parse().with_context(|| format!("'{address}' is not a libp2p address"))?);
     }
     for address in &config.peers {
         network.bootstrap.push(parse_peer(address)?);
@@ -238,7 +237,9 @@ async fn start_network(
 /// Splits a libp2p address into the peer's id at its end and the rest.
 fn parse_peer(text: &str) -> Result<(PeerId, Multiaddr)> {
     let Some((address, id)) = text.rsplit_once("/p2p/") else {
-        bail!("peer '{text}' lacks its id: write an address such as /ip4/10.0.0.1/tcp/26770/p2p/12D3Koo…");
+        bail!(
+            "peer '{text}' lacks its id: write an address such as /ip4/10.0.0.1/tcp/26770/p2p/12D3Koo…"
+        );
     };
     let address = address.parse().with_context(|| format!("'{text}' is not a libp2p address"))?;
     let id = id.parse().with_context(|| format!("'{id}' is not a peer id"))?;
@@ -267,7 +268,8 @@ fn start_threads(parts: ThreadParts) -> Result<Vec<JoinHandle<()>>> {
         );
     }
     let started = Instant::now();
-    let mut core = Config::new(chain.context(), chain.genesis_id, Arc::clone(&chain.set), validator);
+    let mut core =
+        Config::new(chain.context(), chain.genesis_id, Arc::clone(&chain.set), validator);
     core.base_timeout_ms =
         chain.params.view_timeout_ms.saturating_add(chain.params.idle_block_interval_ms);
     core.max_timeout_ms = core.base_timeout_ms.saturating_mul(10);
@@ -277,7 +279,7 @@ fn start_threads(parts: ThreadParts) -> Result<Vec<JoinHandle<()>>> {
     let mode = if opaque.is_some() { Mode::OrderOnly } else { Mode::Execute };
     let workload: Arc<dyn Workload> = match opaque {
         Some(opaque) => opaque,
-        None => Arc::new(PoolWorkload { chain: Arc::clone(&chain) }),
+        None => Arc::new(PoolWorkload::new(Arc::clone(&chain))),
     };
     let (answers, inbox) = mpsc::channel(ANSWER_QUEUE);
     if observes {

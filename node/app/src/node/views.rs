@@ -1,7 +1,5 @@
 //! Put what the store holds into the shapes that the API shows.
 
-
-
 use neura_api::{BlockHead, BlockView, ExecutedHead};
 use neura_runtime::Execution;
 use neura_storage::ExecutedRecord;
@@ -118,9 +116,8 @@ pub fn task_changes(receipts: &[Receipt], block_logs: &[Log], height: Height) ->
 
 fn task_change(log: &Log, height: Height) -> Option<TaskChange> {
     let topics = log.topics.iter().copied();
-    let change = |task, state, owner, provider| {
-        Some(TaskChange { task, state, owner, provider, height })
-    };
+    let change =
+        |task, state, owner, provider| Some(TaskChange { task, state, owner, provider, height });
     match *log.topics.first()? {
         ITasks::TaskCreated::SIGNATURE_HASH => {
             let e = ITasks::TaskCreated::decode_raw_log(topics, &log.data).ok()?;
@@ -152,4 +149,3 @@ fn task_change(log: &Log, height: Height) -> Option<TaskChange> {
         _ => None,
     }
 }
-

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use neura::keyfile;
-use neura_types::{U256, keys::SecretKey};
+use neura_types::U256;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
@@ -16,14 +16,19 @@ async fn a_chain_of_one_validator_is_made_from_flags() {
     let cli = Cli::new("http://127.0.0.1:9");
     let folder = cli.home.path();
     let (identity, genesis) = (folder.join("validator.key"), folder.join("genesis.json"));
-    keyfile::write_secret(&identity, &[1; 32], None).unwrap();
-    let public = SecretKey::from_seed(&[1; 32]).public_key().0.to_string();
+    let path = identity.display().to_string();
+    let keys = cli.json(&["identity", &path]).await;
+    assert_eq!(
+        (&keys["made"], &cli.json(&["identity", &path]).await["made"]),
+        (&true.into(), &false.into())
+    );
+    let public = keys["public_key"].as_str().unwrap().to_owned();
     let account = cli.json(&["wallet", "new"]).await["address"].as_str().unwrap().to_owned();
     let (funded, out) = (format!("{account}=1000"), genesis.display().to_string());
     let args = ["genesis", "--chain-id", "4242", "--validator", &public, "--account", &funded];
     let made = cli.json(&[&args[..], &["--treasury", TREASURY, "--out", &out]].concat()).await;
 
-    let mut node = start_node(folder, &identity, &genesis);
+    let mut node = start_node(folder, "data", &identity, &genesis, &[]);
     let url = api_of(&mut node).await;
     let status = executed(&cli, &url, 2).await;
     assert_eq!((&status["chain_id"], &status["validator"]), (&4_242.into(), &0.into()));
@@ -38,21 +43,39 @@ async fn a_chain_of_one_validator_is_made_from_flags() {
     let refusal = cli.refused(&[&["faucet", to][..], &cli_of].concat()).await;
     assert_eq!(refusal.code, "no_faucet", "{}", refusal.message);
 
+    // A full node that is told where the validator is.
+    let listening = node.says("listening address=").await;
+    let address = listening.split("address=").nth(1).unwrap();
+    let peer = format!("{address}/p2p/{}", keys["peer_id"].as_str().unwrap());
+    let other = folder.join("other.key");
+    let mut follower = start_node(folder, "other", &other, &genesis, &["--peer", &peer]);
+    let follower_url = api_of(&mut follower).await;
+    let height = sent["inclusion"]["height"].as_u64().unwrap();
+    let status = executed(&cli, &follower_url, height).await;
+    assert_eq!(status["validator"], Value::Null);
+    let there = cli.json(&["wallet", "balance", to, "--url", &follower_url]).await;
+    assert_eq!(there["balance"], "1500000000000000000");
+
     node.signal(Signal::SIGTERM);
     assert!(node.ended().await.success(), "{}", node.said());
-    let mut node = start_node(folder, &identity, &genesis);
+    let mut node = start_node(folder, "data", &identity, &genesis, &[]);
     let url = api_of(&mut node).await;
-    let height = sent["inclusion"]["height"].as_u64().unwrap();
     executed(&cli, &url, height + 1).await;
     let there = cli.json(&["wallet", "balance", to, "--url", &url]).await;
     assert_eq!(there["balance"], "1500000000000000000");
 }
 
-fn start_node(folder: &Path, identity: &Path, genesis: &Path) -> Running {
+fn start_node(
+    folder: &Path,
+    data: &str,
+    identity: &Path,
+    genesis: &Path,
+    more: &[&str],
+) -> Running {
     let mut command = neura(folder);
     command.args(["node", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--data"]);
-    command.arg(folder.join("data")).arg("--identity").arg(identity);
-    command.arg("--genesis").arg(genesis);
+    command.arg(folder.join(data)).arg("--identity").arg(identity);
+    command.arg("--genesis").arg(genesis).args(more);
     Running::start(command)
 }
 

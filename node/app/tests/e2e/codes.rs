@@ -132,7 +132,12 @@ async fn a_task_is_refused_alike_by_rest_json_rpc_and_the_command_line() {
     for (provider, from, to, code) in [
         (nobody.to_string(), "", "", "unknown_provider"),
         (provider.clone(), "gpu_memory_mib = 64", "gpu_memory_mib = 0", "requirement_not_met"),
-        (provider.clone(), "max_price = \"5 ANKR\"", "max_price = \"5 wei\"", "escrow_below_price"),
+        (
+            provider.clone(),
+            "max_price = \"5 ANKR\"",
+            "max_price = \"5 wei\"",
+            "price_above_maximum",
+        ),
     ] {
         let job = job_file(&cli, from, to, code != "requirement_not_met");
         let args = ["task", "submit", &job, "--provider", &provider, "--key", &key, "--detach"];

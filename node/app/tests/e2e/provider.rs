@@ -1,6 +1,6 @@
 //! The provider's process against owners who send rubbish, and against signals.
 
-use neura::job::{Choice, Job, submit};
+use neura::job::{Choice, Job, pick, submit};
 use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, seal};
 use neura_client::Sender;
 use neura_types::{
@@ -27,6 +27,13 @@ fn impatient() -> Params {
 
 fn result_key() -> EncryptionSecretKey {
     EncryptionSecretKey::from_bytes([2; 32])
+}
+
+/// Has a provider do a job.
+async fn hire(owner: &Sender, provider: &ProviderProcess, job: &Job) -> TaskId {
+    let choice = Choice::Provider(provider.address);
+    let offer = pick(owner.client(), job, choice).await.unwrap();
+    submit(owner.client(), owner, job, offer, &result_key(), |_| {}).await.unwrap()
 }
 
 async fn ended(network: &Network, id: TaskId) -> Task {
@@ -111,8 +118,7 @@ async fn a_payload_that_was_tampered_with_is_declined_with_the_reason() {
     }
     // After all of that it still works.
     let job = Job::load(&digits().join("job.toml")).unwrap();
-    let choice = Choice::Provider(provider.address);
-    let id = submit(owner.client(), &owner, &job, choice, &result_key(), |_| {}).await.unwrap();
+    let id = hire(&owner, &provider, &job).await;
     eventually("the result", async || {
         let task = owner.client().task(id).await.unwrap().unwrap();
         assert!(!task.state.is_terminal(), "{task:?}");
@@ -129,8 +135,7 @@ async fn a_task_whose_provider_vanishes_after_accepting_is_refunded() {
     let owner = network.sender("alice", 0).await;
     let mut job = Job::load(&slow_job(network.folder.path(), ROWS)).unwrap();
     job.duration_blocks = 20;
-    let choice = Choice::Provider(provider.address);
-    let id = submit(owner.client(), &owner, &job, choice, &result_key(), |_| {}).await.unwrap();
+    let id = hire(&owner, &provider, &job).await;
     provider.running.says("accepted in block").await;
     provider.kill().await;
     let task = ended(&network, id).await;
@@ -146,8 +151,7 @@ async fn a_task_whose_provider_vanishes_after_accepting_is_refunded() {
     // Back again, it neither submits what is over nor forgets how to serve.
     let provider = ProviderProcess::join(&network.url(0), network.folder.path()).await;
     let job = Job::load(&digits().join("job.toml")).unwrap();
-    let choice = Choice::Provider(provider.address);
-    let next = submit(owner.client(), &owner, &job, choice, &result_key(), |_| {}).await.unwrap();
+    let next = hire(&owner, &provider, &job).await;
     eventually("the next result", async || {
         let task = owner.client().task(next).await.unwrap().unwrap();
         (task.state == TaskState::Submitted).then_some(())
@@ -167,8 +171,7 @@ async fn a_provider_that_is_killed_at_any_step_goes_on_and_never_submits_twice()
     for step in
         ["offered by", "payload opened", "accepting", "accepted in", "executed in", "submitting"]
     {
-        let choice = Choice::Provider(provider.address);
-        let id = submit(owner.client(), &owner, &job, choice, &result_key(), |_| {}).await.unwrap();
+        let id = hire(&owner, &provider, &job).await;
         provider.running.says(&format!("task {id}: {step}")).await;
         provider.kill().await;
         provider = ProviderProcess::join(&network.url(0), folder).await;

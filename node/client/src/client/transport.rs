@@ -75,7 +75,8 @@ impl Transport {
             url: path.to_owned(),
             cause: error.to_string(),
         })?;
-        json(self.send(Method::POST, path, Body::Bytes("application/json", bytes.into())).await?).await
+        json(self.send(Method::POST, path, Body::Bytes("application/json", bytes.into())).await?)
+            .await
     }
 
     pub(super) async fn upload<T: DeserializeOwned>(

@@ -1,41 +1,70 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use axum::{Router, http::StatusCode};
-use jmt::{
-    JellyfishMerkleTree, KeyHash, OwnedValue, Version,
-    storage::{LeafNode, Node, NodeBatch, NodeKey, TreeReader},
-};
 use neura_types::{
     Bytes, QuorumCertificate, U256,
     block::{ExecutedRoot, Header},
     certificate::Signers,
     keys::SecretKey,
     rest::{AccountProof, Wei},
-    state::proof::{TreeHasher, account_value, encode_proof},
+    state::proof::{EMPTY_HASH, Leaf, Proof, account_value, inner_hash, path_of, value_hash},
     validator::Validator,
     vote::Statement,
 };
 
 use super::*;
 
-/// The nodes of one version of a state tree.
-#[derive(Default)]
+/// A state tree of accounts alone.
 struct Tree {
-    nodes: NodeBatch,
-    values: BTreeMap<[u8; 32], OwnedValue>,
+    leaves: Vec<Leaf>,
+    values: HashMap<[u8; 32], Vec<u8>>,
 }
 
-impl TreeReader for Tree {
-    fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {
-        Ok(self.nodes.nodes().get(key).cloned())
+impl Tree {
+    fn new(accounts: impl Iterator<Item = (Address, Account)>) -> Self {
+        let entry = |(address, account)| (Self::path(address), account_value(&account));
+        let values: HashMap<_, _> = accounts.map(entry).collect();
+        let leaf =
+            |(path, value): (&[u8; 32], &Vec<u8>)| Leaf { path: *path, value: value_hash(value) };
+        Self { leaves: values.iter().map(leaf).collect(), values }
     }
 
-    fn get_value_option(&self, _: Version, key: KeyHash) -> anyhow::Result<Option<OwnedValue>> {
-        Ok(self.values.get(&key.0).cloned())
+    fn path(address: Address) -> [u8; 32] {
+        path_of(&StateKey::Account(address).to_bytes())
     }
 
-    fn get_rightmost_leaf(&self) -> anyhow::Result<Option<(NodeKey, LeafNode)>> {
-        Ok(None)
+    fn root(&self) -> B256 {
+        B256::new(hash(&self.leaves, 0))
+    }
+
+    fn prove(&self, address: Address) -> (Option<Vec<u8>>, Proof) {
+        let path = Self::path(address);
+        let (mut leaves, mut siblings) = (self.leaves.clone(), Vec::new());
+        while leaves.len() > 1 {
+            let depth = siblings.len();
+            let (mine, other) =
+                leaves.iter().partition(|leaf| bit(&leaf.path, depth) == bit(&path, depth));
+            leaves = mine;
+            siblings.push(hash(&other, depth + 1));
+        }
+        (self.values.get(&path).cloned(), Proof { leaf: leaves.first().copied(), siblings })
+    }
+}
+
+fn bit(path: &[u8; 32], depth: usize) -> bool {
+    path[depth / 8] & (0x80 >> (depth % 8)) != 0
+}
+
+/// Hash of the subtree of these leaves.
+fn hash(leaves: &[Leaf], depth: usize) -> [u8; 32] {
+    match leaves {
+        [] => EMPTY_HASH,
+        [leaf] => leaf.hash(),
+        _ => {
+            let (right, left): (Vec<Leaf>, Vec<Leaf>) =
+                leaves.iter().partition(|leaf| bit(&leaf.path, depth));
+            inner_hash(&hash(&left, depth + 1), &hash(&right, depth + 1))
+        }
     }
 }
 
@@ -79,16 +108,9 @@ fn certificate(trusted: &Trusted, block: BlockId, signers: &[u8]) -> QuorumCerti
 
 impl Chain {
     fn new(signers: &[u8]) -> Self {
-        let mut tree = Tree::default();
         let others = (0..40u8).map(|n| (Address::repeat_byte(n), Account::default()));
-        let accounts: Vec<_> = others.chain([(ALICE, alice())]).collect();
-        let path = |address: &Address| StateKey::Account(*address).path();
-        let values = accounts.iter().map(|(a, account)| (path(a), Some(account_value(account))));
-        let (root, batch) =
-            JellyfishMerkleTree::<_, TreeHasher>::new(&tree).put_value_set(values, 0).unwrap();
-        tree.nodes = batch.node_batch;
-        tree.values = accounts.iter().map(|(a, account)| (path(a).0, account_value(account))).collect();
-        let root = B256::new(root.0);
+        let tree = Tree::new(others.chain([(ALICE, alice())]));
+        let root = tree.root();
 
         let chain = ChainContext { chain_id: 7, genesis: B256::repeat_byte(1) };
         let genesis = Block::genesis(chain.genesis, 0, ExecutedRoot::default());
@@ -113,9 +135,7 @@ impl Chain {
     }
 
     fn answer(&self, address: Address) -> AccountInfo {
-        let tree = JellyfishMerkleTree::<_, TreeHasher>::new(&self.tree);
-        let (value, proof) =
-            tree.get_with_proof(StateKey::Account(address).path(), 0).unwrap();
+        let (value, proof) = self.tree.prove(address);
         AccountInfo {
             address,
             balance: Wei::default(),
@@ -129,7 +149,7 @@ impl Chain {
                 state_root: self.root,
                 certified_by: self.block.id(),
                 account: value.map(Bytes::from),
-                proof: encode_proof(&proof).into(),
+                proof: proof.encode().into(),
             }),
         }
     }

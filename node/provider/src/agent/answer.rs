@@ -139,7 +139,8 @@ impl Core {
         match self.operator.client.blob(hash, limit).await {
             Ok(bytes) if bytes.len() as u64 == size => Ok(bytes),
             Ok(_) | Err(ClientError::TooLarge { .. }) => {
-                Err(Refusal::new("payload_size", format!("the payload has not {size} bytes")).into())
+                Err(Refusal::new("payload_size", format!("the payload has not {size} bytes"))
+                    .into())
             }
             Err(error) if error.is_transient() => Err(error.into()),
             Err(error) => Err(TaskError::Payload(error)),

@@ -134,7 +134,8 @@ impl Core {
             let id = task.id;
             self.with_journal(move |journal| journal.forget(id)).await?;
             let reason = task.outcome.map(|outcome| outcome.reason);
-            let earned = task.outcome.map(|outcome| outcome.settlement.provider).unwrap_or_default();
+            let earned =
+                task.outcome.map(|outcome| outcome.settlement.provider).unwrap_or_default();
             self.say(Progress::Ended { task: id, state: task.state, reason, earned });
         }
         Ok(Next::Idle)
@@ -149,7 +150,9 @@ impl Core {
                 self.saw(height);
                 self.say(match &entry.stage {
                     Stage::Answering { refusal: None, .. } => Progress::Accepted { task, height },
-                    Stage::Answering { refusal: Some(_), .. } => Progress::Declined { task, height },
+                    Stage::Answering { refusal: Some(_), .. } => {
+                        Progress::Declined { task, height }
+                    }
                     _ => Progress::Submitted { task, height },
                 });
                 Ok(Next::Again)

@@ -72,10 +72,8 @@ impl Core {
             let (device, backend) = (device.name, device.backend);
             self.say(Progress::DeviceOpened { task: id, device, backend });
         };
-        let limits = Limits {
-            timeout: self.config.limits.job_timeout,
-            max_result: self.power.max_stored,
-        };
+        let limits =
+            Limits { timeout: self.config.limits.job_timeout, max_result: self.power.max_stored };
         let plain = self.worker.run(executor, &payload, limits, opened).await?;
         // Nothing leaves that is not a result, whatever became of the worker.
         Int8Result::decode(&plain)

@@ -90,7 +90,10 @@ fn task() -> Task {
 
 fn judge(task: &Task) -> Result<Executor, Refusal> {
     let (entry, capability) = (entry(), capability());
-    check_terms(task, &Means { entry: &entry, capability: &capability, max_payload: 100, height: 5 })
+    check_terms(
+        task,
+        &Means { entry: &entry, capability: &capability, max_payload: 100, height: 5 },
+    )
 }
 
 fn check(change: impl FnOnce(&mut Task), code: &str) {

@@ -84,8 +84,7 @@ fn nothing_is_sent_for_a_task_that_waits_or_has_ended() {
     let same = |step: Step| [step.clone(), step.clone(), step.clone(), step.clone(), step];
     check(TaskState::Open, same(Step::Wait));
     check(TaskState::Submitted, same(Step::Wait));
-    for state in
-        [TaskState::Settled, TaskState::Refunded, TaskState::Cancelled, TaskState::Slashed]
+    for state in [TaskState::Settled, TaskState::Refunded, TaskState::Cancelled, TaskState::Slashed]
     {
         check(state, same(Step::Finish));
     }

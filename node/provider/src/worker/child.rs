@@ -7,9 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use neura_gpu::{
-    Backend, Budget, CpuBackend, GemmShape, GpuError, Options, WgpuBackend, discover,
-};
+use neura_gpu::{Backend, Budget, CpuBackend, GemmShape, GpuError, Options, WgpuBackend, discover};
 use neura_int8::{Int8Job, Int8Result, MAX_JOB_BYTES};
 use nix::sys::resource::{Resource, setrlimit};
 
@@ -65,7 +63,10 @@ fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
             .read_to_end(&mut payload)
             .map_err(|error| wrong(format!("the payload cannot be read: {error}")))?;
         if payload.len() as u64 != payload_bytes {
-            return Err(wrong(format!("{} of {payload_bytes} bytes of payload came", payload.len())));
+            return Err(wrong(format!(
+                "{} of {payload_bytes} bytes of payload came",
+                payload.len()
+            )));
         }
     }
     Ok((request, payload))
@@ -169,8 +170,7 @@ mod tests {
     use crate::Device;
 
     fn request(work: Work) -> Vec<u8> {
-        let request =
-            Request { device: Device::Cpu, memory_bytes: None, timeout_ms: 60_000, work };
+        let request = Request { device: Device::Cpu, memory_bytes: None, timeout_ms: 60_000, work };
         let mut line = serde_json::to_vec(&request).unwrap();
         line.push(b'\n');
         line

@@ -318,7 +318,14 @@ mod tests {
 
     #[test]
     fn a_worker_gets_nothing_of_the_environment_but_what_drivers_need() {
-        let all = ["PATH", "VK_ICD_FILENAMES", "NEURA_KEY", "AWS_SECRET_ACCESS_KEY", "HOME", "LD_PRELOAD"];
+        let all = [
+            "PATH",
+            "VK_ICD_FILENAMES",
+            "NEURA_KEY",
+            "AWS_SECRET_ACCESS_KEY",
+            "HOME",
+            "LD_PRELOAD",
+        ];
         let all = all.into_iter().map(|name| (OsString::from(name), OsString::from("x")));
         let passed: Vec<_> = environment(all).map(|(name, _)| name).collect();
         assert_eq!(passed, ["PATH", "VK_ICD_FILENAMES"]);

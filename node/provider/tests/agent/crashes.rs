@@ -23,7 +23,9 @@ struct Moment {
 fn entries(data: &Path) -> usize {
     let journals = std::fs::read_dir(data.join("journal")).into_iter().flatten();
     let files = journals.flat_map(|journal| std::fs::read_dir(journal.unwrap().path()).unwrap());
-    files.filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "json")).count()
+    files
+        .filter(|file| file.as_ref().unwrap().path().extension().is_some_and(|e| e == "json"))
+        .count()
 }
 
 /// Runs a task to its end and keeps every moment of it.
@@ -41,7 +43,8 @@ async fn moments(place: &Path) -> (Vec<Moment>, Chain, B256) {
             let mut kept = kept.lock().unwrap();
             let copy = place.join(format!("moment-{}", kept.len()));
             copy_dir(&data, &copy);
-            let (name, chain, has_entry) = (name(progress), node.chain().clone(), entries(&copy) > 0);
+            let (name, chain, has_entry) =
+                (name(progress), node.chain().clone(), entries(&copy) > 0);
             kept.push(Moment { name, data: copy, chain, has_entry });
         }
     };
@@ -61,7 +64,8 @@ async fn after_a_crash_at_any_step_the_task_is_finished_and_submitted_once() {
     let place = tempfile::tempdir().unwrap();
     let (moments, _, original) = moments(place.path()).await;
     let names: Vec<&str> = moments.iter().map(|moment| moment.name.as_str()).collect();
-    for step in ["task_offered", "accepting", "accepted", "executed", "result_stored", "submitting"] {
+    for step in ["task_offered", "accepting", "accepted", "executed", "result_stored", "submitting"]
+    {
         assert!(names.contains(&step), "{names:?}");
     }
     for moment in moments.iter().filter(|moment| moment.name != "ended") {

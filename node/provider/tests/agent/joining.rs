@@ -1,10 +1,7 @@
 //! Into the registry, and out of it.
 
 use neura_provider::{Keys, Operator, Progress, ProviderError};
-use neura_types::{
-    Amount, U256,
-    provider::ProviderStatus,
-};
+use neura_types::{Amount, U256, provider::ProviderStatus};
 
 use crate::mock::{
     Chain, Node,
@@ -29,8 +26,16 @@ async fn a_newcomer_makes_keys_gets_coins_and_registers() {
     let (node, data) = devnet().await;
     let (agent, told) = start(&node, &data).await;
     let steps = [
-        "keys_made", "machine", "connected", "faucet_asked", "faucet_paid", "faucet_asked",
-        "faucet_paid", "registering", "registered", "serving",
+        "keys_made",
+        "machine",
+        "connected",
+        "faucet_asked",
+        "faucet_paid",
+        "faucet_asked",
+        "faucet_paid",
+        "registering",
+        "registered",
+        "serving",
     ];
     assert_eq!(told, steps, "one grant does not pay the bond of 100 ANKR");
     let chain = node.chain();

@@ -2,11 +2,9 @@
 
 use crate::mock::{
     Chain, Node,
-    owner::{
-        OWNER, Watched, check_result, config, job, name, offer_job, sealed, terms,
-    },
+    owner::{OWNER, Watched, check_result, config, job, name, offer_job, sealed, terms},
 };
-use neura_provider::Progress;
+use neura_provider::{Device, Progress};
 use neura_types::{
     Address,
     task::{EndReason, ResultPrivacy, TaskId, TaskState, Terms},
@@ -29,14 +27,39 @@ async fn a_task_is_taken_from_its_offer_to_its_payment() {
     let id = offer_job(&node, agent.address());
     let told = agent.until_ended(id).await;
     let steps = [
-        "task_offered", "payload_fetched", "payload_opened", "accepting", "accepted", "executing",
-        "device_opened", "executed", "result_stored", "submitting", "submitted", "ended",
+        "task_offered",
+        "payload_fetched",
+        "payload_opened",
+        "accepting",
+        "accepted",
+        "executing",
+        "device_opened",
+        "executed",
+        "result_stored",
+        "submitting",
+        "submitted",
+        "ended",
     ];
     assert_eq!(told, steps);
     check_result(&node, id);
     assert_eq!(node.chain().took_effect("submit"), 1);
     let journal = std::fs::read_dir(data.path().join("journal")).unwrap().next().unwrap().unwrap();
     assert_eq!(std::fs::read_dir(journal.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[tokio::test]
+async fn a_job_on_a_gpu_gives_the_reference_result() {
+    let node = Node::start(Chain { faucet: true, ..approving() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut on_gpu = config(&node, data.path());
+    on_gpu.device = Device::Best;
+    let mut agent = Watched::start(on_gpu).await.unwrap_or_else(|error| {
+        panic!("this test needs a GPU or Mesa's software Vulkan driver: {error}")
+    });
+    assert_ne!(agent.agent.machine().device.backend, "reference");
+    let id = offer_job(&node, agent.address());
+    agent.until_ended(id).await;
+    check_result(&node, id);
 }
 
 #[tokio::test]
@@ -150,7 +173,8 @@ async fn declined(
         Progress::Declining { reason, .. } => Some(reason.clone()),
         _ => None,
     });
-    reason.unwrap_or_else(|| panic!("{:?}", all.iter().map(name).collect::<Vec<_>>()))
+    reason
+        .unwrap_or_else(|| panic!("{:?}", all.iter().map(name).collect::<Vec<_>>()))
         .split(':')
         .next()
         .unwrap_or_default()
@@ -165,11 +189,17 @@ async fn what_cannot_be_done_is_declined_before_acceptance_with_the_reason() {
     let with = |payload: &[u8]| terms(&node, me, payload);
 
     let garbage = b"not an envelope at all".as_slice();
-    assert_eq!(declined((&node, &mut agent), Some(garbage), with(garbage)).await, "payload_unreadable");
+    assert_eq!(
+        declined((&node, &mut agent), Some(garbage), with(garbage)).await,
+        "payload_unreadable"
+    );
     let mut tampered = good.clone();
     *tampered.last_mut().unwrap() ^= 1;
     let of_tampered = with(&tampered);
-    assert_eq!(declined((&node, &mut agent), Some(&tampered), of_tampered).await, "payload_unreadable");
+    assert_eq!(
+        declined((&node, &mut agent), Some(&tampered), of_tampered).await,
+        "payload_unreadable"
+    );
     let for_another = Terms { envelope_nonce: Default::default(), ..with(&good) };
     assert_eq!(declined((&node, &mut agent), Some(&good), for_another).await, "payload_unreadable");
     let no_job = sealed(&node, me, b"sealed well, but no job");
@@ -178,8 +208,14 @@ async fn what_cannot_be_done_is_declined_before_acceptance_with_the_reason() {
     let other_bytes = good[1..].to_vec();
     let another = sealed(&node, me, &job());
     let of_another = with(&another);
-    assert_eq!(declined((&node, &mut agent), Some(&other_bytes), of_another).await, "payload_mismatch");
-    assert_eq!(declined((&node, &mut agent), None, with(b"nobody has it")).await, "payload_unavailable");
+    assert_eq!(
+        declined((&node, &mut agent), Some(&other_bytes), of_another).await,
+        "payload_mismatch"
+    );
+    assert_eq!(
+        declined((&node, &mut agent), None, with(b"nobody has it")).await,
+        "payload_unavailable"
+    );
     let mut wrong_size = with(&good);
     wrong_size.payload.size -= 1;
     assert_eq!(declined((&node, &mut agent), Some(&good), wrong_size).await, "payload_size");

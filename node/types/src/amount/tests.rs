@@ -17,7 +17,9 @@ fn amounts_are_read_in_ankr_and_wei_and_printed_back() {
 
 #[test]
 fn text_that_is_no_amount_is_refused() {
-    for text in ["", "-1", "1,5", "1.0000000000000000001", "ANKR", "1e18", "999999999999999999999999"] {
+    for text in
+        ["", "-1", "1,5", "1.0000000000000000001", "ANKR", "1e18", "999999999999999999999999"]
+    {
         assert!(Amount::parse(text).is_err(), "{text}");
     }
 }

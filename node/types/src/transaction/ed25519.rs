@@ -5,7 +5,10 @@ use alloy_primitives::{B256, Bytes, TxKind, U256, keccak256};
 use alloy_rlp::{Decodable, Encodable, RlpDecodable, RlpEncodable};
 
 use super::TransactionError;
-use crate::{ChainId, keys::{PublicKey, Signature}};
+use crate::{
+    ChainId,
+    keys::{PublicKey, Signature},
+};
 
 /// EIP-2718 type of a transaction signed with ed25519 (`N`).
 pub const ED25519_TX_TYPE: u8 = 0x4e;
@@ -82,9 +85,8 @@ impl TxEd25519 {
     /// [`TransactionError::Malformed`] or [`TransactionError::UnsupportedType`].
     pub fn decode_signed(raw: &[u8]) -> Result<(Self, PublicKey, Signature), TransactionError> {
         let malformed = |e: alloy_rlp::Error| TransactionError::Malformed(e.to_string());
-        let (kind, mut list) = raw
-            .split_first()
-            .ok_or_else(|| TransactionError::Malformed("no bytes".into()))?;
+        let (kind, mut list) =
+            raw.split_first().ok_or_else(|| TransactionError::Malformed("no bytes".into()))?;
         if *kind != ED25519_TX_TYPE {
             return Err(TransactionError::UnsupportedType(*kind));
         }

@@ -24,7 +24,15 @@ fn a_block_is_named_by_tag_number_hash_or_object() {
 #[test]
 fn what_names_no_block_is_refused() {
     for text in [
-        "\"\"", "\"0x\"", "\"newest\"", "\"12\"", "-1", "1.5", "[]", "{}", "true",
+        "\"\"",
+        "\"0x\"",
+        "\"newest\"",
+        "\"12\"",
+        "-1",
+        "1.5",
+        "[]",
+        "{}",
+        "true",
         r#"{"blockNumber":"0x1","blockHash":"0x0707070707070707070707070707070707070707070707070707070707070707"}"#,
     ] {
         assert_eq!(block(text), None, "{text}");

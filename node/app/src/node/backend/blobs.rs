@@ -91,7 +91,9 @@ impl BlobKeeper {
                 let question = wire::encode(&Request::Blob(BlobRequest { hash, offset }));
                 let Ok(answer) = self.network.request(peer, question.into()).await else { break };
                 let limit = self.network.limits().max_response_bytes;
-                let Ok(Some(part)) = wire::decode::<Option<BlobAnswer>>(&answer, limit) else { break };
+                let Ok(Some(part)) = wire::decode::<Option<BlobAnswer>>(&answer, limit) else {
+                    break;
+                };
                 let fits = part.size <= self.max_blob_bytes && !part.bytes.is_empty();
                 bytes.extend_from_slice(&part.bytes);
                 if !fits || bytes.len() as u64 > part.size {

@@ -42,11 +42,7 @@ pub(super) fn head(chain: &Chain, block: BlockRef) -> Answer<Option<BlockHead>> 
     Ok(Some(views::head(chain, id, &block, record.as_ref())))
 }
 
-pub(super) fn heads(
-    chain: &Chain,
-    before: Option<Height>,
-    limit: u32,
-) -> Answer<Vec<BlockHead>> {
+pub(super) fn heads(chain: &Chain, before: Option<Height>, limit: u32) -> Answer<Vec<BlockHead>> {
     let top = chain.committed_height().saturating_add(1);
     let end = before.unwrap_or(top).min(top);
     let start = end.saturating_sub(limit.into());
@@ -72,8 +68,7 @@ fn included(chain: &Chain, place: TxLocation, receipt: Receipt) -> Answer<Transa
     let missing = || internal(format!("block {} is not in the store", place.height));
     let (_, block) = chain.block_at(place.height).map_err(storage)?.ok_or_else(missing)?;
     let raw = block.payload.get(place.payload_index as usize).ok_or_else(missing)?;
-    let transaction =
-        Transaction::decode(raw.clone(), chain.genesis.chain_id).map_err(internal)?;
+    let transaction = Transaction::decode(raw.clone(), chain.genesis.chain_id).map_err(internal)?;
     let record = chain.store.executed(place.height).map_err(storage)?;
     Ok(TransactionView {
         transaction,
@@ -92,8 +87,8 @@ fn included(chain: &Chain, place: TxLocation, receipt: Receipt) -> Answer<Transa
 
 pub(super) fn logs(chain: &Chain, query: LogQuery, limit: usize) -> Answer<Vec<LogEntry>> {
     let filter = LogFilter { addresses: query.addresses, topics: query.topics };
-    let found = chain.store.logs(query.from, query.to, &filter, limit).map_err(|error| {
-        match error {
+    let found =
+        chain.store.logs(query.from, query.to, &filter, limit).map_err(|error| match error {
             StorageError::TooManyLogs { .. } => BackendError::TooManyLogs {
                 limit,
                 from: query.from,
@@ -101,8 +96,7 @@ pub(super) fn logs(chain: &Chain, query: LogQuery, limit: usize) -> Answer<Vec<L
             },
             StorageError::RangeTooWide { .. } => BackendError::InvalidInput(error.to_string()),
             other => storage(other),
-        }
-    })?;
+        })?;
     Ok(found.into_iter().map(entry).collect())
 }
 

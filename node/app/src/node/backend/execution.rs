@@ -1,9 +1,7 @@
 //! Take transactions, run calls, estimate gas.
 
 use neura_api::{BackendError, BlockRef, CallOutcome, CallRequest};
-use neura_runtime::{
-    BlockContext, CallError, CallStatus, InvalidTransaction, MAX_CALL_GAS,
-};
+use neura_runtime::{BlockContext, CallError, CallStatus, InvalidTransaction, MAX_CALL_GAS};
 use neura_storage::{StateView, StorageError};
 use neura_types::{Address, B256, Bytes};
 
@@ -39,11 +37,8 @@ pub(super) fn with_state<T>(
         StorageError::NotExecuted { .. } => BackendError::UnknownBlock,
         other => storage(other),
     })?;
-    let base_fee = chain
-        .store
-        .executed(height)
-        .map_err(storage)?
-        .map_or(0, |record| record.next_base_fee);
+    let base_fee =
+        chain.store.executed(height).map_err(storage)?.map_or(0, |record| record.next_base_fee);
     work(&view, chain.block_context(id, &block.header, base_fee))
 }
 
@@ -63,7 +58,8 @@ fn runtime_request(call: &CallRequest) -> neura_runtime::CallRequest {
 pub(super) fn call(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<CallOutcome> {
     let request = runtime_request(call);
     with_state(chain, at, |view, context| {
-        let outcome = neura_runtime::call(view, &context, &request).map_err(|error| call_error(error, request.from))?;
+        let outcome = neura_runtime::call(view, &context, &request)
+            .map_err(|error| call_error(error, request.from))?;
         match outcome.status {
             CallStatus::Success => {
                 Ok(CallOutcome { output: outcome.output, gas_used: outcome.gas_used })
@@ -128,9 +124,7 @@ fn refusal(error: &InvalidTransaction, address: Address) -> BackendError {
         InvalidTransaction::IntrinsicGas { gas, needed } => {
             BackendError::IntrinsicGas { have: *gas, want: *needed }
         }
-        other => {
-            BackendError::Module { code: other.code().to_owned(), detail: other.to_string() }
-        }
+        other => BackendError::Module { code: other.code().to_owned(), detail: other.to_string() },
     }
 }
 

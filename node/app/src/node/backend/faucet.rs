@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use neura_api::{Backend, BackendError};
-use neura_types::{
-    Address, Amount, B256, Bytes, keys::EthKey, transaction::UnsignedTransaction,
-};
+use neura_types::{Address, Amount, B256, Bytes, keys::EthKey, transaction::UnsignedTransaction};
 use tokio::sync::Mutex;
 
 use super::{Answer, NodeBackend};

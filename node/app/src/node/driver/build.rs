@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::node::{
     chain::{Chain, unix_time_ms},
-    workload::Workload,
+    workload::{InFlight, Workload},
 };
 
 /// Pace of empty blocks while a result that has changed the state is not certified yet.
@@ -31,7 +31,7 @@ pub(super) struct Request {
 pub(super) struct Builder {
     chain: Arc<Chain>,
     workload: Arc<dyn Workload>,
-    request: Option<Request>,
+    request: Option<(Request, InFlight)>,
     idle_interval: Duration,
 }
 
@@ -42,12 +42,13 @@ impl Builder {
     }
 
     pub(super) fn request(&mut self, request: Request) {
-        self.request = Some(request);
+        let in_flight = self.workload.in_flight(request.parent);
+        self.request = Some((request, in_flight));
     }
 
     /// When an empty block is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        let request = self.request.as_ref()?;
+        let (request, _) = self.request.as_ref()?;
         let pace = if self.uncertified() { CERTIFY_INTERVAL } else { self.idle_interval };
         Some(request.since + pace)
     }
@@ -65,17 +66,17 @@ impl Builder {
     /// The answer, once it can be given: the state below the block is executed, and there is something to put into
     /// it or an empty block is due.
     pub(super) fn ready(&mut self) -> Option<Input> {
-        let request = self.request?;
-        let executed = self.executed_for(&request)?;
+        let (request, in_flight) = self.request.as_ref()?;
+        let executed = self.executed_for(request)?;
         let lagging = self.chain.committed_height().saturating_sub(self.chain.executed_height())
             > self.chain.params.execution_lag.saturating_mul(2);
         let fill = !request.must_be_empty && !lagging;
         let due = self.due().is_some_and(|at| at <= Instant::now());
-        if !(due || fill && self.workload.has_ready()) {
+        if !(due || fill && self.workload.has_ready(in_flight)) {
             return None;
         }
-        let payload = if fill { self.workload.take() } else { Vec::new() };
-        self.request = None;
+        let payload = if fill { self.workload.take(in_flight) } else { Vec::new() };
+        let (request, _) = self.request.take()?;
         Some(Input::Payload {
             view: request.view,
             parent: request.parent,

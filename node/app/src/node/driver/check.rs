@@ -33,7 +33,7 @@ impl Checker {
         match self.static_check(&block, &parent) {
             Err(reason) => self.verdicts.push(Input::Validated { block: id, verdict: Err(reason) }),
             Ok(()) => {
-                self.workload.proposed(&block);
+                self.workload.proposed(id, &block);
                 if self.waiting.len() >= MAX_WAITING {
                     // The oldest by id is as good as any: its view has passed, or the proposer sends it again.
                     self.waiting.pop_first();
@@ -55,8 +55,7 @@ impl Checker {
             return Err(format!("its time {} is ahead of this node's clock", header.timestamp_ms));
         }
         let lowest = parent.header.executed.height;
-        let highest =
-            header.height.saturating_sub(self.chain.params.execution_lag).max(lowest);
+        let highest = header.height.saturating_sub(self.chain.params.execution_lag).max(lowest);
         if !(lowest..=highest).contains(&header.executed.height) {
             return Err(format!(
                 "it names the result of height {}, allowed are {lowest} to {highest}",

@@ -53,8 +53,9 @@ impl Chain {
 
     /// How many calls of a name took effect.
     pub(crate) fn took_effect(&self, name: &str) -> usize {
-        let succeeded =
-            |hash: &B256| self.executed.get(hash).and_then(|tx| tx.receipt.as_ref()).is_some_and(|r| r.success);
+        let succeeded = |hash: &B256| {
+            self.executed.get(hash).and_then(|tx| tx.receipt.as_ref()).is_some_and(|r| r.success)
+        };
         self.distinct(name).iter().filter(|hash| succeeded(hash)).count()
     }
 

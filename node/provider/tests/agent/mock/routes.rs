@@ -114,7 +114,10 @@ pub(super) async fn account(
     })
 }
 
-pub(super) async fn submit(State(node): State<Node>, Json(request): Json<SubmitRequest>) -> Response {
+pub(super) async fn submit(
+    State(node): State<Node>,
+    Json(request): Json<SubmitRequest>,
+) -> Response {
     let tx = Transaction::decode(request.raw, CHAIN_ID).unwrap();
     match node.act(|chain| chain.take(tx)) {
         Ok(hash) => (StatusCode::ACCEPTED, Json(Submitted { hash })).into_response(),
@@ -149,8 +152,12 @@ pub(super) async fn tasks(
     let chain = node.chain();
     let before = window.before.unwrap_or(TaskId::MAX);
     let mut all = chain.tasks.range(..before).rev().map(|(_, task)| task);
-    let items: Vec<Task> =
-        all.by_ref().filter(|task| task.terms.provider == window.provider).take(PAGE).cloned().collect();
+    let items: Vec<Task> = all
+        .by_ref()
+        .filter(|task| task.terms.provider == window.provider)
+        .take(PAGE)
+        .cloned()
+        .collect();
     let next = all.next().and(items.last()).map(|task| task.id.to_string());
     Json(Page { items, next })
 }
@@ -162,7 +169,10 @@ pub(super) async fn task(State(node): State<Node>, Path(id): Path<TaskId>) -> Re
     }
 }
 
-pub(super) async fn faucet(State(node): State<Node>, Json(request): Json<FaucetRequest>) -> Response {
+pub(super) async fn faucet(
+    State(node): State<Node>,
+    Json(request): Json<FaucetRequest>,
+) -> Response {
     use neura_types::{U256, keys::EthKey, transaction::UnsignedTransaction};
     let amount = request.amount.unwrap_or(GRANT);
     let key = EthKey::from_bytes([5; 32]).unwrap();
