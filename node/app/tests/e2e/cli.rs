@@ -28,7 +28,7 @@ async fn a_chain_of_one_validator_is_made_from_flags() {
     let args = ["genesis", "--chain-id", "4242", "--validator", &public, "--account", &funded];
     let made = cli.json(&[&args[..], &["--treasury", TREASURY, "--out", &out]].concat()).await;
 
-    let mut node = start_node(folder, "data", &identity, &genesis, &[]);
+    let mut node = start_node(folder, "data", &genesis, &["--identity", &path]);
     let url = api_of(&mut node).await;
     let status = executed(&cli, &url, 2).await;
     assert_eq!((&status["chain_id"], &status["validator"]), (&4_242.into(), &0.into()));
@@ -47,8 +47,7 @@ async fn a_chain_of_one_validator_is_made_from_flags() {
     let listening = node.says("listening address=").await;
     let address = listening.split("address=").nth(1).unwrap();
     let peer = format!("{address}/p2p/{}", keys["peer_id"].as_str().unwrap());
-    let other = folder.join("other.key");
-    let mut follower = start_node(folder, "other", &other, &genesis, &["--peer", &peer]);
+    let mut follower = start_node(folder, "other", &genesis, &["--peer", &peer]);
     let follower_url = api_of(&mut follower).await;
     let height = sent["inclusion"]["height"].as_u64().unwrap();
     let status = executed(&cli, &follower_url, height).await;
@@ -58,24 +57,17 @@ async fn a_chain_of_one_validator_is_made_from_flags() {
 
     node.signal(Signal::SIGTERM);
     assert!(node.ended().await.success(), "{}", node.said());
-    let mut node = start_node(folder, "data", &identity, &genesis, &[]);
+    let mut node = start_node(folder, "data", &genesis, &["--identity", &path]);
     let url = api_of(&mut node).await;
     executed(&cli, &url, height + 1).await;
     let there = cli.json(&["wallet", "balance", to, "--url", &url]).await;
     assert_eq!(there["balance"], "1500000000000000000");
 }
 
-fn start_node(
-    folder: &Path,
-    data: &str,
-    identity: &Path,
-    genesis: &Path,
-    more: &[&str],
-) -> Running {
+fn start_node(folder: &Path, data: &str, genesis: &Path, more: &[&str]) -> Running {
     let mut command = neura(folder);
     command.args(["node", "--api", "127.0.0.1:0", "--listen", "/ip4/127.0.0.1/tcp/0", "--data"]);
-    command.arg(folder.join(data)).arg("--identity").arg(identity);
-    command.arg("--genesis").arg(genesis).args(more);
+    command.arg(folder.join(data)).arg("--genesis").arg(genesis).args(more);
     Running::start(command)
 }
 
