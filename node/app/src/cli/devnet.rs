@@ -103,6 +103,7 @@ async fn start(args: &Args, screen: &mut Screen) -> Result<Network> {
         args.validators,
         started.elapsed().as_millis()
     ));
+    network.name_silent_validators(screen).await;
     Ok(network)
 }
 
@@ -187,6 +188,19 @@ impl Network {
         )
     }
 
+    /// A validator that lost its safety record follows the chain; the network has one fault less to spare.
+    async fn name_silent_validators(&self, screen: &Screen) {
+        for (index, config) in self.devnet.nodes.iter().enumerate() {
+            let Ok(client) = Client::new([format!("http://{}", config.api)]) else { continue };
+            if client.status().await.is_ok_and(|status| status.validator.is_none()) {
+                screen.line(format!(
+                    "warning      validator {index} follows but signs nothing: its safety record is lost or damaged \
+                     (docs/operations.md)"
+                ));
+            }
+        }
+    }
+
     fn start_provider(&mut self, device: &str) -> Result<()> {
         let data = self.devnet.provider_dir();
         crate::keyfile::create_private_dir(&data)?;
@@ -262,6 +276,7 @@ impl Network {
             .line(format!("  neura task submit examples/digits/job.toml --key {}", key.display()));
         screen.line("  neura task list --all");
         screen.line("  neura faucet 0xYOUR-ADDRESS");
+        screen.line(format!("  neura provider join {url}    # lend this machine too"));
         screen.line("Ctrl-C stops it.");
         Ok(())
     }

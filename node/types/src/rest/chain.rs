@@ -35,7 +35,8 @@ pub struct Status {
     pub epoch: Epoch,
     /// Connected peers.
     pub peers: u32,
-    /// The node's index in the validator set, if it is in it.
+    /// The node's index in the validator set, if it is in it and signs: a validator whose safety record is lost follows
+    /// the chain like any other node.
     #[cfg_attr(feature = "openapi", schema(value_type = Option<u16>))]
     pub validator: Option<ValidatorIndex>,
     /// Whether it is catching up with the other nodes.

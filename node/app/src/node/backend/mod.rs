@@ -97,7 +97,7 @@ impl Backend for NodeBackend {
             view: consensus.map_or(0, |status| status.view),
             epoch: chain.set.epoch(),
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
-            validator: self.validator,
+            validator: self.validator.filter(|_| !consensus.is_some_and(|status| status.observing)),
             syncing: lagging || fetching,
             faucet: self.faucet.is_some(),
             max_blob_bytes: self.blobs.max_blob_bytes(),
