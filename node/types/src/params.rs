@@ -1,5 +1,7 @@
 //! Parameters of a chain, fixed by its genesis, each with its bounds.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Amount, amount::BASIS_POINTS};
@@ -98,78 +100,67 @@ impl Params {
     /// # Errors
     /// The first parameter outside its bounds.
     pub fn validate(&self) -> Result<(), ParamsError> {
-        let check = |name, value: u128, low: u128, high: u128, bound| {
-            if (low..=high).contains(&value) {
-                Ok(())
-            } else {
-                Err(ParamsError { name, value: value.to_string(), bound })
-            }
-        };
+        let windows = "1 to 2^40 blocks";
+        let shares = "at most 10,000 basis points";
         let split = u128::from(self.fee_split.model_bps)
             .saturating_add(u128::from(self.fee_split.validators_bps))
             .saturating_add(u128::from(self.fee_split.treasury_bps));
-        check(
-            "block_gas_limit",
-            self.block_gas_limit.into(),
-            1_000_000,
-            1 << 40,
-            "1,000,000 to 2^40 gas",
-        )?;
-        check(
-            "max_block_bytes",
-            self.max_block_bytes.into(),
-            1 << 18,
-            16 << 20,
-            "256 KiB to 16 MiB",
-        )?;
-        check("execution_lag", self.execution_lag.into(), 2, 64, "2 to 64 blocks")?;
-        check(
-            "initial_base_fee",
-            self.initial_base_fee.into(),
-            self.min_base_fee.into(),
-            1 << 50,
-            "between min_base_fee and 2^50 wei",
-        )?;
-        check("min_base_fee", self.min_base_fee.into(), 1, 1 << 50, "1 to 2^50 wei")?;
-        check(
-            "base_fee_burn_bps",
-            self.base_fee_burn_bps.into(),
-            0,
-            BASIS_POINTS,
-            "at most 10,000 basis points",
-        )?;
-        check("view_timeout_ms", self.view_timeout_ms.into(), 50, 60_000, "50 ms to 60 s")?;
-        check(
-            "idle_block_interval_ms",
-            self.idle_block_interval_ms.into(),
-            1,
-            30_000,
-            "1 ms to 30 s",
-        )?;
-        for (name, value) in [
-            ("accept_window_blocks", self.accept_window_blocks),
-            ("approve_window_blocks", self.approve_window_blocks),
-            ("respond_window_blocks", self.respond_window_blocks),
-            ("max_duration_blocks", self.max_duration_blocks),
-            ("provider_unbond_blocks", self.provider_unbond_blocks),
-        ] {
-            check(name, value.into(), 1, 1 << 40, "1 to 2^40 blocks")?;
+        let base_fees = u128::from(self.min_base_fee)..=1 << 50;
+        let settlements = u128::from(self.max_settlements_per_block);
+        let table: [(&'static str, u128, RangeInclusive<u128>, &'static str); 16] = [
+            (
+                "block_gas_limit",
+                self.block_gas_limit.into(),
+                1_000_000..=1 << 40,
+                "1,000,000 to 2^40 gas",
+            ),
+            (
+                "max_block_bytes",
+                self.max_block_bytes.into(),
+                1 << 18..=16 << 20,
+                "256 KiB to 16 MiB",
+            ),
+            ("execution_lag", self.execution_lag.into(), 2..=64, "2 to 64 blocks"),
+            ("min_base_fee", self.min_base_fee.into(), 1..=1 << 50, "1 to 2^50 wei"),
+            (
+                "initial_base_fee",
+                self.initial_base_fee.into(),
+                base_fees,
+                "from min_base_fee to 2^50 wei",
+            ),
+            ("base_fee_burn_bps", self.base_fee_burn_bps.into(), 0..=BASIS_POINTS, shares),
+            ("view_timeout_ms", self.view_timeout_ms.into(), 50..=60_000, "50 ms to 60 s"),
+            (
+                "idle_block_interval_ms",
+                self.idle_block_interval_ms.into(),
+                1..=30_000,
+                "1 ms to 30 s",
+            ),
+            ("accept_window_blocks", self.accept_window_blocks.into(), 1..=1 << 40, windows),
+            ("approve_window_blocks", self.approve_window_blocks.into(), 1..=1 << 40, windows),
+            ("respond_window_blocks", self.respond_window_blocks.into(), 1..=1 << 40, windows),
+            ("max_duration_blocks", self.max_duration_blocks.into(), 1..=1 << 40, windows),
+            ("provider_unbond_blocks", self.provider_unbond_blocks.into(), 1..=1 << 40, windows),
+            ("challenge_bond_bps", self.challenge_bond_bps.into(), 0..=BASIS_POINTS, shares),
+            ("fee_split", split, 0..=BASIS_POINTS, shares),
+            ("max_settlements_per_block", settlements, 1..=4_096, "1 to 4,096"),
+        ];
+        for (name, value, range, bound) in table {
+            check(name, value, &range, bound)?;
         }
-        check(
-            "challenge_bond_bps",
-            self.challenge_bond_bps.into(),
-            0,
-            BASIS_POINTS,
-            "at most 10,000 basis points",
-        )?;
-        check("fee_split", split, 0, BASIS_POINTS, "at most 10,000 basis points in sum")?;
-        check("min_provider_bond", self.min_provider_bond.0, 0, 1 << 100, "at most 2^100 wei")?;
-        check(
-            "max_settlements_per_block",
-            self.max_settlements_per_block.into(),
-            1,
-            4_096,
-            "1 to 4,096",
-        )
+        check("min_provider_bond", self.min_provider_bond.0, &(0..=1 << 100), "at most 2^100 wei")
+    }
+}
+
+fn check(
+    name: &'static str,
+    value: u128,
+    range: &RangeInclusive<u128>,
+    bound: &'static str,
+) -> Result<(), ParamsError> {
+    if range.contains(&value) {
+        Ok(())
+    } else {
+        Err(ParamsError { name, value: value.to_string(), bound })
     }
 }

@@ -117,7 +117,10 @@ pub(super) fn subtree_hash(children: &[(u8, Child)], start: u8, width: u8) -> [u
     }
 }
 
+/// Children of a node with their nibbles, in order.
+type Children = [(u8, Child)];
+
 /// The children below a nibble, and those from it on.
-pub(super) fn split(children: &[(u8, Child)], at: u8) -> (&[(u8, Child)], &[(u8, Child)]) {
+pub(super) fn split(children: &Children, at: u8) -> (&Children, &Children) {
     children.split_at(children.partition_point(|(nibble, _)| *nibble < at))
 }
