@@ -9,7 +9,8 @@ use std::{collections::BTreeSet, error::Error, time::Instant};
 
 use bytes::Bytes;
 use neura_p2p::{
-    Class, Event, Multiaddr, Network, NetworkConfig, PeerId, SendError, peer_id_from_seed,
+    Class, Event, Multiaddr, Network, NetworkConfig, PeerId, SendError, chain_tag,
+    peer_id_from_seed,
 };
 
 const BATCH_BYTES: usize = 256 * 1024;
@@ -97,7 +98,7 @@ fn config(
     validators: [PeerId; 2],
     bootstrap: Vec<(PeerId, Multiaddr)>,
 ) -> Outcome<NetworkConfig> {
-    let mut config = NetworkConfig::new([number; 32], "1/00000000");
+    let mut config = NetworkConfig::new([number; 32], chain_tag(1, &[7; 32]));
     config.listen = vec![listen.parse()?];
     config.validators = BTreeSet::from(validators);
     config.bootstrap = bootstrap;

@@ -1,18 +1,30 @@
-//! Configuration, and every bound with its reason.
+//! Configuration of a node's part in the network.
 
-use std::{collections::BTreeSet, fmt, time::Duration};
+use std::{collections::BTreeSet, fmt};
 
 use libp2p::{Multiaddr, PeerId};
 
-use crate::{Class, StartError};
+use crate::{Limits, StartError};
 
-const KIB: usize = 1024;
-const MIB: usize = 1024 * KIB;
+/// Generation of the wire protocols, the end of every protocol name and topic. Nodes of different
+/// generations have no protocol in common.
+pub const PROTOCOL_VERSION: u16 = 1;
+/// Longest protocol tag: the longest chain id, a genesis hash in hexadecimal and a stroke between
+/// them take 85; names built from it stay below the 140 bytes that libp2p negotiates.
+const MAX_TAG: usize = 100;
+/// Most outbound peers that can be asked for.
+const MAX_OUTBOUND_PEERS: usize = 1024;
 
-/// Longest protocol tag: names built from it stay below libp2p's 140-byte habit.
-const MAX_TAG: usize = 80;
-/// Largest configurable frame, request or response: lengths fit a `u32` and a budget of permits.
-const MAX_UNIT_BYTES: usize = 64 * MIB;
+/// The protocol tag of a chain: its id and its whole genesis hash, so that no two chains share it.
+pub fn chain_tag(chain_id: u64, genesis_hash: &[u8; 32]) -> String {
+    let hex = genesis_hash.iter().map(|byte| format!("{byte:02x}"));
+    format!("{chain_id}/{}", hex.collect::<String>())
+}
+
+/// The name of a protocol of a chain.
+pub(crate) fn protocol_name(tag: &str, part: &str) -> String {
+    format!("/neura/{tag}/{part}/{PROTOCOL_VERSION}")
+}
 
 /// How a node takes part in the network.
 #[derive(Clone)]
@@ -24,12 +36,46 @@ pub struct NetworkConfig {
     /// Static peers, dialled again while disconnected. A peer may stand several times, with
     /// addresses that are tried in turn. The node itself may be in the list.
     pub bootstrap: Vec<(PeerId, Multiaddr)>,
-    /// Names the chain in every protocol id and topic: `<chain id>/<8 hex of the genesis hash>`.
+    /// Names the chain in every protocol id and topic; see [`chain_tag`].
     pub protocol_tag: String,
     /// Peers allowed on the direct classes; see `NetworkHandle::set_validators`.
     pub validators: BTreeSet<PeerId>,
+    /// Peers that no crowd keeps out, as static peers and validators are: a validator's sentries,
+    /// for a sentry its validator, or partners.
+    pub reserved: BTreeSet<PeerId>,
+    /// Connects with reserved peers only (static, reserved and validators) and looks for no
+    /// others: for a validator behind sentries.
+    pub reserved_only: bool,
+    /// Tells peers the addresses of this node. If not, no peer learns more than the address of the
+    /// connection that it has, and no routing table holds this node.
+    pub announce: bool,
+    /// Addresses under which others reach this node, where it does not listen on them itself:
+    /// behind a router that forwards a port. IP addresses, for others do not follow names.
+    pub external: Vec<Multiaddr>,
+    /// How peers that nobody configured are found.
+    pub discovery: Discovery,
     /// Bounds.
     pub limits: Limits,
+}
+
+/// How unknown peers are found, over Kademlia.
+#[derive(Clone, Copy, Debug)]
+pub struct Discovery {
+    /// Finds peers and is found. If not, only configured peers are dialled.
+    pub enabled: bool,
+    /// So many outbound connections with peers of our choice are kept, for which inbound ones,
+    /// chosen by others, never take the place.
+    pub outbound_peers: usize,
+    /// Whether private and loopback addresses of others are dialled, and one's own are told.
+    /// `None` decides at the start: yes, unless a public address is among those listened on,
+    /// configured as external or given for a static peer.
+    pub private_addresses: Option<bool>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self { enabled: true, outbound_peers: 16, private_addresses: None }
+    }
 }
 
 impl fmt::Debug for NetworkConfig {
@@ -39,6 +85,11 @@ impl fmt::Debug for NetworkConfig {
             .field("bootstrap", &self.bootstrap)
             .field("protocol_tag", &self.protocol_tag)
             .field("validators", &self.validators.len())
+            .field("reserved", &self.reserved.len())
+            .field("reserved_only", &self.reserved_only)
+            .field("announce", &self.announce)
+            .field("external", &self.external)
+            .field("discovery", &self.discovery)
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
@@ -53,6 +104,11 @@ impl NetworkConfig {
             bootstrap: Vec::new(),
             protocol_tag: protocol_tag.into(),
             validators: BTreeSet::new(),
+            reserved: BTreeSet::new(),
+            reserved_only: false,
+            announce: true,
+            external: Vec::new(),
+            discovery: Discovery::default(),
             limits: Limits::default(),
         }
     }
@@ -64,157 +120,28 @@ impl NetworkConfig {
         if tag.is_empty() || tag.len() > MAX_TAG || !tag.chars().all(plain) {
             return Err(StartError::Tag { tag: tag.clone(), max: MAX_TAG });
         }
+        let (value, max) = (self.discovery.outbound_peers, self.limits.max_outbound_connections);
+        let max = (max as usize).min(MAX_OUTBOUND_PEERS);
+        if self.discovery.enabled && value > max {
+            return Err(StartError::Limit { name: "outbound_peers", value, min: 0, max });
+        }
         self.limits.validate()
     }
 }
 
-/// Bounds of one direct class.
-#[derive(Clone, Copy, Debug)]
-pub struct ClassLimits {
-    /// Most bytes in a frame.
-    pub max_frame_bytes: usize,
-    /// Most frames waiting to be sent to one peer.
-    pub outbound_frames: usize,
-    /// Most bytes waiting to be sent to one peer.
-    pub outbound_bytes: usize,
-    /// Most received bytes of one peer that wait for the application; beyond, its stream is not
-    /// read. A frame counts as at least [`ClassLimits::MIN_FRAME_COST`] bytes.
-    pub inbound_bytes: usize,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl ClassLimits {
-    /// What a frame costs at least: its bookkeeping takes about so many bytes.
-    pub const MIN_FRAME_COST: usize = 256;
-}
-
-/// Every bound of the network. The defaults serve a validator of a set of about a hundred.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    /// Votes, timeouts, certificates.
-    pub consensus: ClassLimits,
-    /// Proposals.
-    pub proposal: ClassLimits,
-    /// Batches.
-    pub batch: ClassLimits,
-    /// Most bytes in a gossip message: a transaction with its envelope.
-    pub max_gossip_bytes: usize,
-    /// Most gossip messages waiting for the application; beyond, they are ignored.
-    pub gossip_queue_messages: usize,
-    /// Most bytes of gossip messages waiting for the application; beyond, they are ignored.
-    pub gossip_queue_bytes: usize,
-    /// Gossip messages per second taken from one neighbour, with a burst of two seconds' worth.
-    pub gossip_messages_per_second: u32,
-    /// Most bytes in a request.
-    pub max_request_bytes: usize,
-    /// Most bytes in a response.
-    pub max_response_bytes: usize,
-    /// How long a request may take from sending to the last byte of its answer, on both sides.
-    pub request_timeout: Duration,
-    /// Requests of ours under way; more wait.
-    pub max_outbound_requests: usize,
-    /// Requests of others being served, all peers together; beyond, `Busy` is answered.
-    pub max_inbound_requests: usize,
-    /// Requests of one peer being served; beyond, `Busy` is answered.
-    pub max_inbound_requests_per_peer: usize,
-    /// Serving allowance of one peer per second. A request costs 1, each 64 KiB of answer 1 more.
-    pub serve_tokens_per_second: u32,
-    /// Most allowance that a peer can save up.
-    pub serve_tokens_burst: u32,
-    /// Inbound connections of peers that are neither validators nor static peers.
-    pub max_inbound_connections: u32,
-    /// Inbound connections whose handshake has not ended.
-    pub max_pending_inbound: u32,
-    /// Inbound connections from one IP address. A machine can run a whole devnet, hence not few.
-    pub max_connections_per_ip: usize,
-    /// Connections with one peer: one, one more while both sides dial, and stale ones.
-    pub max_connections_per_peer: usize,
-    /// First ban; each further one within memory is twice as long.
-    pub ban_base: Duration,
-    /// Longest ban.
-    pub ban_max: Duration,
-    /// Time in which half of a peer's offences are forgotten.
-    pub ban_half_life: Duration,
-    /// First pause before a static peer is dialled again.
-    pub redial_min: Duration,
-    /// Longest pause before a static peer is dialled again.
-    pub redial_max: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            consensus: ClassLimits {
-                max_frame_bytes: 256 * KIB,
-                outbound_frames: 2048,
-                outbound_bytes: 4 * MIB,
-                inbound_bytes: 4 * MIB,
-            },
-            proposal: ClassLimits {
-                max_frame_bytes: 4 * MIB,
-                outbound_frames: 64,
-                outbound_bytes: 16 * MIB,
-                inbound_bytes: 8 * MIB,
-            },
-            batch: ClassLimits {
-                max_frame_bytes: 2 * MIB,
-                outbound_frames: 512,
-                outbound_bytes: 32 * MIB,
-                inbound_bytes: 8 * MIB,
-            },
-            max_gossip_bytes: 256 * KIB,
-            gossip_queue_messages: 8192,
-            gossip_queue_bytes: 16 * MIB,
-            gossip_messages_per_second: 5000,
-            max_request_bytes: 64 * KIB,
-            max_response_bytes: 8 * MIB,
-            request_timeout: Duration::from_secs(10),
-            max_outbound_requests: 64,
-            max_inbound_requests: 32,
-            max_inbound_requests_per_peer: 8,
-            serve_tokens_per_second: 512,
-            serve_tokens_burst: 2048,
-            max_inbound_connections: 128,
-            max_pending_inbound: 64,
-            max_connections_per_ip: 64,
-            max_connections_per_peer: 4,
-            ban_base: Duration::from_secs(30),
-            ban_max: Duration::from_secs(3600),
-            ban_half_life: Duration::from_secs(600),
-            redial_min: Duration::from_millis(100),
-            redial_max: Duration::from_secs(5),
-        }
-    }
-}
-
-impl Limits {
-    /// The bounds of a direct class.
-    pub const fn class(&self, class: Class) -> &ClassLimits {
-        match class {
-            Class::Consensus => &self.consensus,
-            Class::Proposal => &self.proposal,
-            Class::Batch => &self.batch,
-        }
-    }
-
-    fn validate(&self) -> Result<(), StartError> {
-        let check = |name, value, min, max| {
-            let usable = (min..=max).contains(&value);
-            if usable { Ok(()) } else { Err(StartError::Limit { name, value, min, max }) }
-        };
-        for class in Class::ALL {
-            let limits = self.class(class);
-            let frame = limits.max_frame_bytes;
-            check("max_frame_bytes", frame, 1, MAX_UNIT_BYTES)?;
-            check("outbound_frames", limits.outbound_frames, 1, usize::MAX)?;
-            check("outbound_bytes", limits.outbound_bytes, frame, usize::MAX)?;
-            let cost = frame.max(ClassLimits::MIN_FRAME_COST);
-            check("inbound_bytes", limits.inbound_bytes, cost, u32::MAX as usize)?;
-        }
-        check("max_gossip_bytes", self.max_gossip_bytes, 100, MAX_UNIT_BYTES)?;
-        check("max_request_bytes", self.max_request_bytes, 1, MAX_UNIT_BYTES)?;
-        check("max_response_bytes", self.max_response_bytes, 1, MAX_UNIT_BYTES)?;
-        check("max_outbound_requests", self.max_outbound_requests, 1, 1 << 16)?;
-        check("max_inbound_requests", self.max_inbound_requests, 1, 1 << 16)?;
-        check("max_connections_per_peer", self.max_connections_per_peer, 2, 64)
+    #[test]
+    fn a_tag_holds_the_whole_genesis_hash_and_fits_a_protocol_name() {
+        let tag = chain_tag(u64::MAX, &[0xab; 32]);
+        assert_eq!(tag, format!("18446744073709551615/{}", "ab".repeat(32)));
+        assert!(NetworkConfig::new([1; 32], tag.clone()).validate().is_ok());
+        assert!(protocol_name(&tag, "transactions").len() < 140);
+        let mut other = [0xab; 32];
+        other[31] = 0xac;
+        assert_ne!(chain_tag(1, &[0xab; 32]), chain_tag(1, &other));
+        assert_ne!(chain_tag(1, &[0xab; 32]), chain_tag(2, &[0xab; 32]));
     }
 }

@@ -1,7 +1,8 @@
-//! When static peers are dialled.
+//! When peers that are to stay connected are dialled: static ones, and validators and reserved
+//! peers whose addresses have become known.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -9,16 +10,18 @@ use libp2p::{Multiaddr, PeerId};
 
 use crate::Limits;
 
-/// Static peers and when each is to be dialled next.
+/// Peers to stay connected with and when each is to be dialled next.
 #[derive(Debug)]
 pub(crate) struct Dialer {
-    peers: BTreeMap<PeerId, Static>,
+    peers: BTreeMap<PeerId, Target>,
     min: Duration,
     max: Duration,
 }
 
 #[derive(Debug)]
-struct Static {
+struct Target {
+    /// From the configuration: kept for good, with the addresses given there.
+    fixed: bool,
     addresses: Vec<Multiaddr>,
     /// The address to try next.
     next: usize,
@@ -39,20 +42,44 @@ impl Dialer {
         let (min, max) = (limits.redial_min, limits.redial_max.max(limits.redial_min));
         let mut peers = BTreeMap::new();
         for (peer, address) in addresses.iter().filter(|(peer, _)| *peer != local) {
-            let entry = peers.entry(*peer).or_insert_with(|| Static {
-                addresses: Vec::new(),
-                next: 0,
-                pause: min,
-                at: Some(now),
-            });
+            let entry = peers.entry(*peer).or_insert_with(|| Target::new(Vec::new(), min, now));
+            entry.fixed = true;
             entry.addresses.push(address.clone());
         }
         Self { peers, min, max }
     }
 
     /// The static peers.
-    pub(crate) fn peers(&self) -> impl Iterator<Item = PeerId> + '_ {
-        self.peers.keys().copied()
+    pub(crate) fn fixed(&self) -> impl Iterator<Item = PeerId> + '_ {
+        self.peers.iter().filter(|(_, target)| target.fixed).map(|(peer, _)| *peer)
+    }
+
+    /// Whether the peer is dialled while disconnected.
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.peers.contains_key(peer)
+    }
+
+    /// Adds a disconnected peer, of which at least one address is known. It is due at once.
+    pub(crate) fn want(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+        if !addresses.is_empty() {
+            let min = self.min;
+            self.peers.entry(peer).or_insert_with(|| Target::new(addresses, min, now));
+        }
+    }
+
+    /// A peer has told new addresses. Those of a static peer are the operator's choice.
+    pub(crate) fn readdress(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        if let Some(target) = self.peers.get_mut(&peer)
+            && !target.fixed
+            && !addresses.is_empty()
+        {
+            (target.addresses, target.next) = (addresses.to_vec(), 0);
+        }
+    }
+
+    /// Forgets peers that are neither static nor wanted.
+    pub(crate) fn keep_only(&mut self, wanted: &BTreeSet<PeerId>) {
+        self.peers.retain(|peer, target| target.fixed || wanted.contains(peer));
     }
 
     /// Peers to dial now, with the address to try. Each is then dialling until told otherwise.
@@ -104,7 +131,11 @@ impl Dialer {
     }
 }
 
-impl Static {
+impl Target {
+    fn new(addresses: Vec<Multiaddr>, pause: Duration, now: Instant) -> Self {
+        Self { fixed: false, addresses, next: 0, pause, at: Some(now) }
+    }
+
     fn retry(&mut self, now: Instant, max: Duration) {
         // Some randomness, so that nodes that lost each other do not dial in step.
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
@@ -164,6 +195,27 @@ mod tests {
             dialer.failed(peer, now);
             now += Duration::from_secs(10);
         }
+    }
+
+    #[test]
+    fn a_wanted_peer_is_dialled_until_it_is_wanted_no_more() {
+        let (fixed, wanted, now) = (PeerId::random(), PeerId::random(), Instant::now());
+        let mut dialer = dialer(fixed, &[1], now);
+        dialer.want(wanted, vec![address(2)], now);
+        dialer.want(fixed, vec![address(3)], now);
+        let mut due = dialer.due(now);
+        due.sort_by_key(|(_, address)| address.to_string());
+        assert_eq!(due, [(fixed, address(1)), (wanted, address(2))]);
+        dialer.readdress(wanted, &[address(4)]);
+        dialer.readdress(fixed, &[address(4)]);
+        dialer.failed(wanted, now);
+        dialer.failed(fixed, now);
+        let later = now + Duration::from_secs(1);
+        let mut due = dialer.due(later);
+        due.sort_by_key(|(_, address)| address.to_string());
+        assert_eq!(due, [(fixed, address(1)), (wanted, address(4))]);
+        dialer.keep_only(&BTreeSet::new());
+        assert!(dialer.knows(&fixed) && !dialer.knows(&wanted));
     }
 
     #[test]

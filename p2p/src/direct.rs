@@ -62,9 +62,13 @@ pub(crate) struct Behaviour {
 }
 
 impl Behaviour {
-    /// Connections with the peers of `keep_alive` stay open while idle.
-    pub(crate) fn new(protocols: Protocols, keep_alive: HashSet<PeerId>) -> Self {
-        Self { protocols, keep_alive, pending: VecDeque::new() }
+    pub(crate) fn new(protocols: Protocols) -> Self {
+        Self { protocols, keep_alive: HashSet::new(), pending: VecDeque::new() }
+    }
+
+    /// New connections with these peers stay open while idle.
+    pub(crate) fn keep_alive(&mut self, peers: HashSet<PeerId>) {
+        self.keep_alive = peers;
     }
 
     /// Asks for a stream on a connection. An [`Event`] tells the result; none comes if the

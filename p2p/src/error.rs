@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use libp2p::{Multiaddr, PeerId};
 
-use crate::{Class, IdentityError};
+use crate::{Class, IdentityError, Penalty};
 
 /// Why a network could not start.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +186,26 @@ pub enum Violation {
     /// A response announced a length that is not allowed, or an unknown status.
     #[error("a response was malformed: {0}")]
     Response(String),
-    /// The application asked for the ban.
+    /// The peer does far more of something than any use explains.
+    #[error("a flood of {of}")]
+    Flood {
+        /// Of what.
+        of: &'static str,
+    },
+    /// The peer's gossip was invalid too often, or its conduct in the gossip protocol is hostile.
+    #[error("its gossip score is too low")]
+    Gossip,
+    /// The application asked for the ban, or for one penalty too many.
     #[error("banned by the application")]
     Application,
+}
+
+impl Violation {
+    /// What it costs.
+    pub(crate) const fn penalty(&self) -> Penalty {
+        match self {
+            Self::Flood { .. } => Penalty::Low,
+            _ => Penalty::Fatal,
+        }
+    }
 }

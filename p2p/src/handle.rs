@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Acceptance, Class, Events, GossipId, Limits, Metrics, NetworkConfig, PublishError,
-    RequestError, SendError, StartError,
+    Acceptance, Class, Events, GossipId, Limits, Metrics, NetworkConfig, Penalty, PublishError,
+    RequestError, SendError, StartError, Usage,
     driver::{Command, Driver, Wires},
     events::EventQueue,
     identity,
@@ -49,6 +49,7 @@ impl Network {
         let shared = Arc::new(Shared::new(local, config.limits.clone()));
         let handle = NetworkHandle {
             outbound_requests: Arc::new(Semaphore::new(config.limits.max_outbound_requests)),
+            publishing: Arc::new(Semaphore::new(config.limits.gossip_queue_bytes)),
             shared: shared.clone(),
             commands: command_sender.clone(),
             validators: Arc::new(validators),
@@ -59,7 +60,7 @@ impl Network {
         let events = queue.receiver();
         let wires = Wires { validators: seen, command_sender, commands };
         let mut driver = Driver::new(&config, &keypair, shared, queue, wires)?;
-        driver.listen(&config.listen).await?;
+        driver.listen(&config).await?;
         let (stop, stopped) = (handle.stop.clone(), handle.stopped.clone());
         tokio::spawn(async move {
             // Reported also if the task should panic.
@@ -80,6 +81,7 @@ pub(crate) struct Shared {
     /// Verified peers.
     pub(crate) peers: RwLock<BTreeSet<PeerId>>,
     pub(crate) listen: RwLock<Vec<Multiaddr>>,
+    pub(crate) usage: RwLock<Usage>,
 }
 
 impl Shared {
@@ -91,6 +93,7 @@ impl Shared {
             outboxes: RwLock::default(),
             peers: RwLock::default(),
             listen: RwLock::default(),
+            usage: RwLock::default(),
         }
     }
 }
@@ -102,6 +105,8 @@ pub struct NetworkHandle {
     commands: mpsc::Sender<Command>,
     validators: Arc<watch::Sender<Arc<BTreeSet<PeerId>>>>,
     outbound_requests: Arc<Semaphore>,
+    /// Bytes of messages that may wait to be published.
+    publishing: Arc<Semaphore>,
     stop: CancellationToken,
     stopped: CancellationToken,
 }
@@ -177,7 +182,10 @@ impl NetworkHandle {
         if length == 0 || length > max {
             return Err(PublishError::Length { length, max });
         }
-        self.commands.try_send(Command::Publish(message)).map_err(|e| match e {
+        let permit = self.publishing.clone().try_acquire_many_owned(length as u32);
+        let permit = permit.map_err(|_| PublishError::Busy)?;
+        let command = Command::Publish { message, _permit: permit };
+        self.commands.try_send(command).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => PublishError::Busy,
             mpsc::error::TrySendError::Closed(_) => PublishError::Closed,
         })
@@ -232,6 +240,26 @@ impl NetworkHandle {
     /// it is in the set itself.
     pub fn set_validators(&self, validators: BTreeSet<PeerId>) {
         self.validators.send_replace(Arc::new(validators));
+    }
+
+    /// Counts an offence that only the application can see, such as a wrong block. With too many,
+    /// the peer is banned; see [`Penalty`]. Does not wait; while the network task is overloaded,
+    /// an offence can go uncounted.
+    pub fn penalise(&self, peer: PeerId, penalty: Penalty) {
+        // Fails when the queue is full, or the network has been shut down.
+        let _ = self.commands.try_send(Command::Penalise { peer, penalty });
+    }
+
+    /// Tells where a peer can be dialled, such as a validator whose address is known from
+    /// elsewhere. It replaces what was known, until the peer itself says otherwise.
+    pub async fn add_address(&self, peer: PeerId, address: Multiaddr) {
+        // Fails only when the network has been shut down.
+        let _ = self.commands.send(Command::AddAddress { peer, address }).await;
+    }
+
+    /// The sizes of the network's tables and queues, some tenths of a second old.
+    pub fn usage(&self) -> Usage {
+        *self.shared.usage.read()
     }
 
     /// Disconnects a peer and keeps it out for a while.

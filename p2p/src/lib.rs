@@ -10,14 +10,19 @@
 //!   forwarded only after the application has accepted the message.
 //! - **Requests** for synchronisation: one bounded answer per bounded request.
 //!
-//! QUIC and TCP (Noise, Yamux) listen side by side. Peers are known by their ed25519 key.
+//! QUIC and TCP (Noise, Yamux) listen side by side. Peers are known by their ed25519 key. Kademlia
+//! finds those that nobody configured; the driver keeps outbound connections to some of them,
+//! chosen at random and spread over networks.
 //!
 //! # Invariants
 //! - A length is checked against its maximum before memory for it is allocated.
 //! - Every queue is bounded. Inbound direct traffic has a byte budget per peer and class, so that
 //!   a peer that floods stops only itself: its streams are not read until its budget is free.
-//! - Direct frames are taken from validators only.
-//! - The chain's tag is part of every protocol name and topic: peers of another chain cannot talk.
+//! - Direct frames are taken from validators only. Places of validators, static and reserved peers
+//!   are taken by nobody else.
+//! - Every table that peers can fill is bounded: offences, bans, allowances, addresses, routes.
+//! - The chain's tag and the protocol version are part of every protocol name and topic: peers of
+//!   another chain or version cannot talk.
 //! - No other Neura crate is imported here.
 //!
 //! # Delivery
@@ -25,11 +30,14 @@
 //! connection breaks, frames in flight can be lost and a frame sent around that moment can arrive
 //! twice. Protocols above must repeat and must not mind repetition.
 
+mod address;
+mod book;
 mod bucket;
 mod class;
 mod config;
 mod dialer;
 mod direct;
+mod discovery;
 mod driver;
 mod error;
 mod events;
@@ -38,26 +46,33 @@ mod gate;
 mod gossip;
 mod handle;
 mod identity;
+mod judge;
+mod limits;
 mod link;
 mod metrics;
 mod offences;
 mod outbox;
 mod peers;
+mod penalty;
 mod reader;
 mod requests;
 mod swarm;
+mod usage;
 mod writer;
 
 pub use class::Class;
-pub use config::{ClassLimits, Limits, NetworkConfig};
+pub use config::{Discovery, NetworkConfig, PROTOCOL_VERSION, chain_tag};
 pub use error::{PublishError, ReplyError, RequestError, SendError, StartError, Violation};
 pub use events::{Event, EventKind, Events};
 pub use gossip::{Acceptance, GossipId};
 pub use handle::{Broadcast, Network, NetworkHandle};
 pub use identity::{IdentityError, peer_id_from_public_key, peer_id_from_seed};
 pub use libp2p::{Multiaddr, PeerId};
+pub use limits::{ClassLimits, Limits};
 pub use metrics::Metrics;
+pub use penalty::Penalty;
 pub use requests::ReplyHandle;
+pub use usage::Usage;
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

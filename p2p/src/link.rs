@@ -105,6 +105,18 @@ impl Link {
         }
     }
 
+    /// Whether the peer has taken nothing of a class for so long, although its stream is open and
+    /// frames wait.
+    pub(crate) fn is_stalled(&self, patience: Duration, now: Instant) -> bool {
+        Class::ALL.into_iter().any(|class| match self.lanes[class.index()].state {
+            State::Open { since } => {
+                let open = now.saturating_duration_since(since);
+                open.min(self.outbox.waiting(class, now)) >= patience
+            }
+            _ => false,
+        })
+    }
+
     /// The peer has opened a stream to us, so it is likely to accept ours now.
     pub(crate) fn encourage(&mut self, now: Instant) {
         for lane in &mut self.lanes {

@@ -6,7 +6,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::Class;
+use crate::{Class, Usage};
 
 /// Counters of one node's network. Clones share the counters.
 #[derive(Clone, Debug)]
@@ -26,12 +26,22 @@ pub struct Metrics {
     pub(crate) bans: Counter,
     pub(crate) refused_streams: Counter,
     pub(crate) dial_failures: Counter,
+    pub(crate) refused_connections: Counter,
+    pub(crate) penalties: Counter,
+    pub(crate) stalled_links: Counter,
+    sizes: Family<Table, Gauge>,
 }
 
 /// The label that tells kinds of traffic apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Channel {
     channel: &'static str,
+}
+
+/// The label that tells tables and queues apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Table {
+    table: &'static str,
 }
 
 /// The counters of one kind of traffic.
@@ -103,6 +113,10 @@ impl Metrics {
             bans: Counter::default(),
             refused_streams: Counter::default(),
             dial_failures: Counter::default(),
+            refused_connections: Counter::default(),
+            penalties: Counter::default(),
+            stalled_links: Counter::default(),
+            sizes: Family::default(),
         }
     }
 
@@ -128,6 +142,36 @@ impl Metrics {
             self.refused_streams.clone(),
         );
         r.register("dial_failures", "Dial attempts that failed", self.dial_failures.clone());
+        r.register(
+            "refused_connections",
+            "Connections refused: bans, limits, no free place",
+            self.refused_connections.clone(),
+        );
+        r.register("penalties", "Offences of peers counted", self.penalties.clone());
+        r.register(
+            "stalled_links",
+            "Validators disconnected because they took nothing",
+            self.stalled_links.clone(),
+        );
+        r.register("table_size", "Entries in tables and queues, by name", self.sizes.clone());
+    }
+
+    /// Sets the sizes of tables and queues.
+    pub(crate) fn tell(&self, usage: &Usage) {
+        for (table, size) in [
+            ("inbound", usage.inbound),
+            ("outbound", usage.outbound),
+            ("pending", usage.pending),
+            ("bans", usage.bans),
+            ("offenders", usage.offenders),
+            ("known_peers", usage.known_peers),
+            ("routing_table", usage.routing_table),
+            ("requests_served", usage.requests_served),
+            ("queued_frames", usage.queued_frames),
+            ("queued_gossip", usage.queued_gossip),
+        ] {
+            self.sizes.get_or_create(&Table { table }).set(size as i64);
+        }
     }
 
     /// Payload bytes received so far in a direct class.
@@ -148,6 +192,21 @@ impl Metrics {
     /// Peers banned so far.
     pub fn bans(&self) -> u64 {
         self.bans.get()
+    }
+
+    /// Connections refused so far.
+    pub fn refused_connections(&self) -> u64 {
+        self.refused_connections.get()
+    }
+
+    /// Offences counted so far.
+    pub fn penalties(&self) -> u64 {
+        self.penalties.get()
+    }
+
+    /// Validators disconnected so far because they took nothing of what waited for them.
+    pub fn stalled_links(&self) -> u64 {
+        self.stalled_links.get()
     }
 
     /// Direct streams dropped so far because the peer was not a validator.

@@ -1,6 +1,10 @@
 //! Frames waiting to be sent to one peer.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{
+    collections::VecDeque,
+    task::Waker,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures::task::AtomicWaker;
@@ -20,6 +24,9 @@ struct Queue {
     frames: VecDeque<Bytes>,
     bytes: usize,
     limits: ClassLimits,
+    /// Since when frames have been waiting without one being taken; when the queue is empty, of no
+    /// meaning.
+    waiting_since: Instant,
 }
 
 /// The queue of a class that does not displace is full.
@@ -30,7 +37,8 @@ impl Outbox {
     pub(crate) fn new(limits: &Limits) -> Self {
         let queue = |class| {
             let limits = *limits.class(class);
-            Mutex::new(Queue { frames: VecDeque::new(), bytes: 0, limits })
+            let waiting_since = Instant::now();
+            Mutex::new(Queue { frames: VecDeque::new(), bytes: 0, limits, waiting_since })
         };
         Self { queues: Class::ALL.map(queue), writer: AtomicWaker::new() }
     }
@@ -45,7 +53,16 @@ impl Outbox {
 
     /// Takes the oldest frame of a class.
     pub(crate) fn pop(&self, class: Class) -> Option<Bytes> {
-        self.queues[class.index()].lock().pop()
+        let mut queue = self.queues[class.index()].lock();
+        queue.waiting_since = Instant::now();
+        queue.pop()
+    }
+
+    /// How long frames of a class have been waiting without one being taken.
+    pub(crate) fn waiting(&self, class: Class, now: Instant) -> Duration {
+        let queue = self.queues[class.index()].lock();
+        let since = if queue.frames.is_empty() { now } else { queue.waiting_since };
+        now.saturating_duration_since(since)
     }
 
     /// Names the task to wake when a frame is pushed.
@@ -62,6 +79,9 @@ impl Queue {
                 return Err(Full);
             }
             dropped += 1;
+        }
+        if self.frames.is_empty() && dropped == 0 {
+            self.waiting_since = Instant::now();
         }
         self.bytes += frame.len();
         self.frames.push_back(frame);
@@ -122,6 +142,23 @@ mod tests {
         assert_eq!(outbox.push(Class::Batch, frame(1, 60)), Err(Full));
         assert_eq!(outbox.push(Class::Batch, frame(2, 40)), Ok(0));
         assert_eq!(outbox.pop(Class::Batch), Some(frame(0, 60)));
+    }
+
+    #[test]
+    fn frames_wait_until_one_is_taken_however_many_are_displaced() {
+        let outbox = outbox(1, 10);
+        let hour = Duration::from_secs(3600);
+        let waiting = |since: Instant| outbox.waiting(Class::Consensus, since + hour);
+        assert_eq!(waiting(Instant::now()), Duration::ZERO);
+        let start = Instant::now();
+        for _ in 0..3 {
+            outbox.push(Class::Consensus, frame(0, 10)).unwrap();
+        }
+        let pushed = Instant::now();
+        assert!(waiting(start) <= hour && waiting(pushed) >= hour);
+        assert_eq!(outbox.waiting(Class::Batch, pushed + hour), Duration::ZERO);
+        outbox.pop(Class::Consensus);
+        assert_eq!(waiting(pushed), Duration::ZERO);
     }
 
     #[test]

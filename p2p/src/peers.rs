@@ -1,6 +1,9 @@
 //! The connected peers and their connections.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use libp2p::swarm::ConnectionId;
 use tokio::task::AbortHandle;
@@ -21,6 +24,10 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     /// Whether the side with the smaller peer id dialled; both sides see the same.
     pub(crate) dialled_by_smaller: bool,
+    /// Whether this side dialled.
+    pub(crate) dialled: bool,
+    /// Where the peer is.
+    pub(crate) ip: Option<IpAddr>,
     pub(crate) since: Instant,
 }
 
@@ -61,6 +68,21 @@ impl Peer {
         Some(agreed.unwrap_or(newest).id)
     }
 
+    /// The oldest connection that this side dialled.
+    pub(crate) fn dialled(&self) -> Option<Connection> {
+        self.connections.iter().find(|c| c.dialled).copied()
+    }
+
+    /// Since when the peer is connected.
+    pub(crate) fn since(&self) -> Option<Instant> {
+        self.connections.first().map(|c| c.since)
+    }
+
+    /// Where the peer is, as its newest connection shows.
+    pub(crate) fn ip(&self) -> Option<IpAddr> {
+        self.connections.last().and_then(|c| c.ip)
+    }
+
     /// Whether there is more than one connection.
     pub(crate) fn has_several(&self) -> bool {
         self.connections.len() > 1
@@ -86,6 +108,11 @@ impl Peer {
         readers.push(reader);
     }
 
+    /// Inbound streams being read.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.iter().map(Vec::len).sum()
+    }
+
     /// Stops all readers.
     pub(crate) fn stop_readers(&mut self) {
         self.readers.iter_mut().flat_map(|readers| readers.drain(..)).for_each(|r| r.abort());
@@ -104,6 +131,8 @@ mod tests {
             peer.add(Connection {
                 id: ConnectionId::new_unchecked(id),
                 dialled_by_smaller: *dialled_by_smaller,
+                dialled: false,
+                ip: None,
                 since: start + Duration::from_millis(*after),
             });
         }

@@ -154,7 +154,7 @@ impl request_response::Codec for Codec {
 
 /// An answer on its way to the driver.
 pub(crate) struct Reply {
-    pub(crate) peer: PeerId,
+    pub(crate) id: InboundRequestId,
     pub(crate) channel: ResponseChannel<Response>,
     pub(crate) response: Response,
 }
@@ -162,7 +162,7 @@ pub(crate) struct Reply {
 /// Takes the reply to one request. Dropped without one, the peer is told that it is refused.
 #[derive(Debug)]
 pub struct ReplyHandle {
-    peer: PeerId,
+    id: InboundRequestId,
     channel: Option<ResponseChannel<Response>>,
     replies: mpsc::Sender<Reply>,
     max_bytes: usize,
@@ -170,12 +170,12 @@ pub struct ReplyHandle {
 
 impl ReplyHandle {
     pub(crate) const fn new(
-        peer: PeerId,
+        id: InboundRequestId,
         channel: ResponseChannel<Response>,
         replies: mpsc::Sender<Reply>,
         max_bytes: usize,
     ) -> Self {
-        Self { peer, channel: Some(channel), replies, max_bytes }
+        Self { id, channel: Some(channel), replies, max_bytes }
     }
 
     /// Sends the reply, which may be empty.
@@ -198,7 +198,7 @@ impl ReplyHandle {
         // There is a place for each request being served, so a full channel means that this one
         // has been given up already.
         self.replies
-            .try_send(Reply { peer: self.peer, channel, response })
+            .try_send(Reply { id: self.id, channel, response })
             .map_err(|_| ReplyError::Gone)
     }
 }
@@ -214,11 +214,21 @@ impl Drop for ReplyHandle {
 /// Requests being served and what each peer may still ask.
 #[derive(Debug)]
 pub(crate) struct Serving {
-    by_id: HashMap<InboundRequestId, PeerId>,
+    by_id: HashMap<InboundRequestId, Served>,
     by_peer: HashMap<PeerId, usize>,
-    allowance: Buckets,
+    answer_bytes: usize,
+    allowance: Buckets<PeerId>,
     max: usize,
     max_per_peer: usize,
+    max_answer_bytes: usize,
+}
+
+/// A request being served.
+#[derive(Debug)]
+struct Served {
+    peer: PeerId,
+    /// Bytes of its answer, once it is on its way.
+    answer_bytes: usize,
 }
 
 impl Serving {
@@ -226,34 +236,48 @@ impl Serving {
         Self {
             by_id: HashMap::new(),
             by_peer: HashMap::new(),
+            answer_bytes: 0,
             allowance: Buckets::new(limits.serve_tokens_per_second, limits.serve_tokens_burst),
             max: limits.max_inbound_requests,
             max_per_peer: limits.max_inbound_requests_per_peer,
+            max_answer_bytes: limits.max_answer_bytes,
         }
     }
 
     /// Whether a request is to be served; it then counts until [`Serving::end`].
     pub(crate) fn begin(&mut self, id: InboundRequestId, peer: PeerId, now: Instant) -> bool {
         let open = self.by_peer.get(&peer).copied().unwrap_or_default();
-        if self.by_id.len() >= self.max || open >= self.max_per_peer {
+        let crowded = self.by_id.len() >= self.max.div_ceil(2);
+        let max_per_peer = if crowded { 1 } else { self.max_per_peer };
+        if self.by_id.len() >= self.max || open >= max_per_peer {
             return false;
         }
         if !self.allowance.take(peer, now) {
             return false;
         }
-        self.by_id.insert(id, peer);
+        self.by_id.insert(id, Served { peer, answer_bytes: 0 });
         self.by_peer.insert(peer, open + 1);
         true
     }
 
-    /// Charges an answer to the peer's allowance.
-    pub(crate) fn charge(&mut self, peer: PeerId, bytes: usize, now: Instant) {
-        self.allowance.charge(peer, (bytes / TOKEN_BYTES) as u32, now);
+    /// Whether an answer may be sent; it then counts until [`Serving::end`], and to the peer's
+    /// allowance.
+    pub(crate) fn answer(&mut self, id: InboundRequestId, bytes: usize, now: Instant) -> bool {
+        // Given up already: nothing will be sent.
+        let Some(served) = self.by_id.get_mut(&id) else { return true };
+        if self.answer_bytes + bytes > self.max_answer_bytes {
+            return false;
+        }
+        served.answer_bytes = bytes;
+        self.answer_bytes += bytes;
+        self.allowance.charge(served.peer, (bytes / TOKEN_BYTES) as u32, now);
+        true
     }
 
     /// The request has been answered or has failed.
     pub(crate) fn end(&mut self, id: InboundRequestId) {
-        let Some(peer) = self.by_id.remove(&id) else { return };
+        let Some(Served { peer, answer_bytes }) = self.by_id.remove(&id) else { return };
+        self.answer_bytes -= answer_bytes;
         if let Some(open) = self.by_peer.get_mut(&peer) {
             *open -= 1;
             if *open == 0 {
@@ -262,8 +286,23 @@ impl Serving {
         }
     }
 
+    /// Bytes of answers on their way.
+    pub(crate) const fn answer_bytes(&self) -> usize {
+        self.answer_bytes
+    }
+
     pub(crate) fn prune(&mut self, now: Instant) {
         self.allowance.prune(now);
+    }
+
+    /// Requests being served.
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// Peers whose allowance is not full.
+    pub(crate) fn allowances(&self) -> usize {
+        self.allowance.len()
     }
 }
 

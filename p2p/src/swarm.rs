@@ -1,11 +1,9 @@
 //! Builds the libp2p swarm.
 
-use std::{collections::HashSet, time::Duration};
+use std::time::Duration;
 
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, connection_limits,
-    connection_limits::ConnectionLimits,
-    identify,
+    Multiaddr, StreamProtocol, Swarm, SwarmBuilder, identify,
     identity::Keypair,
     multiaddr::Protocol,
     noise, ping,
@@ -13,7 +11,11 @@ use libp2p::{
     tcp, yamux,
 };
 
-use crate::{Class, Limits, NetworkConfig, StartError, direct, gate::Gate, gossip, requests};
+use prometheus_client::metrics::counter::Counter;
+
+use crate::{
+    Class, NetworkConfig, StartError, config, direct, discovery, gate::Gate, gossip, requests,
+};
 
 /// A connection with nothing to do is closed after this: it was a passing full node. Validators
 /// and static peers are kept.
@@ -29,6 +31,10 @@ const QUIC_KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// QUIC's own limit of silence, in milliseconds. Short, because a peer that crashed does not close
 /// its connections (over TCP the system does that), and a connection given up wrongly costs little.
 const QUIC_IDLE_TIMEOUT_MS: u32 = 4_000;
+/// Bytes that a peer may have sent and this node not yet read: of a stream, enough for 40 MB/s over
+/// 100 ms, and of a connection. TCP streams begin with 256 KiB and grow while they are read.
+const QUIC_STREAM_WINDOW: u32 = 4 * 1024 * 1024;
+const QUIC_CONNECTION_WINDOW: u32 = 8 * 1024 * 1024;
 /// Streams in a connection: 6 direct, gossip, requests both ways, and room.
 const MAX_STREAMS: u32 = 160;
 /// Inbound streams whose protocol is not yet known.
@@ -38,9 +44,9 @@ const MAX_NEGOTIATING_STREAMS: usize = 32;
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     pub(crate) gate: Gate,
-    pub(crate) limits: connection_limits::Behaviour,
     pub(crate) identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
+    pub(crate) discovery: discovery::Behaviour,
     pub(crate) direct: direct::Behaviour,
     pub(crate) gossip: gossip::Behaviour,
     pub(crate) requests: requests::Behaviour,
@@ -48,31 +54,33 @@ pub(crate) struct Behaviour {
 
 /// What a peer of this chain says of itself.
 pub(crate) fn protocol_version(tag: &str) -> String {
-    format!("/neura/{tag}/1")
+    config::protocol_name(tag, "node")
 }
 
 fn protocol_name(tag: &str, part: &str) -> Result<StreamProtocol, StartError> {
-    StreamProtocol::try_from_owned(format!("/neura/{tag}/{part}/1"))
+    StreamProtocol::try_from_owned(config::protocol_name(tag, part))
         .map_err(|e| StartError::Stack { part: "protocol names", reason: e.to_string() })
 }
 
-/// Builds the swarm of a validated configuration; `kept` are the peers that no limit keeps out.
+/// Builds the swarm of a validated configuration, which counts the connections that it refuses.
 pub(crate) fn build(
     config: &NetworkConfig,
     keypair: &Keypair,
-    kept: &HashSet<PeerId>,
+    refused: Counter,
 ) -> Result<Swarm<Behaviour>, StartError> {
-    let behaviour = behaviour(config, keypair, kept)?;
-    let refused = |reason: String| StartError::Stack { part: "transport", reason };
+    let behaviour = behaviour(config, keypair, refused)?;
+    let failed = |reason: String| StartError::Stack { part: "transport", reason };
     let builder = SwarmBuilder::with_existing_identity(keypair.clone())
         .with_tokio()
         .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux_config)
-        .map_err(|e| refused(e.to_string()))?
+        .map_err(|e| failed(e.to_string()))?
         .with_quic_config(|mut quic| {
             quic.handshake_timeout = HANDSHAKE_TIMEOUT;
             quic.keep_alive_interval = QUIC_KEEP_ALIVE;
             quic.max_idle_timeout = QUIC_IDLE_TIMEOUT_MS;
             quic.max_concurrent_stream_limit = MAX_STREAMS;
+            quic.max_stream_data = QUIC_STREAM_WINDOW;
+            quic.max_connection_data = QUIC_CONNECTION_WINDOW;
             quic
         });
     // The resolver is only asked for, and only needed, where a peer is given by name.
@@ -110,32 +118,26 @@ fn has_name(address: &Multiaddr) -> bool {
 fn behaviour(
     config: &NetworkConfig,
     keypair: &Keypair,
-    kept: &HashSet<PeerId>,
+    refused: Counter,
 ) -> Result<Behaviour, StartError> {
     let (tag, limits) = (&config.protocol_tag, &config.limits);
+    // Only announced addresses are told, never those that the node happens to listen on.
     let identify = identify::Config::new(protocol_version(tag), keypair.public())
         .with_agent_version(concat!("neura/", env!("CARGO_PKG_VERSION")).to_owned())
+        .with_hide_listen_addrs(true)
+        .with_push_listen_addr_updates(true)
         .with_cache_size(0);
     let ping = ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT);
     let [consensus, proposal, batch] = Class::ALL.map(|class| protocol_name(tag, class.name()));
-    let static_peers = config.bootstrap.iter().map(|(peer, _)| *peer).collect();
+    let discovers = config.discovery.enabled && !config.reserved_only;
+    let kad = discovers.then(|| protocol_name(tag, "kad")).transpose()?;
     Ok(Behaviour {
-        gate: Gate::new(limits.max_connections_per_ip, limits.max_connections_per_peer),
-        limits: connection_limits(limits, kept),
+        gate: Gate::new(limits, config.reserved_only, refused),
         identify: identify::Behaviour::new(identify),
         ping: ping::Behaviour::new(ping),
-        direct: direct::Behaviour::new([consensus?, proposal?, batch?], static_peers),
-        gossip: gossip::behaviour(tag, limits)?,
+        discovery: discovery::Behaviour::new(keypair.public().to_peer_id(), kad),
+        direct: direct::Behaviour::new([consensus?, proposal?, batch?]),
+        gossip: gossip::behaviour(tag, protocol_name(tag, "gossip")?, limits)?,
         requests: requests::behaviour(protocol_name(tag, "request")?, limits),
     })
-}
-
-fn connection_limits(limits: &Limits, kept: &HashSet<PeerId>) -> connection_limits::Behaviour {
-    let mut behaviour = connection_limits::Behaviour::new(
-        ConnectionLimits::default()
-            .with_max_pending_incoming(Some(limits.max_pending_inbound))
-            .with_max_established_incoming(Some(limits.max_inbound_connections)),
-    );
-    kept.iter().for_each(|peer| behaviour.bypass_peer_id(peer));
-    behaviour
 }

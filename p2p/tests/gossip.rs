@@ -2,15 +2,11 @@
 
 mod harness;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
-use harness::{Node, config, within};
-use neura_p2p::{Acceptance, Event, GossipId, NetworkConfig, NetworkHandle, PeerId, PublishError};
-
-fn full_node(number: u8) -> NetworkConfig {
-    NetworkConfig { validators: BTreeSet::new(), ..config(number) }
-}
+use harness::{Node, full_node, within};
+use neura_p2p::{Acceptance, Event, GossipId, NetworkHandle, PeerId, PublishError};
 
 /// Publishes until stopped: a message published before a neighbour has subscribed reaches nobody.
 fn keep_publishing(handle: &NetworkHandle, messages: &'static [&'static [u8]]) -> Publisher {

@@ -2,58 +2,14 @@
 
 mod harness;
 
-use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
-use harness::{Node, TAG, config, id, seed, within};
-use libp2p::{
-    Multiaddr, PeerId, Stream, StreamProtocol, Swarm, SwarmBuilder, identity::Keypair, noise,
-    swarm::SwarmEvent, tcp, yamux,
+use futures::{AsyncReadExt, AsyncWriteExt};
+use harness::{
+    Node, TAG, config, eventually, id, number_of, numbered,
+    raw::{PARTS, Raw, is_closed, name, pour},
+    within,
 };
-use neura_p2p::{Class, Event, NetworkConfig};
-
-/// A bare libp2p peer with one of the test identities.
-struct Raw {
-    control: libp2p_stream::Control,
-    /// It knows the protocols, or the node would take it for a peer of another chain.
-    _accepted: Vec<libp2p_stream::IncomingStreams>,
-}
-
-fn name(class: Class) -> StreamProtocol {
-    StreamProtocol::try_from_owned(format!("/neura/{TAG}/{}/1", class.name())).unwrap()
-}
-
-impl Raw {
-    async fn connect(number: u8, address: Multiaddr) -> Self {
-        let keypair = Keypair::ed25519_from_bytes(seed(number)).unwrap();
-        let mut swarm: Swarm<libp2p_stream::Behaviour> =
-            SwarmBuilder::with_existing_identity(keypair)
-                .with_tokio()
-                .with_tcp(tcp::Config::new(), noise::Config::new, yamux::Config::default)
-                .unwrap()
-                .with_behaviour(|_| libp2p_stream::Behaviour::new())
-                .unwrap()
-                .build();
-        let mut control = swarm.behaviour().new_control();
-        let accepted = Class::ALL.map(|class| control.accept(name(class)).unwrap()).into();
-        swarm.dial(address).unwrap();
-        within(async {
-            while !matches!(
-                swarm.select_next_some().await,
-                SwarmEvent::ConnectionEstablished { .. }
-            ) {}
-        })
-        .await;
-        tokio::spawn(async move {
-            loop {
-                swarm.select_next_some().await;
-            }
-        });
-        Self { control, _accepted: accepted }
-    }
-
-    async fn open(&mut self, peer: PeerId, class: Class) -> Stream {
-        within(self.control.open_stream(peer, name(class))).await.unwrap()
-    }
-}
+use libp2p_stream::OpenStreamError;
+use neura_p2p::{Class, Event, Limits, NetworkConfig, PROTOCOL_VERSION, Penalty};
 
 #[tokio::test]
 async fn garbage_on_a_direct_stream_bans_its_sender() {
@@ -123,4 +79,135 @@ async fn opening_streams_again_and_again_gives_a_peer_no_more_room() {
         std::mem::forget(stream);
         assert_eq!(a.frame(id(2), Class::Proposal).await[..], [number]);
     }
+}
+
+#[tokio::test]
+async fn a_peer_of_another_chain_or_version_has_no_protocol_in_common() {
+    let a = Node::start(NetworkConfig { ..harness::explorer(11) }).await;
+    let mut raw = Raw::connect(12, a.address()).await;
+    let other_hash = TAG.replace("cdef0123", "cdef0124");
+    let other_chain = TAG.replacen('7', "8", 1);
+    for part in PARTS {
+        for foreign in [
+            name(&other_hash, part, PROTOCOL_VERSION),
+            name(&other_chain, part, PROTOCOL_VERSION),
+            name(&TAG[..10], part, PROTOCOL_VERSION),
+            name(TAG, part, PROTOCOL_VERSION + 1),
+        ] {
+            let opened = raw.try_open(a.id(), foreign.clone()).await;
+            let refused = matches!(opened, Err(OpenStreamError::UnsupportedProtocol(_)));
+            assert!(refused, "{foreign}");
+        }
+        let ours = raw.try_open(a.id(), name(TAG, part, PROTOCOL_VERSION)).await;
+        assert!(ours.is_ok(), "{part}");
+    }
+    for standard in ["/meshsub/1.2.0", "/meshsub/1.1.0", "/meshsub/1.0.0", "/ipfs/kad/1.0.0"] {
+        let opened = raw.try_open(a.id(), libp2p::StreamProtocol::new(standard)).await;
+        assert!(matches!(opened, Err(OpenStreamError::UnsupportedProtocol(_))), "{standard}");
+    }
+}
+
+#[tokio::test]
+async fn small_offences_ban_an_ordinary_peer_and_a_ban_outlasts_its_connections() {
+    let mut a = Node::start(config(1)).await;
+    let raw = Raw::connect(12, a.address()).await;
+    eventually(|| (a.handle.usage().inbound == 1).then_some(())).await;
+    for _ in 0..50 {
+        a.handle.penalise(id(12), Penalty::Low);
+    }
+    a.banned(id(12)).await;
+    drop(raw);
+    let before = a.handle.metrics().refused_connections();
+    for attempt in 1..=3 {
+        let mut again = Raw::try_connect(12, a.address()).await;
+        // The client has connected before the node has judged it.
+        if let Some(again) = &mut again {
+            let opened = again.try_open(a.id(), name(TAG, "request", PROTOCOL_VERSION)).await;
+            assert!(opened.is_err());
+        }
+        let refused = || a.handle.metrics().refused_connections() - before;
+        eventually(|| (refused() >= attempt).then_some(())).await;
+    }
+    eventually(|| (a.handle.usage().bans == 1).then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_validator_is_not_banned_for_small_offences() {
+    let mut a = Node::start(config(1)).await;
+    let mut b = Node::dialling(config(2), &[&a]).await;
+    a.connected(b.id()).await;
+    b.connected(a.id()).await;
+    for _ in 0..100 {
+        a.handle.penalise(b.id(), Penalty::High);
+    }
+    eventually(|| (a.handle.metrics().penalties() == 100).then_some(())).await;
+    a.handle.send(b.id(), Class::Consensus, numbered(5, 10)).unwrap();
+    assert_eq!(number_of(&b.frame(a.id(), Class::Consensus).await), 5);
+    assert_eq!(a.handle.metrics().bans(), 0);
+}
+
+#[tokio::test]
+async fn crowds_do_not_take_the_places_of_validators() {
+    let limits = Limits { max_inbound_connections: 5, ..Limits::default() };
+    let mut a = Node::start(NetworkConfig { limits, ..config(1) }).await;
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        crowd.extend(Raw::anonymous(a.address()).await);
+    }
+    eventually(|| (a.handle.metrics().refused_connections() >= 15).then_some(())).await;
+    eventually(|| (a.handle.usage().inbound == 5).then_some(())).await;
+
+    let mut b = Node::dialling(config(2), &[&a]).await;
+    a.connected(b.id()).await;
+    b.connected(a.id()).await;
+    b.handle.send(a.id(), Class::Consensus, numbered(1, 10)).unwrap();
+    assert_eq!(number_of(&a.frame(b.id(), Class::Consensus).await), 1);
+    assert_eq!(a.handle.usage().inbound, 5);
+}
+
+#[tokio::test]
+async fn a_reader_that_takes_nothing_is_disconnected() {
+    let limits = Limits { stall_timeout: std::time::Duration::from_secs(1), ..Limits::default() };
+    let a = Node::start(NetworkConfig { limits, ..config(1) }).await;
+    let mut raw = Raw::connect(2, a.address()).await;
+    // It opens streams and accepts them, as a validator does, and reads nothing.
+    let _open = raw.open(a.id(), Class::Batch).await;
+    let _unread = raw.incoming("batch").await;
+    let mut honest = Node::dialling(config(3), &[&a]).await;
+    honest.connected(a.id()).await;
+    let mut sent = 0;
+    within(async {
+        while a.handle.send(id(2), Class::Batch, numbered(sent, 1 << 20)).is_ok() {
+            sent += 1;
+        }
+    })
+    .await;
+    let bound = a.handle.limits().batch.outbound_bytes >> 20;
+    assert!((sent as usize) < bound + 8, "what waits is bounded");
+    eventually(|| (a.handle.metrics().stalled_links() == 1).then_some(())).await;
+    eventually(|| (a.handle.linked_validators() == [id(3)]).then_some(())).await;
+    a.handle.send(id(3), Class::Batch, numbered(7, 10)).unwrap();
+    assert_eq!(number_of(&honest.frame(a.id(), Class::Batch).await), 7);
+}
+
+#[tokio::test]
+async fn lengths_that_are_never_followed_by_bytes_take_no_memory_of_others() {
+    let mut a = Node::start(config(1)).await;
+    let mut raw = Raw::connect(2, a.address()).await;
+    let mut streams = Vec::new();
+    for class in Class::ALL {
+        let max = a.handle.limits().class(class).max_frame_bytes as u32;
+        for _ in 0..10 {
+            let mut stream = raw.open(a.id(), class).await;
+            assert!(pour(&mut stream, &max.to_le_bytes()).await);
+            streams.push(stream);
+        }
+    }
+    // Of each class two streams at most are read; the others are dropped.
+    eventually(|| (a.handle.usage().readers == 2 * Class::ALL.len()).then_some(())).await;
+    assert!(is_closed(&mut streams[0]).await);
+    let honest = Node::dialling(config(3), &[&a]).await;
+    a.connected(honest.id()).await;
+    honest.handle.send(a.id(), Class::Proposal, numbered(3, 100)).unwrap();
+    assert_eq!(number_of(&a.frame(honest.id(), Class::Proposal).await), 3);
 }

@@ -141,3 +141,63 @@ async fn a_peer_is_served_so_many_requests_at_once_and_so_many_in_a_row() {
     }
     assert_eq!(ask().await.unwrap(), Err(RequestError::Busy));
 }
+
+#[tokio::test]
+async fn a_few_peers_that_wait_for_long_answers_do_not_keep_out_another() {
+    let few = Limits { max_inbound_requests: 8, max_inbound_requests_per_peer: 4, ..limits() };
+    let (mut a, b) = pair(Transport::Tcp, [few, limits()]).await;
+    let mut requests = a.events.split_off(&[EventKind::Request]);
+    let c = Node::dialling(harness::config(3), &[&a]).await;
+    a.connected(c.id()).await;
+    let ask = |node: &Node| {
+        let (handle, peer) = (node.handle.clone(), a.id());
+        tokio::spawn(async move { handle.request(peer, Bytes::from_static(b"?")).await })
+    };
+    let mut held = Vec::new();
+    let waiting: Vec<_> = (0..4).map(|_| ask(&b)).collect();
+    for _ in 0..4 {
+        held.push(harness::within(requests.next()).await);
+    }
+    assert_eq!(ask(&b).await.unwrap(), Err(RequestError::Busy));
+    // Half of the places are taken: the next peer gets one, and no second.
+    let asked = ask(&c);
+    let Some(Event::Request { from, reply, .. }) = harness::within(requests.next()).await else {
+        panic!("a request was expected");
+    };
+    assert_eq!(from, c.id());
+    assert_eq!(ask(&c).await.unwrap(), Err(RequestError::Busy));
+    reply.send(Bytes::from_static(b"!")).unwrap();
+    assert_eq!(asked.await.unwrap(), Ok(Bytes::from_static(b"!")));
+    drop(held);
+    for asked in waiting {
+        assert_eq!(asked.await.unwrap(), Err(RequestError::Refused));
+    }
+}
+
+#[tokio::test]
+async fn answers_beyond_what_may_be_on_its_way_are_put_off() {
+    let tight = Limits { max_response_bytes: 1 << 20, max_answer_bytes: 1 << 20, ..limits() };
+    let (mut a, b) = pair(Transport::Tcp, [tight, limits()]).await;
+    let mut requests = a.events.split_off(&[EventKind::Request]);
+    let serving = tokio::spawn(async move {
+        let mut replies = Vec::new();
+        while let Some(Event::Request { reply, .. }) = requests.next().await {
+            replies.push(reply);
+            // Two at once, of which one fits.
+            if replies.len() == 2 {
+                for reply in replies.drain(..) {
+                    reply.send(Bytes::from(vec![1; 700_000])).unwrap();
+                }
+            }
+        }
+    });
+    let ask = || b.handle.request(a.id(), Bytes::from_static(b"?"));
+    for _ in 0..3 {
+        let (one, other) = tokio::join!(ask(), ask());
+        let answers = [one, other];
+        assert_eq!(answers.iter().filter(|a| a.is_ok()).count(), 1, "{:?}", answers[0].is_ok());
+        assert_eq!(answers.iter().filter(|a| **a == Err(RequestError::Busy)).count(), 1);
+        harness::eventually(|| (a.handle.usage().answer_bytes == 0).then_some(())).await;
+    }
+    serving.abort();
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.24;
 
+import {IGovernance} from "./IGovernance.sol";
 import {IProviders} from "./IProviders.sol";
 import {IRequesters} from "./IRequesters.sol";
 import {IRewards} from "./IRewards.sol";
@@ -15,4 +16,5 @@ library Neura {
     ITasks internal constant TASKS = ITasks(0x4e00000000000000000000000000000000000003);
     IRewards internal constant REWARDS = IRewards(0x4e00000000000000000000000000000000000004);
     IStaking internal constant STAKING = IStaking(0x4E00000000000000000000000000000000000005);
+    IGovernance internal constant GOVERNANCE = IGovernance(0x4E00000000000000000000000000000000000007);
 }

@@ -6,9 +6,9 @@
 use std::{io::Write, sync::Arc, time::Instant};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use neura_runtime::{BlockContext, BlockInput, Execution, execute, genesis_changes};
+use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, genesis_changes};
 use neura_types::{
-    Amount, Genesis, Params, Transaction,
+    Amount, EpochConfig, Genesis, Params, Transaction,
     genesis::GenesisAccount,
     keys::{EthKey, SecretKey},
     state::MemoryState,
@@ -67,14 +67,15 @@ impl Chain {
         state.apply(&genesis_changes(&genesis)?);
         let context = BlockContext {
             chain_id: genesis.chain_id,
+            genesis: genesis.hash(),
             height: 1,
             timestamp_ms: genesis.timestamp_ms,
             proposer: Address::repeat_byte(0xcc),
             randomness: B256::ZERO,
             base_fee: 0,
             treasury: genesis.treasury,
-            params: Arc::new(genesis.params.clone()),
-            validators: Arc::new(genesis.validator_set()?),
+            epoch: Arc::new(EpochConfig::genesis(&genesis, 0)?),
+            attendance: Attendance::default(),
         };
         Ok(Self { genesis, state, context, keys })
     }

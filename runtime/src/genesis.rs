@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, U256};
-use neura_types::{Genesis, StateChanges, hash::keccak, state::MemoryState, system};
+use neura_types::{
+    Amount, EpochConfig, Genesis, StateChanges, hash::keccak, state::MemoryState, system,
+};
 use revm::{
     bytecode::Bytecode,
     context_interface::{JournalTr, journaled_state::account::JournaledAccountTr},
@@ -13,7 +15,7 @@ use crate::{
     chain::{GENESIS_SUPPLY_SLOT, NEXT_BASE_FEE_SLOT, check_supply},
     error::RuntimeError,
     evm::{DatabaseError, Effects, JournalHost, Machine, machine},
-    modules::host::{BlockContext, Fault, Host},
+    modules::host::{Attendance, BlockContext, Fault, Host},
     native::{ChainModules, Modules},
 };
 
@@ -40,7 +42,8 @@ pub(crate) fn genesis_changes_with(
     let context = genesis_context(genesis)?;
     let empty = MemoryState::default();
     let mut machine = machine(&empty, &context, modules);
-    write_accounts(&mut machine, genesis).map_err(|error| RuntimeError::from(error.0))?;
+    let stake = genesis.stake().map_err(|error| invalid(error.to_string()))?;
+    write_accounts(&mut machine, genesis, stake).map_err(|error| RuntimeError::from(error.0))?;
     let mut host = JournalHost::free(&mut machine.ctx, &context);
     write_chain_records(&mut host, genesis, supply.to_u256())
         .and_then(|()| modules.genesis(genesis, &mut host))
@@ -55,26 +58,29 @@ pub(crate) fn genesis_changes_with(
 }
 
 fn genesis_context(genesis: &Genesis) -> Result<BlockContext, RuntimeError> {
-    let validators =
-        genesis.validator_set().map_err(|error| RuntimeError::Genesis(error.to_string()))?;
+    let epoch = EpochConfig::genesis(genesis, 0)
+        .map_err(|error| RuntimeError::Genesis(error.to_string()))?;
     Ok(BlockContext {
         chain_id: genesis.chain_id,
+        genesis: genesis.hash(),
         height: 0,
         timestamp_ms: genesis.timestamp_ms,
         proposer: Address::ZERO,
         randomness: B256::ZERO,
         base_fee: genesis.params.initial_base_fee,
         treasury: genesis.treasury,
-        params: Arc::new(genesis.params.clone()),
-        validators: Arc::new(validators),
+        epoch: Arc::new(epoch),
+        attendance: Attendance::default(),
     })
 }
 
 fn write_accounts(
     machine: &mut Machine<'_, '_, MemoryState>,
     genesis: &Genesis,
+    stake: Amount,
 ) -> Result<(), DatabaseError> {
     let journal = &mut machine.ctx.journaled_state;
+    journal.balance_incr(system::STAKING, stake.to_u256())?;
     for account in &genesis.accounts {
         journal.balance_incr(account.address, account.balance.to_u256())?;
     }

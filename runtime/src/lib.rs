@@ -51,7 +51,8 @@ pub use error::RuntimeError;
 pub use fees::{MAX_BASE_FEE, next_base_fee};
 pub use genesis::genesis_changes;
 pub use invalid::InvalidTransaction;
-pub use modules::host::{BlockContext, Call, Fault, Host, ReadHost, Refusal};
+pub use modules::host::{Attendance, BlockContext, Call, Fault, Host, ReadHost, Refusal};
+pub use modules::staking::{epoch_config, is_convicted};
 pub use native::check_invariants;
 pub use revert::{RevertReason, revert_reason};
 pub use simulation::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use neura_types::{
-    Amount, Genesis, Log, Receipt, Transaction, TransactionError,
+    Amount, EpochConfig, Genesis, Log, Receipt, Transaction, TransactionError,
     genesis::GenesisAccount,
     keys::{EthKey, SecretKey},
     state::MemoryState,
@@ -14,7 +14,7 @@ use neura_types::{
 };
 
 use crate::{
-    BlockContext, BlockInput, Call, Execution, Fault, Host, block::execute_with,
+    Attendance, BlockContext, BlockInput, Call, Execution, Fault, Host, block::execute_with,
     chain::check_supply, genesis::genesis_changes_with, native::Modules,
 };
 
@@ -124,14 +124,15 @@ impl World {
         state.apply(&genesis_changes_with(&genesis, &TestModules).expect("genesis is valid"));
         let context = BlockContext {
             chain_id: CHAIN_ID,
+            genesis: genesis.hash(),
             height: 1,
             timestamp_ms: genesis.timestamp_ms + 1_500,
             proposer: PROPOSER,
             randomness: B256::repeat_byte(0x77),
             base_fee: 0,
             treasury: genesis.treasury,
-            validators: Arc::new(genesis.validator_set().expect("a set")),
-            params: Arc::new(genesis.params),
+            epoch: Arc::new(EpochConfig::genesis(&genesis, 0).expect("a set")),
+            attendance: Attendance::default(),
         };
         Self { state, context }
     }

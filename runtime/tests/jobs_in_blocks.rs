@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use neura_runtime::{
-    BlockContext, BlockInput, CallError, CallRequest, Execution, call, chain, check_invariants,
-    check_supply, estimate_gas, execute, genesis_changes, revert_reason,
+    Attendance, BlockContext, BlockInput, CallError, CallRequest, Execution, call, chain,
+    check_invariants, check_supply, estimate_gas, execute, genesis_changes, revert_reason,
 };
 use neura_types::{
-    Amount, Genesis, Params, Receipt, StateRead, Transaction,
+    Amount, EpochConfig, Genesis, Params, Receipt, StateRead, Transaction,
     abi::{IProviders, ITasks, SolCall, SolEvent},
     genesis::GenesisAccount,
     keys::{EthKey, SecretKey},
@@ -65,14 +65,15 @@ impl Chain {
         state.apply(&genesis_changes(&genesis).unwrap());
         let context = BlockContext {
             chain_id: genesis.chain_id,
+            genesis: genesis.hash(),
             height: 1,
             timestamp_ms: 1,
             proposer: Address::repeat_byte(0xe1),
             randomness: B256::repeat_byte(1),
             base_fee: 0,
             treasury: genesis.treasury,
-            params: Arc::new(genesis.params.clone()),
-            validators: Arc::new(genesis.validator_set().unwrap()),
+            epoch: Arc::new(EpochConfig::genesis(&genesis, 0).unwrap()),
+            attendance: Attendance::default(),
         };
         Self { state, context }
     }
@@ -165,7 +166,7 @@ impl Chain {
                 capacity: 3,
             },
         };
-        let bond = chain.context.params.min_provider_bond.0;
+        let bond = chain.context.params().min_provider_bond.0;
         let receipt = chain.by_provider(system::PROVIDERS, bond, &register);
         assert!(receipt.success, "{:?}", revert_reason(&receipt.revert_data));
         assert_eq!(receipt.tx_type, 0x4e);
@@ -331,7 +332,7 @@ fn a_contract_owns_the_task_that_it_creates_and_its_revert_takes_the_task_back()
 #[test]
 fn an_idle_chain_with_the_lowest_base_fee_changes_nothing() {
     let mut chain = Chain::new();
-    while chain::next_base_fee(&chain.state).unwrap() > chain.context.params.min_base_fee {
+    while chain::next_base_fee(&chain.state).unwrap() > chain.context.params().min_base_fee {
         chain.block(vec![]);
     }
     assert_eq!(chain.block(vec![]).changes, neura_types::StateChanges::default());

@@ -88,9 +88,9 @@ fn prepare(path: &Path, accounts: u64) -> Result<Chain, Failure> {
     for number in 0..accounts {
         changes.accounts.insert(address(number), Some(account(number)));
     }
-    let block = Block::genesis(B256::ZERO, 1, genesis_root(&changes)?);
+    let block = Block::genesis(B256::ZERO, 1, genesis_root(&changes, 100)?);
     let parent = block.id();
-    store.init_genesis(&block, parent, 1, &changes)?;
+    store.init_genesis(&block, parent, &changes)?;
     Ok(Chain { store, parent, height: 0, random: 1 })
 }
 

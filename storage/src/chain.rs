@@ -4,7 +4,8 @@ use neura_types::{Block, BlockId, Height, codec};
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{COMMITTED_TIP, Column, block_index_key, height_key, height_of},
+    batches::name_batches,
+    columns::{COMMITTED_TIP, Column, block_index_key, height_key, height_of, join_digests},
     error::StorageError,
     store::{Store, missing},
 };
@@ -29,7 +30,8 @@ impl Store {
         self.put_blocks(&[(id, block)], sync)
     }
 
-    /// Stores blocks in one batch.
+    /// Stores blocks in one write. The batches that they name, held or not, do not expire until their heights are
+    /// decided.
     ///
     /// # Errors
     /// If the write fails.
@@ -38,8 +40,13 @@ impl Store {
         let (bodies, index) = (inner.cf(Column::Blocks)?, inner.cf(Column::BlockIndex)?);
         let mut batch = WriteBatch::default();
         for (id, block) in blocks {
+            let height = block.header.height;
+            let digests = || block.batches.iter().map(|named| named.digest);
             batch.put_cf(bodies, id, codec::encode(*block));
-            batch.put_cf(index, block_index_key(block.header.height, *id), []);
+            batch.put_cf(index, block_index_key(height, *id), join_digests(digests()));
+            if !block.batches.is_empty() {
+                inner.lock_batches()?.hold_all(digests(), height);
+            }
         }
         inner.write(batch, sync)
     }
@@ -91,8 +98,10 @@ impl Store {
     pub fn commit(&self, blocks: &[Committed]) -> Result<(), StorageError> {
         let inner = &*self.inner;
         let _chain = inner.lock_chain()?;
+        let mut waiting = inner.lock_batches()?;
         let mut tip = self.committed_tip()?;
         let mut batch = WriteBatch::default();
+        let mut named = Vec::new();
         for Committed { id, height, proof } in blocks {
             if tip.0.checked_add(1) != Some(*height) {
                 return Err(StorageError::HeightGap {
@@ -101,9 +110,10 @@ impl Store {
                     got: *height,
                 });
             }
-            if !self.has_block(*id)? {
-                return Err(StorageError::UnknownBlock { id: *id, height: *height });
-            }
+            let digests = inner
+                .get(Column::BlockIndex, &block_index_key(*height, *id))?
+                .ok_or(StorageError::UnknownBlock { id: *id, height: *height })?;
+            named.extend(name_batches(inner, &mut batch, *height, &digests)?);
             batch.put_cf(inner.cf(Column::Heights)?, height_key(*height), codec::encode(id));
             if let Some(proof) = proof {
                 batch.put_cf(inner.cf(Column::CommitProofs)?, height_key(*height), proof);
@@ -111,7 +121,9 @@ impl Store {
             tip = (*height, *id);
         }
         inner.put_meta(&mut batch, COMMITTED_TIP, &tip)?;
-        inner.write(batch, false)
+        inner.write(batch, false)?;
+        waiting.decide(&named, tip.0);
+        Ok(())
     }
 
     /// Id of the final block at a height, if it is kept.

@@ -4,9 +4,14 @@
 //! |---|---|---|
 //! | `meta` | name | see [`META_KEYS`] |
 //! | `blocks` | block id | encoded `Block` |
-//! | `block_index` | height ‖ block id | nothing; every block known above the pruned forks |
+//! | `block_index` | height ‖ block id | digests of its batches, 32 bytes each; every block known above the pruned forks |
 //! | `heights` | height | id of the committed block |
 //! | `commit_proofs` | height | encoded commit proof, opaque here |
+//! | `batches` | batch digest | where its encoding lies in the segment files beside the database: segment, offset, length |
+//! | `batch_waits` | batch digest | encoded height of its arrival and number of its bytes: no final block names it yet |
+//! | `batch_names` | batch digest | encoded height of the last final block that names it |
+//! | `batch_lists` | height | digests of the batches of the final block, 32 bytes each; no row for none |
+//! | `epochs` | epoch | encoded [`EpochRecord`](crate::EpochRecord) |
 //! | `executed` | height | encoded [`ExecutedRecord`](crate::ExecutedRecord) |
 //! | `receipts` | height ‖ index (4 bytes) | encoded `Receipt` |
 //! | `tx_index` | transaction hash | encoded [`TxLocation`](crate::TxLocation) |
@@ -16,6 +21,7 @@
 //! | `code` | keccak256 | code |
 //! | `tree_nodes` | version ‖ number of nibbles (1 byte) ‖ nibbles, two to a byte | node of the state tree, see below |
 //! | `stale_nodes` | version | the `tree_nodes` keys that this version replaced, packed |
+//! | `import` | `manifest`, or `c` ‖ chunk index (4 bytes) | of a snapshot being imported: the encoded manifest, or the encoded roots of the chunk's subtrees |
 //!
 //! Numbers in keys are big-endian, 8 bytes unless said otherwise, so that keys sort by them. "Encoded" is
 //! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot. Packed keys stand one after the
@@ -31,17 +37,24 @@ use neura_types::Height;
 use crate::error::StorageError;
 
 /// Keys of the `meta` column: schema (encoded `u32`), chain (encoded id and genesis hash), the two tips (encoded height
-/// and block id), and the lowest height kept (encoded height).
-pub const META_KEYS: [&str; 5] = [SCHEMA, CHAIN, COMMITTED_TIP, EXECUTED_TIP, OLDEST];
+/// and block id), the lowest height kept, the height that came with a snapshot (encoded heights), and the number of a
+/// safety record that was made durable (encoded `u64`).
+pub const META_KEYS: [&str; 7] =
+    [SCHEMA, CHAIN, COMMITTED_TIP, EXECUTED_TIP, OLDEST, IMPORTED, SAFETY_SEQUENCE];
 
 pub(crate) const SCHEMA: &str = "schema";
 pub(crate) const CHAIN: &str = "chain";
 pub(crate) const COMMITTED_TIP: &str = "committed_tip";
 pub(crate) const EXECUTED_TIP: &str = "executed_tip";
 pub(crate) const OLDEST: &str = "oldest";
+pub(crate) const IMPORTED: &str = "imported";
+pub(crate) const SAFETY_SEQUENCE: &str = "safety_sequence";
+
+/// Key of the manifest in `import`.
+pub(crate) const MANIFEST: &[u8] = b"manifest";
 
 /// Version of this table and of every encoding in it.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// A column family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +69,16 @@ pub enum Column {
     Heights,
     /// Proofs of commits.
     CommitProofs,
+    /// Batches by digest.
+    Batches,
+    /// Batches that no final block names.
+    BatchWaits,
+    /// Batches that a final block names.
+    BatchNames,
+    /// Batches of the committed chain.
+    BatchLists,
+    /// Configurations and ends of epochs.
+    Epochs,
     /// Results of executed blocks.
     Executed,
     /// Receipts.
@@ -74,16 +97,23 @@ pub enum Column {
     TreeNodes,
     /// Tree nodes that a later version replaced.
     StaleNodes,
+    /// Progress of the import of a snapshot.
+    Import,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 20] = [
         Self::Meta,
         Self::Blocks,
         Self::BlockIndex,
         Self::Heights,
         Self::CommitProofs,
+        Self::Batches,
+        Self::BatchWaits,
+        Self::BatchNames,
+        Self::BatchLists,
+        Self::Epochs,
         Self::Executed,
         Self::Receipts,
         Self::TxIndex,
@@ -93,6 +123,7 @@ impl Column {
         Self::Code,
         Self::TreeNodes,
         Self::StaleNodes,
+        Self::Import,
     ];
 
     /// Name of the column family.
@@ -103,6 +134,11 @@ impl Column {
             Self::BlockIndex => "block_index",
             Self::Heights => "heights",
             Self::CommitProofs => "commit_proofs",
+            Self::Batches => "batches",
+            Self::BatchWaits => "batch_waits",
+            Self::BatchNames => "batch_names",
+            Self::BatchLists => "batch_lists",
+            Self::Epochs => "epochs",
             Self::Executed => "executed",
             Self::Receipts => "receipts",
             Self::TxIndex => "tx_index",
@@ -112,12 +148,22 @@ impl Column {
             Self::Code => "code",
             Self::TreeNodes => "tree_nodes",
             Self::StaleNodes => "stale_nodes",
+            Self::Import => "import",
         }
     }
 
     /// Whether its keys are looked up one by one, many of them absent, so that a bloom filter pays.
     pub(crate) const fn point_lookups(self) -> bool {
-        matches!(self, Self::Blocks | Self::TxIndex | Self::State | Self::Code | Self::TreeNodes)
+        matches!(
+            self,
+            Self::Blocks
+                | Self::Batches
+                | Self::BatchNames
+                | Self::TxIndex
+                | Self::State
+                | Self::Code
+                | Self::TreeNodes
+        )
     }
 }
 
@@ -150,6 +196,21 @@ pub(crate) fn receipt_key(height: Height, index: u32) -> [u8; 12] {
 /// Key of `history`.
 pub(crate) fn history_key(flat: &[u8], height: Height) -> Vec<u8> {
     [flat, &height_key(height)].concat()
+}
+
+/// Digests, one after the other, as one value.
+pub(crate) fn join_digests(digests: impl Iterator<Item = B256>) -> Vec<u8> {
+    digests.flat_map(|digest| digest.0).collect()
+}
+
+/// The digests in a value.
+pub(crate) fn split_digests(column: Column, bytes: &[u8]) -> Result<Vec<B256>, StorageError> {
+    let (digests, rest) = bytes.as_chunks::<32>();
+    if rest.is_empty() {
+        Ok(digests.iter().map(B256::from).collect())
+    } else {
+        Err(StorageError::Corrupt { column: column.name(), reason: "a digest is cut".into() })
+    }
 }
 
 /// Puts keys, each shorter than 256 bytes, into one value.

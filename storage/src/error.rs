@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use alloy_primitives::B256;
-use neura_types::{ChainId, Height};
+use neura_types::{ChainId, Epoch, Height};
 
 use crate::config::MIN_RETAINED_BLOCKS;
 
@@ -110,6 +110,30 @@ pub enum StorageError {
         /// Oldest height kept.
         oldest: Height,
     },
+    /// Batches that nobody asked for have filled their space.
+    #[error(
+        "batches that no block names take {held} of at most {limit} bytes: take no more from their author until \
+         blocks name them or they expire"
+    )]
+    BatchSpace {
+        /// Bytes that they take.
+        held: u64,
+        /// Bytes that they may take.
+        limit: u64,
+    },
+    /// An epoch's record does not fit the one that is stored.
+    #[error("the record of epoch {epoch} is refused: {reason}")]
+    Epoch {
+        /// The epoch.
+        epoch: Epoch,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The import of a snapshot was begun here and not finished.
+    #[error(
+        "the data is a snapshot of which parts are missing: finish its import, or choose another data directory"
+    )]
+    ImportUnfinished,
     /// A log query over too many blocks.
     #[error("a query spans at most {limit} blocks, not {blocks}: ask for a smaller range")]
     RangeTooWide {
@@ -132,11 +156,11 @@ pub enum StorageError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A read failed.
-    #[error("reading from the store failed: {0}")]
+    /// A read failed; the store takes no more writes.
+    #[error("reading from the store failed: {0}; the node has to stop: {advice}", advice = advice(.0))]
     Read(String),
     /// A write failed; the store takes no more.
-    #[error("writing to the store failed: {0}; the node has to stop")]
+    #[error("writing to the store failed: {0}; the node has to stop: {advice}", advice = advice(.0))]
     Write(String),
     /// An earlier write failed.
     #[error(
@@ -150,6 +174,24 @@ impl StorageError {
     pub fn is_fatal(&self) -> bool {
         matches!(self, Self::Corrupt { .. } | Self::Read(_) | Self::Write(_) | Self::Poisoned(_))
     }
+}
+
+/// What to do about a failure, from the text of RocksDB, which carries that of the system.
+fn advice(cause: &str) -> &'static str {
+    const ADVICE: [(&str, &str); 5] = [
+        ("No space left", "free space on its disk, then start it again"),
+        ("quota exceeded", "raise the quota of its user, then start it again"),
+        ("File too large", "raise the limit on the size of its files, then start it again"),
+        (
+            "Read-only file system",
+            "its disk was taken away or failed: examine it before starting again",
+        ),
+        ("Corruption", "the data is damaged: examine the disk, then restore a backup or sync anew"),
+    ];
+    ADVICE
+        .iter()
+        .find(|(text, _)| cause.contains(text))
+        .map_or("examine the disk before starting it again", |(_, advice)| advice)
 }
 
 impl From<StorageError> for neura_types::state::StateError {

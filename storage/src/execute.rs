@@ -87,11 +87,11 @@ impl Store {
                 state_root: tree.root,
                 receipts_root: receipts_root(block.receipts),
                 gas_used: block.gas_used,
+                next_base_fee: block.next_base_fee,
             },
             tree_version: tree.version,
             timestamp_ms: block.timestamp_ms,
             base_fee: block.base_fee,
-            next_base_fee: block.next_base_fee,
             proposer: block.proposer,
             included: block.included.to_vec(),
             block_logs: block.block_logs.to_vec(),
@@ -170,7 +170,7 @@ fn changed_values(inner: &Inner, changes: &StateChanges) -> Result<Vec<Change>, 
     let before = inner.db().batched_multi_get_cf(state, values.keys(), true);
     let mut changed = Vec::with_capacity(values.len());
     for (before, (key, after)) in before.into_iter().zip(&values) {
-        let before = before.map_err(|e| StorageError::Read(e.into_string()))?;
+        let before = before.map_err(|e| inner.read_failed(Column::State, e))?;
         if before.as_deref() != after.as_deref() {
             let before = before.map(|bytes| bytes.to_vec());
             changed.push(Change { key: key.clone(), before, after: after.clone() });

@@ -10,7 +10,7 @@ use neura_types::{
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{COMMITTED_TIP, Column, EXECUTED_TIP, OLDEST, height_key},
+    columns::{COMMITTED_TIP, Column, EXECUTED_TIP, MANIFEST, OLDEST, height_key},
     error::StorageError,
     execute::{final_values, write_tree},
     record::ExecutedRecord,
@@ -18,12 +18,15 @@ use crate::{
     tree::{NoNodes, PathChange, TreeUpdate, next_tree},
 };
 
-/// What executing genesis gives: the root that the genesis block's header carries.
+/// What executing genesis gives: the root that the genesis block's header carries, with the base fee of the first block.
 ///
 /// # Errors
 /// If the tree cannot be built.
-pub fn genesis_root(changes: &StateChanges) -> Result<ExecutedRoot, StorageError> {
-    genesis_tree(changes).map(|tree| root_of(&tree))
+pub fn genesis_root(
+    changes: &StateChanges,
+    next_base_fee: u64,
+) -> Result<ExecutedRoot, StorageError> {
+    genesis_tree(changes).map(|tree| root_of(&tree, next_base_fee))
 }
 
 fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
@@ -33,12 +36,13 @@ fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
     next_tree(&NoNodes, None, set.collect())
 }
 
-fn root_of(tree: &TreeUpdate) -> ExecutedRoot {
+fn root_of(tree: &TreeUpdate, next_base_fee: u64) -> ExecutedRoot {
     ExecutedRoot {
         height: 0,
         state_root: tree.root,
         receipts_root: receipts_root(&[]),
         gas_used: 0,
+        next_base_fee,
     }
 }
 
@@ -52,14 +56,16 @@ impl Store {
         &self,
         block: &Block,
         id: BlockId,
-        next_base_fee: u64,
         changes: &StateChanges,
     ) -> Result<ExecutedRoot, StorageError> {
         let inner = &*self.inner;
         let _chain = inner.lock_chain()?;
         let mut cache = inner.lock_tree()?;
+        if inner.contains(Column::Import, MANIFEST)? {
+            return Err(StorageError::ImportUnfinished);
+        }
         let tree = genesis_tree(changes)?;
-        let root = root_of(&tree);
+        let root = root_of(&tree, block.header.executed.next_base_fee);
         if block.header.height != 0 || block.header.executed != root {
             return Err(StorageError::Genesis(format!(
                 "its header has height {} and state root {}, the genesis state has root {}",
@@ -78,8 +84,7 @@ impl Store {
             root,
             tree_version: tree.version,
             timestamp_ms: block.header.timestamp_ms,
-            base_fee: next_base_fee,
-            next_base_fee,
+            base_fee: root.next_base_fee,
             proposer: Address::ZERO,
             included: Vec::new(),
             block_logs: Vec::new(),

@@ -71,6 +71,9 @@ impl Store {
     /// If a read fails.
     pub fn receipts(&self, height: Height) -> Result<Option<Vec<Receipt>>, StorageError> {
         let Some(record) = self.executed(height)? else { return Ok(None) };
+        if self.imported_height()? == Some(height) {
+            return Ok(None);
+        }
         let receipts = self.stored_receipts(height)?;
         if receipts.len() == record.included.len() {
             Ok(Some(receipts))
@@ -101,7 +104,8 @@ impl Store {
     /// Logs of the blocks `from..=to` that match, in order.
     ///
     /// # Errors
-    /// If the range spans more than [`MAX_LOG_RANGE`] blocks, more than `limit` logs match, or a read fails.
+    /// If the range spans more than [`MAX_LOG_RANGE`] blocks or begins below what is kept, more than `limit` logs match,
+    /// or a read fails.
     pub fn logs(
         &self,
         from: Height,
@@ -112,6 +116,13 @@ impl Store {
         let blocks = to.saturating_add(1).saturating_sub(from);
         if blocks > MAX_LOG_RANGE {
             return Err(StorageError::RangeTooWide { blocks, limit: MAX_LOG_RANGE });
+        }
+        let oldest = match self.imported_height()? {
+            Some(base) => self.oldest_height()?.max(base.saturating_add(1)),
+            None => self.oldest_height()?,
+        };
+        if from < oldest && from <= to {
+            return Err(StorageError::Pruned { height: from, oldest });
         }
         let mut found = Vec::new();
         let above = height_key(to.saturating_add(1));

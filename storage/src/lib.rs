@@ -13,9 +13,12 @@
 //! - A failed write poisons the handle: nothing is written after it, and nothing is repaired silently.
 //! - A safety record is returned only if no newer one can have been acknowledged.
 
+mod batches;
+mod bodies;
 mod chain;
 pub mod columns;
 mod config;
+mod epochs;
 mod error;
 mod execute;
 mod genesis;
@@ -23,17 +26,26 @@ mod index;
 mod prune;
 mod record;
 mod safety;
+mod snapshot;
 mod store;
 mod tree;
+#[cfg(test)]
+mod vectors;
 mod view;
 
+pub use batches::{Demand, UnnamedBatches};
 pub use chain::Committed;
 pub use config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig};
+pub use epochs::{EpochEnd, EpochRecord, ProvenHeader};
 pub use error::StorageError;
 pub use execute::ExecutedBlock;
 pub use genesis::genesis_root;
 pub use index::{FoundLog, LogFilter, MAX_LOG_RANGE};
 pub use record::{ExecutedRecord, TxLocation};
 pub use safety::{Damage, MAX_RECORD_BYTES, Recovered, SafetyError, SafetyFile};
-pub use store::Store;
+pub use snapshot::{
+    ChunkInfo, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, Manifest, SnapshotBase, SnapshotError,
+    SnapshotFolder, SnapshotImport, Span,
+};
+pub use store::{Availability, Store};
 pub use view::{StateProof, StateView};

@@ -4,6 +4,7 @@ use neura_types::{BlockId, Height};
 use rocksdb::WriteBatch;
 
 use crate::{
+    batches::forget_batches,
     columns::{Column, OLDEST, block_index_key, height_key, history_key, unpack},
     config::Retention,
     error::StorageError,
@@ -12,8 +13,8 @@ use crate::{
 };
 
 impl Store {
-    /// Removes the oldest heights beyond the retention, at most `limit` of them: bodies, proofs, receipts, indices, and
-    /// the states that only they had. Returns how many heights went; call it again while it returns `limit`.
+    /// Removes the oldest heights beyond the retention, at most `limit` of them: bodies, batches, proofs, receipts, indices,
+    /// and the states that only they had. Returns how many heights went; call it again while it returns `limit`.
     ///
     /// The genesis block stays. Nothing above the executed tip less the retention is touched.
     ///
@@ -68,7 +69,10 @@ impl Store {
         }
         batch.delete_range_cf(inner.cf(Column::Receipts)?, key, height_key(above));
         batch.delete_cf(inner.cf(Column::CommitProofs)?, key);
-        batch.delete_cf(inner.cf(Column::Heights)?, key);
+        forget_batches(inner, batch, height)?;
+        // An import brings ids below its height, for BLOCKHASH.
+        let first = if self.imported_height()? == Some(height) { height_key(1) } else { key };
+        batch.delete_range_cf(inner.cf(Column::Heights)?, first, height_key(above));
         Ok(())
     }
 

@@ -17,8 +17,6 @@ pub struct ExecutedRecord {
     pub timestamp_ms: u64,
     /// Base fee of this block, in wei per gas.
     pub base_fee: u64,
-    /// Base fee of the next block, in wei per gas.
-    pub next_base_fee: u64,
     /// Account that received the tips.
     pub proposer: Address,
     /// Position in the payload of the transaction of each receipt.

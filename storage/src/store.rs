@@ -13,12 +13,17 @@ use alloy_primitives::B256;
 use neura_types::{BlockId, Height, codec};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
-    columns::{CHAIN, COMMITTED_TIP, Column, EXECUTED_TIP, OLDEST, SCHEMA, SCHEMA_VERSION},
+    batches::{Waiting, check_bodies, load_waiting},
+    bodies::Bodies,
+    columns::{
+        CHAIN, COMMITTED_TIP, Column, EXECUTED_TIP, IMPORTED, OLDEST, SAFETY_SEQUENCE, SCHEMA,
+        SCHEMA_VERSION, height_key,
+    },
     config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig},
     error::StorageError,
     record::{ChainIdentity, Tip},
@@ -48,9 +53,12 @@ pub struct Store {
 /// The database and what guards it. `db` comes first: it closes before the lock is released.
 pub(crate) struct Inner {
     db: DB,
+    bodies: Bodies,
     config: StoreConfig,
     tree: Mutex<NodeCache>,
     chain: Mutex<()>,
+    /// Taken after `chain` where both are.
+    batches: Mutex<Waiting>,
     poisoned: OnceLock<String>,
     #[cfg(test)]
     pub(crate) fail_writes: std::sync::atomic::AtomicBool,
@@ -78,10 +86,14 @@ impl Store {
         let lock = lock_directory(path)?;
         let db = open_database(&path.join("rocksdb"), &config)
             .map_err(|e| StorageError::Open { path: path.into(), reason: e.into_string() })?;
+        let bodies = Bodies::open(&path.join("batches"))
+            .map_err(|e| StorageError::Open { path: path.into(), reason: e.to_string() })?;
         let inner = Inner {
             db,
+            bodies,
             tree: Mutex::new(NodeCache::new(config.tree_cache_nodes)),
             chain: Mutex::new(()),
+            batches: Mutex::default(),
             poisoned: OnceLock::new(),
             #[cfg(test)]
             fail_writes: std::sync::atomic::AtomicBool::new(false),
@@ -90,6 +102,9 @@ impl Store {
         };
         inner.claim()?;
         inner.check_tips()?;
+        let tip: Option<Tip> = inner.meta(COMMITTED_TIP)?;
+        check_bodies(&inner)?;
+        *inner.lock_batches()? = load_waiting(&inner, tip.map_or(0, |(height, _)| height))?;
         Ok(Self { inner: Arc::new(inner) })
     }
 
@@ -99,7 +114,12 @@ impl Store {
     /// If the disk refuses; the store is poisoned.
     pub fn sync(&self) -> Result<(), StorageError> {
         self.inner.check_poison()?;
-        self.inner.db.flush_wal(true).map_err(|e| self.inner.poison(e.into_string()))
+        let inner = &*self.inner;
+        let dead = inner.bodies.take_dead();
+        inner.sync_bodies()?;
+        inner.db.flush_wal(true).map_err(|e| inner.poison(e.into_string()))?;
+        inner.bodies.remove(dead);
+        Ok(())
     }
 
     /// Height and id of the last final block; genesis at first.
@@ -126,6 +146,44 @@ impl Store {
         self.inner.meta(OLDEST)?.ok_or(StorageError::NotInitialised)
     }
 
+    /// What is kept of a height: its body, receipts and state.
+    ///
+    /// # Errors
+    /// If there is no genesis or the read fails.
+    pub fn availability(&self, height: Height) -> Result<Availability, StorageError> {
+        let oldest = self.oldest_height()?;
+        let (tip, _) = self.committed_tip()?;
+        Ok(match height {
+            _ if height > tip => Availability::Future { tip },
+            _ if height < oldest => Availability::Pruned { oldest },
+            _ => Availability::Kept,
+        })
+    }
+
+    /// Height that came with a snapshot: its state is known, its receipts are not.
+    pub(crate) fn imported_height(&self) -> Result<Option<Height>, StorageError> {
+        self.inner.meta(IMPORTED)
+    }
+
+    /// Remembers that the safety record of this number was made durable, so that an older copy of its file is found out.
+    /// Not synced.
+    ///
+    /// # Errors
+    /// If the write fails.
+    pub fn note_safety_sequence(&self, sequence: u64) -> Result<(), StorageError> {
+        let mut batch = WriteBatch::default();
+        self.inner.put_meta(&mut batch, SAFETY_SEQUENCE, &sequence)?;
+        self.inner.write(batch, false)
+    }
+
+    /// Number of a safety record that was made durable; none if none was noted.
+    ///
+    /// # Errors
+    /// If the read fails.
+    pub fn safety_sequence(&self) -> Result<Option<u64>, StorageError> {
+        self.inner.meta(SAFETY_SEQUENCE)
+    }
+
     /// Whether genesis is stored.
     ///
     /// # Errors
@@ -133,6 +191,23 @@ impl Store {
     pub fn is_initialised(&self) -> Result<bool, StorageError> {
         Ok(self.inner.meta::<Tip>(EXECUTED_TIP)?.is_some())
     }
+}
+
+/// What is kept of a height.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Availability {
+    /// Everything that exists of it yet.
+    Kept,
+    /// Nothing: it was removed, or lies before the snapshot that the store began with.
+    Pruned {
+        /// Lowest height kept.
+        oldest: Height,
+    },
+    /// It is not final yet.
+    Future {
+        /// Highest final height.
+        tip: Height,
+    },
 }
 
 impl Inner {
@@ -154,6 +229,11 @@ impl Inner {
         self.tree.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
     }
 
+    /// Guards the batches that no final block names.
+    pub(crate) fn lock_batches(&self) -> Result<MutexGuard<'_, Waiting>, StorageError> {
+        self.batches.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
+    }
+
     pub(crate) fn cf(&self, column: Column) -> Result<&ColumnFamily, StorageError> {
         self.db.cf_handle(column.name()).ok_or_else(|| StorageError::Corrupt {
             column: column.name(),
@@ -162,12 +242,12 @@ impl Inner {
     }
 
     pub(crate) fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-        self.db.get_cf(self.cf(column)?, key).map_err(|e| StorageError::Read(e.into_string()))
+        self.db.get_cf(self.cf(column)?, key).map_err(|e| self.read_failed(column, e))
     }
 
     pub(crate) fn contains(&self, column: Column, key: &[u8]) -> Result<bool, StorageError> {
         let found = self.db.get_pinned_cf(self.cf(column)?, key);
-        Ok(found.map_err(|e| StorageError::Read(e.into_string()))?.is_some())
+        Ok(found.map_err(|e| self.read_failed(column, e))?.is_some())
     }
 
     /// Reads an encoded value.
@@ -204,7 +284,26 @@ impl Inner {
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
         let rows = self.db.iterator_cf_opt(self.cf(column)?, options, rocksdb::IteratorMode::Start);
-        Ok(rows.map(|row| row.map_err(|e| StorageError::Read(e.into_string()))))
+        Ok(rows.map(move |row| row.map_err(|e| self.read_failed(column, e))))
+    }
+
+    /// The value of a column's last key.
+    pub(crate) fn last(&self, column: Column) -> Result<Option<Vec<u8>>, StorageError> {
+        let mut rows = self.db.iterator_cf(self.cf(column)?, rocksdb::IteratorMode::End);
+        let row = rows.next().transpose().map_err(|e| self.read_failed(column, e))?;
+        Ok(row.map(|(_, value)| value.into_vec()))
+    }
+
+    /// A failed read: nothing is written after it either, since what cannot be read may be needed for what is written.
+    pub(crate) fn read_failed(&self, column: Column, error: rocksdb::Error) -> StorageError {
+        let damaged = error.kind() == ErrorKind::Corruption;
+        let reason = error.into_string();
+        self.close(&reason);
+        if damaged {
+            StorageError::Corrupt { column: column.name(), reason }
+        } else {
+            StorageError::Read(reason)
+        }
     }
 
     /// Writes a batch, all or nothing; with `sync`, it and everything before it is durable on return.
@@ -216,17 +315,59 @@ impl Inner {
         }
         let mut options = WriteOptions::default();
         options.set_sync(sync);
-        self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()))
+        if !sync {
+            return self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()));
+        }
+        let dead = self.bodies.take_dead();
+        self.sync_bodies()?;
+        self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()))?;
+        self.bodies.remove(dead);
+        Ok(())
     }
 
-    fn check_poison(&self) -> Result<(), StorageError> {
+    /// The bodies of batches.
+    pub(crate) const fn bodies(&self) -> &Bodies {
+        &self.bodies
+    }
+
+    /// Makes the bodies durable, before rows that name them are.
+    pub(crate) fn sync_bodies(&self) -> Result<(), StorageError> {
+        self.bodies.sync().map_err(|e| self.disk_failed(&e))
+    }
+
+    /// The body of a batch is not what its row says.
+    pub(crate) fn body_damaged(&self, digest: B256) -> StorageError {
+        let reason = format!("the body of batch {digest} is damaged or missing");
+        self.close(&reason);
+        StorageError::Corrupt { column: Column::Batches.name(), reason }
+    }
+
+    /// The disk refused a read beside the database.
+    pub(crate) fn body_unreadable(&self, error: &std::io::Error) -> StorageError {
+        let reason = format!("IO error: {error}");
+        self.close(&reason);
+        StorageError::Read(reason)
+    }
+
+    /// The disk refused a write beside the database.
+    pub(crate) fn disk_failed(&self, error: &std::io::Error) -> StorageError {
+        self.poison(format!("IO error: {error}"))
+    }
+
+    pub(crate) fn check_poison(&self) -> Result<(), StorageError> {
         self.poisoned.get().map_or(Ok(()), |reason| Err(StorageError::Poisoned(reason.clone())))
     }
 
     fn poison(&self, reason: String) -> StorageError {
-        tracing::error!(%reason, "a write to the store failed: no further writes are taken");
-        let _first_reason_stays = self.poisoned.set(reason.clone());
+        self.close(&reason);
         StorageError::Write(reason)
+    }
+
+    /// Takes no more writes. The first reason stays.
+    fn close(&self, reason: &str) {
+        if self.poisoned.set(reason.into()).is_ok() {
+            tracing::error!(%reason, "the store failed: no further writes are taken");
+        }
     }
 
     /// Checks that the data is of this chain and schema; marks an empty database as such.
@@ -262,8 +403,7 @@ impl Inner {
             (Some(c), Some(e)) if e.0 > c.0 => "the executed tip is above the committed tip",
             (Some(c), Some(e)) => {
                 let on_chain = |tip: Tip| -> Result<bool, StorageError> {
-                    let id: Option<B256> =
-                        self.read(Column::Heights, &crate::columns::height_key(tip.0))?;
+                    let id: Option<B256> = self.read(Column::Heights, &height_key(tip.0))?;
                     Ok(id == Some(tip.1))
                 };
                 if on_chain(c)? && on_chain(e)? {
@@ -310,6 +450,9 @@ fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, rocksdb::Error
     options.create_missing_column_families(true);
     // A torn last record is a crash; anything else is damage and must not be skipped.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
+    // Only the newest log may end early: the others were closed, and are checked against what the manifest says.
+    options.set_track_and_verify_wals_in_manifest(true);
+    options.set_paranoid_checks(true);
     options.set_db_write_buffer_size(config.write_buffer_bytes);
     options.set_max_total_wal_size(WAL_BUFFERS.saturating_mul(config.write_buffer_bytes as u64));
     options.set_max_open_files(MAX_OPEN_FILES);

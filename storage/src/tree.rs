@@ -7,6 +7,7 @@
 
 mod cache;
 mod grow;
+mod join;
 mod node;
 mod prove;
 #[cfg(test)]
@@ -15,9 +16,10 @@ mod tests;
 use std::{cell::RefCell, sync::Arc};
 
 pub(crate) use cache::NodeCache;
-pub(crate) use grow::{PathChange, TreeUpdate, next_tree};
-pub(crate) use node::Node;
-pub(crate) use prove::prove;
+pub(crate) use grow::{NodeRow, PathChange, TreeUpdate, next_tree, subtree};
+pub(crate) use join::{Part, join};
+pub(crate) use node::{Child, Node, leaves_hash};
+pub(crate) use prove::{prove, siblings};
 
 use crate::{
     columns::Column,
@@ -52,6 +54,11 @@ pub(crate) fn node_row(version: Version, depth: u8, path: &Path) -> Vec<u8> {
 pub(crate) fn nibble(path: &Path, depth: u8) -> u8 {
     let byte = path[usize::from(depth / 2)];
     if depth.is_multiple_of(2) { byte >> 4 } else { byte & 0x0f }
+}
+
+/// Whether two paths begin with the same nibbles, that many.
+pub(crate) fn share(a: &Path, b: &Path, nibbles: u8) -> bool {
+    (0..nibbles).all(|depth| nibble(a, depth) == nibble(b, depth))
 }
 
 /// Nodes of the stored tree, through the cache.

@@ -16,7 +16,7 @@ use crate::{
     columns::{Column, EXECUTED_TIP, OLDEST, height_key, history_key},
     error::StorageError,
     record::{ExecutedRecord, Tip},
-    store::{Inner, Store, decode, missing},
+    store::{Inner, Row, Store, decode, missing},
     tree::{Node, Nodes, prove, read_node},
 };
 
@@ -106,11 +106,7 @@ impl<'a> StateView<'a> {
     /// # Errors
     /// If a read fails or the tree contradicts the flat values.
     pub fn prove(&self, key: &StateKey) -> Result<StateProof, StorageError> {
-        let record: ExecutedRecord = self
-            .get(Column::Executed, &height_key(self.height))?
-            .map(|bytes| decode(Column::Executed, &bytes))
-            .transpose()?
-            .ok_or_else(|| missing("an executed record"))?;
+        let record = self.record()?;
         let value = self.value(key)?;
         let path = path_of(&key.to_bytes());
         let proof = prove(self, record.tree_version, &path)?;
@@ -130,17 +126,87 @@ impl<'a> StateView<'a> {
         })
     }
 
+    /// What is kept about the block of this height.
+    pub(crate) fn record(&self) -> Result<ExecutedRecord, StorageError> {
+        self.get(Column::Executed, &height_key(self.height))?
+            .map(|bytes| decode(Column::Executed, &bytes))
+            .transpose()?
+            .ok_or_else(|| missing("an executed record"))
+    }
+
+    /// Code by its hash.
+    pub(crate) fn stored_code(&self, hash: B256) -> Result<Option<Vec<u8>>, StorageError> {
+        self.get(Column::Code, hash.as_slice())
+    }
+
+    /// Visits every flat key with its value at this height, in order of the keys.
+    pub(crate) fn for_each<E: From<StorageError>>(
+        &self,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut latest = self.rows(Column::State)?;
+        let mut earlier = self.earlier_values()?;
+        let mut now = latest.next().transpose()?;
+        let mut then = earlier.next().transpose()?;
+        while now.is_some() || then.is_some() {
+            let replaced = match (&now, &then) {
+                (Some((key, _)), Some((changed, _))) if **key < **changed => None,
+                (_, changed) => changed.as_ref(),
+            };
+            if let Some((key, value)) = replaced {
+                if let Some(value) = value {
+                    visit(key, value)?;
+                }
+                if now.as_ref().is_some_and(|(current, _)| **current == **key) {
+                    now = latest.next().transpose()?;
+                }
+                then = earlier.next().transpose()?;
+            } else if let Some((key, value)) = &now {
+                visit(key, value)?;
+                now = latest.next().transpose()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The keys that blocks above this height changed, in order, with what they held before; none if nothing.
+    fn earlier_values(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<EarlierValue, StorageError>> + '_, StorageError> {
+        let mut last = Vec::new();
+        let rows = self.rows(Column::History)?.filter_map(move |row| {
+            let (key, value) = match row {
+                Ok(row) => row,
+                Err(error) => return Some(Err(error)),
+            };
+            let Some((flat, height)) = key.split_last_chunk::<8>() else {
+                return Some(Err(missing("the height of an earlier value")));
+            };
+            if Height::from_be_bytes(*height) <= self.height || last == flat {
+                return None;
+            }
+            last = flat.to_vec();
+            Some(earlier_value(&value).map(|value| (flat.to_vec(), value)))
+        });
+        Ok(rows.take(if self.latest { 0 } else { usize::MAX }))
+    }
+
+    /// All rows of a column, in order; they pass the cache by.
+    fn rows(&self, column: Column) -> Result<impl Iterator<Item = Row> + '_, StorageError> {
+        let mut options = ReadOptions::default();
+        options.fill_cache(false);
+        let start = rocksdb::IteratorMode::Start;
+        let rows = self.snapshot.iterator_cf_opt(self.inner.cf(column)?, options, start);
+        Ok(rows.map(move |row| row.map_err(|e| self.inner.read_failed(column, e))))
+    }
+
     /// Bytes that a key holds at this height.
     fn value(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StorageError> {
         let flat = key.to_bytes();
         if !self.latest
             && let Some(before) = self.before_next_change(&flat)?
         {
-            return match before.split_first() {
-                Some((0, [])) => Ok(None),
-                Some((1, value)) => Ok(Some(value.to_vec())),
-                _ => Err(missing("the tag of an earlier value")),
-            };
+            return earlier_value(&before);
         }
         self.get(Column::State, &flat)
     }
@@ -153,14 +219,15 @@ impl<'a> StateView<'a> {
         let history = self.inner.cf(Column::History)?;
         let start = rocksdb::IteratorMode::Start;
         let mut rows = self.snapshot.iterator_cf_opt(history, options, start);
-        let row = rows.next().transpose().map_err(|e| StorageError::Read(e.into_string()))?;
+        let failed = |e| self.inner.read_failed(Column::History, e);
+        let row = rows.next().transpose().map_err(failed)?;
         Ok(row.map(|(_, before)| before.into_vec()))
     }
 
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         self.snapshot
             .get_cf(self.inner.cf(column)?, key)
-            .map_err(|e| StorageError::Read(e.into_string()))
+            .map_err(|e| self.inner.read_failed(column, e))
     }
 
     fn meta<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
@@ -181,6 +248,18 @@ impl<'a> StateView<'a> {
         };
         let word: [u8; 32] = bytes.try_into().map_err(|_| missing("a word of 32 bytes"))?;
         Ok(U256::from_be_bytes(word))
+    }
+}
+
+/// A flat key with what it held; none if nothing.
+type EarlierValue = (Vec<u8>, Option<Vec<u8>>);
+
+/// What a row of `history` says that a key held.
+fn earlier_value(row: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    match row.split_first() {
+        Some((0, [])) => Ok(None),
+        Some((1, value)) => Ok(Some(value.to_vec())),
+        _ => Err(missing("the tag of an earlier value")),
     }
 }
 

@@ -56,16 +56,16 @@ fn genesis_is_stored_once_and_must_carry_its_root() {
     let changes = set_balance(1, 50);
     let wrong = Block::genesis(fixture::genesis_hash(), 1, Default::default());
     assert!(matches!(
-        store.init_genesis(&wrong, wrong.id(), 1, &changes),
+        store.init_genesis(&wrong, wrong.id(), &changes),
         Err(StorageError::Genesis(_))
     ));
-    let root = neura_storage::genesis_root(&changes).expect("a root");
+    let root = neura_storage::genesis_root(&changes, 100).expect("a root");
     let right = Block::genesis(fixture::genesis_hash(), 1, root);
     for _ in 0..2 {
-        assert_eq!(store.init_genesis(&right, right.id(), 1, &changes).expect("stored"), root);
+        assert_eq!(store.init_genesis(&right, right.id(), &changes).expect("stored"), root);
     }
     assert!(matches!(
-        store.init_genesis(&right, B256::ZERO, 1, &changes),
+        store.init_genesis(&right, B256::ZERO, &changes),
         Err(StorageError::Genesis(_))
     ));
     assert_eq!(store.executed_root(0).expect("read"), Some(root));
@@ -229,7 +229,7 @@ fn receipts_and_transactions_are_found_by_hash_and_height() {
     assert_eq!(chain.store.receipt(B256::repeat_byte(4)).expect("read"), None);
     let record = chain.store.executed(height).expect("read").expect("there");
     assert_eq!(record.root.receipts_root, neura_types::block::receipts_root(&receipts));
-    assert_eq!((record.next_base_fee, record.included), (101, vec![0, 2, 4]));
+    assert_eq!((record.root.next_base_fee, record.included), (101, vec![0, 2, 4]));
 }
 
 #[test]

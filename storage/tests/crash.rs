@@ -4,10 +4,10 @@
 
 mod fixture;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use alloy_primitives::U256;
-use fixture::{Chain, address, block, config, copy_directory, receipt, set_balance};
+use fixture::{Chain, address, block, config, copy_directory, log_of, receipt, set_balance};
 use neura_storage::{Committed, StorageError, Store, genesis_root};
 use neura_types::{StateChanges, StateRead};
 
@@ -44,17 +44,6 @@ fn a_kill_between_any_two_steps_loses_nothing_that_was_written() {
     assert_eq!(store.executed_root(2).expect("read"), Some(root));
 }
 
-/// The newest write-ahead log of a store.
-fn log_of(path: &Path) -> PathBuf {
-    let mut logs: Vec<PathBuf> = std::fs::read_dir(path.join("rocksdb"))
-        .expect("listed")
-        .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "log"))
-        .collect();
-    logs.sort();
-    logs.pop().expect("a log")
-}
-
 /// A store whose state, receipts and tips all belong to one height.
 fn assert_consistent(store: &Store) {
     let Ok((tip, id)) = store.executed_tip() else {
@@ -72,7 +61,7 @@ fn assert_consistent(store: &Store) {
     let account = view.account(address(1)).expect("read").expect("there");
     assert_eq!(account.balance, U256::from(tip + 1), "the state is that of the tip");
     let root = store.executed_root(tip).expect("read").expect("there");
-    let expected = genesis_root(&set_balance(1, tip + 1)).expect("a root");
+    let expected = genesis_root(&set_balance(1, tip + 1), 100).expect("a root");
     assert_eq!(root.state_root, expected.state_root);
     assert_eq!(store.receipts(tip).expect("read").expect("there").len(), usize::from(tip > 0));
     let above = store.receipt(alloy_primitives::B256::repeat_byte(tip as u8 + 1)).expect("read");

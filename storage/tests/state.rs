@@ -81,7 +81,7 @@ fn changes() -> impl Strategy<Value = StateChanges> {
 fn check_height(chain: &Chain, height: u64, model: &MemoryState) {
     let view = chain.store.state_at(height).expect("a view");
     let root = chain.store.executed_root(height).expect("read").expect("kept").state_root;
-    let rebuilt = genesis_root(&whole_state(model)).expect("a root").state_root;
+    let rebuilt = genesis_root(&whole_state(model), 100).expect("a root").state_root;
     assert_eq!(root, rebuilt, "incremental and rebuilt roots of height {height}");
     for key in keys() {
         let expected = value_of(model, &key);
@@ -177,11 +177,11 @@ fn a_deep_tree_has_the_same_root_however_it_was_reached() {
     let root = chain.extend(&mixed).state_root;
     let mut expected = many(1_000..2_000, 1);
     expected.accounts.extend(many(2_000..3_500, 7).accounts);
-    assert_eq!(root, genesis_root(&expected).expect("a root").state_root);
+    assert_eq!(root, genesis_root(&expected, 100).expect("a root").state_root);
 
     let mut nothing = StateChanges::default();
     nothing.accounts.extend(expected.accounts.keys().map(|address| (*address, None)));
-    let empty = genesis_root(&StateChanges::default()).expect("a root").state_root;
+    let empty = genesis_root(&StateChanges::default(), 100).expect("a root").state_root;
     assert_eq!(chain.extend(&nothing).state_root, empty, "everything is deleted");
     assert_eq!(chain.extend(&expected).state_root, root, "and comes back");
 }

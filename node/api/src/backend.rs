@@ -6,10 +6,14 @@ use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_types::{
-    Account, Amount, Block, Height, Log, Params, Receipt, Transaction, ValidatorSet,
+    Account, Amount, Block, Epoch, Height, Log, Receipt, Transaction,
     block::{BlockId, ExecutedRoot, Header},
+    keys::PublicKey,
     provider::{Provider, Requester},
-    rest::{AccountProof, Finality, Status, TaskChange},
+    rest::{
+        AccountProof, EpochInfo, Finality, ProposalInfo, StakingAccount, Status, TaskChange,
+        ValidatorInfo, Validators,
+    },
     task::{BlobRef, Task, TaskId, TaskState},
 };
 use tokio::sync::broadcast;
@@ -28,6 +32,26 @@ pub enum BlockRef {
     Height(Height),
     /// The block of an identity.
     Id(BlockId),
+}
+
+/// Names an epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EpochRef {
+    /// The one that consensus is in.
+    Current,
+    /// The one after it, which is fixed already.
+    Next,
+    /// The one of a number.
+    Number(Epoch),
+}
+
+/// Names a registered validator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ValidatorRef {
+    /// The one that an account registered.
+    Operator(Address),
+    /// The one of a key.
+    Key(PublicKey),
 }
 
 /// A block without its transactions. Only blocks whose order is final are shown.
@@ -318,11 +342,38 @@ pub trait Backend: Send + Sync + Debug + 'static {
     /// A task.
     async fn task(&self, id: TaskId) -> BackendResult<Option<Task>>;
 
-    /// The current validator set.
-    async fn validators(&self) -> BackendResult<ValidatorSet>;
+    /// The validators of the present epoch.
+    async fn validators(&self) -> BackendResult<Validators>;
 
-    /// The chain's parameters.
-    async fn params(&self) -> BackendResult<Params>;
+    /// Up to `limit` registered validators in order of registration, without the first `after`.
+    async fn candidates(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> BackendResult<Listing<ValidatorInfo, u64>>;
+
+    /// A registered validator.
+    async fn validator(&self, name: ValidatorRef) -> BackendResult<Option<ValidatorInfo>>;
+
+    /// What an account has at stake, at one validator or at all: an entry for each at which it has anything.
+    async fn staking(
+        &self,
+        account: Address,
+        operator: Option<Address>,
+    ) -> BackendResult<StakingAccount>;
+
+    /// An epoch, if this node knows it.
+    async fn epoch(&self, epoch: EpochRef) -> BackendResult<Option<EpochInfo>>;
+
+    /// Up to `limit` proposals, newest first.
+    async fn proposals(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> BackendResult<Listing<ProposalInfo, u64>>;
+
+    /// A proposal.
+    async fn proposal(&self, id: u64) -> BackendResult<Option<ProposalInfo>>;
 
     /// Sends coins of the faucet (its usual amount if none is given); returns the transfer's hash and amount.
     ///

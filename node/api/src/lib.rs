@@ -27,8 +27,9 @@ mod server;
 mod shared;
 
 pub use backend::{
-    Backend, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, Event,
-    ExecutedHead, Fees, Included, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+    Backend, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, EpochRef,
+    Event, ExecutedHead, Fees, Included, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+    ValidatorRef,
 };
 pub use config::ApiConfig;
 pub use error::{BackendError, ErrorClass};

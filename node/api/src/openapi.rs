@@ -25,6 +25,7 @@ use crate::{rest, shared::AppState};
     components(schemas(ChainEvent, Problem)),
     tags(
         (name = "chain", description = "Blocks, transactions, accounts, parameters"),
+        (name = "staking", description = "Validators, delegations"),
         (name = "compute", description = "Providers, requesters, tasks"),
         (name = "node", description = "This node: status, events, faucet, off-chain store"),
     )

@@ -1,13 +1,17 @@
 //! Answer errors as RFC 9457 problems.
 
 use axum::{
+    Json,
     extract::rejection::{BytesRejection, JsonRejection, PathRejection, QueryRejection},
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use neura_types::rest::Problem;
+use neura_types::rest::{Page, Problem};
 
-use crate::error::{BackendError, ErrorClass};
+use crate::{
+    backend::{BackendResult, Listing},
+    error::{BackendError, ErrorClass},
+};
 
 /// Media type of a problem.
 pub(crate) const MEDIA_TYPE: &str = "application/problem+json";
@@ -18,6 +22,23 @@ pub(crate) struct ApiProblem(pub(crate) Problem);
 
 /// Answer of a handler.
 pub(crate) type ApiResult<T> = Result<T, ApiProblem>;
+
+/// A record that was looked up; `what` is its kind, such as `task`.
+pub(crate) fn found<T>(
+    answer: BackendResult<Option<T>>,
+    what: &str,
+    name: impl std::fmt::Display,
+) -> ApiResult<T> {
+    answer?.ok_or_else(|| ApiProblem::unknown(what, name))
+}
+
+/// A part of a listing as a page.
+pub(crate) fn page<T, K: ToString>(
+    answer: BackendResult<Listing<T, K>>,
+) -> ApiResult<Json<Page<T>>> {
+    let part = answer?;
+    Ok(Json(Page { items: part.items, next: part.next.map(|next| next.to_string()) }))
+}
 
 impl ApiProblem {
     /// A problem with a stable code and a sentence.

@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
+use neura_p2p::Discovery;
 use serde::{Deserialize, Serialize};
 
 /// What a node is told, as it stands in `node.toml`.
@@ -14,12 +15,28 @@ pub struct NodeFile {
     pub listen: Option<Vec<String>>,
     /// Peers to hold a connection to: libp2p addresses that end in `/p2p/<peer id>`.
     pub peers: Option<Vec<String>>,
+    /// Whether to look for peers and to be found, beside those in `peers`.
+    pub discovery: Option<bool>,
+    /// Connections to peers that were found so.
+    pub outbound_peers: Option<usize>,
+    /// Whether to tell peers the addresses of this node.
+    pub announce: Option<bool>,
+    /// Addresses under which others reach this node, where it does not listen on them itself.
+    pub external: Option<Vec<String>>,
+    /// Ids of peers that are always let in: a validator's sentries, for a sentry its validator.
+    pub reserved: Option<Vec<String>>,
+    /// Whether only validators, `peers` and `reserved` are let in.
+    pub reserved_only: Option<bool>,
     /// Identity key file: 32 bytes in hexadecimal, mode 0600. A validator's is its validator key.
     pub identity: Option<PathBuf>,
     /// Key file of the faucet's account, on a devnet.
     pub faucet_key: Option<PathBuf>,
     /// Blocks kept: `archive`, or a number.
     pub retain_blocks: Option<Retain>,
+    /// Whether a fresh data folder starts from a snapshot that peers serve.
+    pub snapshot_sync: Option<bool>,
+    /// Make and serve a snapshot every so many epochs; 0 for none.
+    pub snapshot_epochs: Option<u64>,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: Option<u64>,
 }
@@ -42,6 +59,50 @@ pub enum Archive {
     Archive,
 }
 
+impl std::str::FromStr for Retain {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "archive" => Ok(Self::Archive(Archive::Archive)),
+            _ => text
+                .parse()
+                .map(Self::Blocks)
+                .map_err(|_| "write a number of blocks, or archive to keep all".into()),
+        }
+    }
+}
+
+/// How a node takes part in the network, apart from the addresses that it is given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NetworkOptions {
+    /// Whether to look for peers and to be found.
+    pub discovery: bool,
+    /// Connections to peers that were found so.
+    pub outbound_peers: usize,
+    /// Whether to tell peers the addresses of this node.
+    pub announce: bool,
+    /// Addresses under which others reach this node, where it does not listen on them itself.
+    pub external: Vec<String>,
+    /// Ids of peers that are always let in.
+    pub reserved: Vec<String>,
+    /// Whether only validators, static and reserved peers are let in.
+    pub reserved_only: bool,
+}
+
+impl Default for NetworkOptions {
+    fn default() -> Self {
+        Self {
+            discovery: true,
+            outbound_peers: Discovery::default().outbound_peers,
+            announce: true,
+            external: Vec::new(),
+            reserved: Vec::new(),
+            reserved_only: false,
+        }
+    }
+}
+
 /// A node's configuration, complete.
 #[derive(Debug, Clone)]
 pub struct NodeConfig {
@@ -55,12 +116,18 @@ pub struct NodeConfig {
     pub listen: Vec<String>,
     /// Peers to hold a connection to.
     pub peers: Vec<String>,
+    /// How to find others and be found.
+    pub network: NetworkOptions,
     /// Identity key file.
     pub identity: PathBuf,
     /// Key file of the faucet's account, on a devnet.
     pub faucet_key: Option<PathBuf>,
     /// Blocks kept; none for all.
     pub retain_blocks: Option<u64>,
+    /// Whether a fresh data folder starts from a snapshot that peers serve.
+    pub snapshot_sync: bool,
+    /// Make and serve a snapshot every so many epochs; 0 for none.
+    pub snapshot_epochs: u64,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: u64,
 }
@@ -79,6 +146,7 @@ impl NodeConfig {
     /// Completes what a file says with defaults; paths of the file are relative to the data folder.
     pub fn from_file(data: PathBuf, genesis: PathBuf, file: NodeFile) -> Self {
         let within = |path: PathBuf| if path.is_absolute() { path } else { data.join(path) };
+        let usual = NetworkOptions::default();
         Self {
             genesis,
             api: file.api.unwrap_or(DEFAULT_API),
@@ -86,6 +154,14 @@ impl NodeConfig {
                 .listen
                 .unwrap_or_else(|| DEFAULT_LISTEN.iter().map(ToString::to_string).collect()),
             peers: file.peers.unwrap_or_default(),
+            network: NetworkOptions {
+                discovery: file.discovery.unwrap_or(usual.discovery),
+                outbound_peers: file.outbound_peers.unwrap_or(usual.outbound_peers),
+                announce: file.announce.unwrap_or(usual.announce),
+                external: file.external.unwrap_or_default(),
+                reserved: file.reserved.unwrap_or_default(),
+                reserved_only: file.reserved_only.unwrap_or(usual.reserved_only),
+            },
             identity: within(file.identity.unwrap_or_else(|| "identity.key".into())),
             faucet_key: file.faucet_key.map(within),
             retain_blocks: match file.retain_blocks {
@@ -93,6 +169,8 @@ impl NodeConfig {
                 Some(Retain::Blocks(n)) => Some(n),
                 Some(Retain::Archive(_)) => None,
             },
+            snapshot_sync: file.snapshot_sync.unwrap_or_default(),
+            snapshot_epochs: file.snapshot_epochs.unwrap_or_default(),
             blob_quota_bytes: file.blob_quota_bytes.unwrap_or(DEFAULT_BLOB_QUOTA),
             data,
         }
@@ -107,11 +185,19 @@ impl NodeConfig {
             api: Some(self.api),
             listen: Some(self.listen.clone()),
             peers: Some(self.peers.clone()),
+            discovery: Some(self.network.discovery),
+            outbound_peers: Some(self.network.outbound_peers),
+            announce: Some(self.network.announce),
+            external: Some(self.network.external.clone()),
+            reserved: Some(self.network.reserved.clone()),
+            reserved_only: Some(self.network.reserved_only),
             identity: Some(self.identity.clone()),
             faucet_key: self.faucet_key.clone(),
             retain_blocks: Some(
                 self.retain_blocks.map_or(Retain::Archive(Archive::Archive), Retain::Blocks),
             ),
+            snapshot_sync: Some(self.snapshot_sync),
+            snapshot_epochs: Some(self.snapshot_epochs),
             blob_quota_bytes: Some(self.blob_quota_bytes),
         })
     }

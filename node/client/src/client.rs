@@ -8,8 +8,9 @@ use neura_types::{
     Address, Amount, B256, Block, Bytes, Height, Params, codec,
     provider::{Provider, Requester},
     rest::{
-        AccountInfo, BlobStored, BlockDetail, FaucetGrant, FaucetRequest, MatchRequest, Page,
-        ProviderMatch, Status, SubmitRequest, Submitted, TransactionInfo, Validators,
+        AccountInfo, BlobStored, BlockDetail, DelegationInfo, EpochInfo, FaucetGrant,
+        FaucetRequest, MatchRequest, Page, ProposalInfo, ProviderMatch, StakingAccount, Status,
+        SubmitRequest, Submitted, TransactionInfo, ValidatorInfo, Validators,
     },
     task::{Requirement, Task, TaskId},
 };
@@ -57,12 +58,74 @@ impl Client {
         self.transport.get("/v1/params").await
     }
 
-    /// The validators.
+    /// The validators of the present epoch.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub async fn validators(&self) -> Result<Validators, ClientError> {
         self.transport.get("/v1/validators").await
+    }
+
+    /// Registered validators in order of registration, those that do not serve included; without the first `after`.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn candidates(&self, after: u64) -> Result<Page<ValidatorInfo>, ClientError> {
+        self.transport.get(&format!("/v1/candidates?limit=100&after={after}")).await
+    }
+
+    /// A registered validator by its account or its public key, in hexadecimal.
+    ///
+    /// # Errors
+    /// `unknown_validator` if there is none.
+    pub async fn validator(&self, name: &str) -> Result<ValidatorInfo, ClientError> {
+        self.transport.get(&format!("/v1/validators/{name}")).await
+    }
+
+    /// What an account has at a validator; none if it has nothing there.
+    ///
+    /// # Errors
+    /// `unknown_validator` if there is no such validator.
+    pub async fn delegation(
+        &self,
+        operator: Address,
+        delegator: Address,
+    ) -> Result<Option<DelegationInfo>, ClientError> {
+        let path = format!("/v1/validators/{operator}/delegations/{delegator}");
+        optional(self.transport.get(&path).await, "unknown_delegation")
+    }
+
+    /// Everything that an account has at stake.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn staking(&self, address: Address) -> Result<StakingAccount, ClientError> {
+        self.transport.get(&format!("/v1/accounts/{address}/staking")).await
+    }
+
+    /// An epoch by its number, `current` or `next`.
+    ///
+    /// # Errors
+    /// `unknown_epoch` if the node does not know it. What the node says is checked in [`crate::proof::follow`].
+    pub async fn epoch(&self, name: &str) -> Result<EpochInfo, ClientError> {
+        self.transport.get(&format!("/v1/epochs/{name}")).await
+    }
+
+    /// Proposals, newest first, before a number.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub async fn proposals(&self, before: Option<u64>) -> Result<Page<ProposalInfo>, ClientError> {
+        let before = before.map(|id| format!("&before={id}")).unwrap_or_default();
+        self.transport.get(&format!("/v1/governance/proposals?limit=100{before}")).await
+    }
+
+    /// A proposal.
+    ///
+    /// # Errors
+    /// `unknown_proposal` if there is none.
+    pub async fn proposal(&self, id: u64) -> Result<ProposalInfo, ClientError> {
+        self.transport.get(&format!("/v1/governance/proposals/{id}")).await
     }
 
     /// A block by height, `0x` id or `latest`.

@@ -3,8 +3,8 @@
 //! # Design
 //! [`Client`] speaks REST to one of several nodes and goes on to the next when one does not answer. [`Sender`] builds,
 //! signs and follows transactions of one account; a [`Prepared`] one can be written down before it is sent.
-//! [`EventStream`] follows the chain. [`proof`] checks what a node says about an account against what the validators
-//! signed.
+//! [`EventStream`] follows the chain. [`proof`] follows the chain of validator sets from genesis or a checkpoint, and
+//! checks what a node says about an account against what the validators signed.
 //!
 //! # Invariants
 //! - An answer is read up to a stated size; a node cannot exhaust its client's memory.

@@ -1,8 +1,11 @@
-//! Check what a node says about an account, down to what the validators signed.
+//! Check what a node says, down to what the validators signed.
 //!
-//! The proof leads from the account to a state root, the root stands in a block's header, and that block's child
-//! carries a quorum's certificate for it. A validator votes for a header only if its own execution gave the same root,
-//! so the caller trusts the validator set and nothing else.
+//! Whoever trusts the validators of one epoch can check those of the next: the last block of an epoch names the
+//! configuration of the next one, and is proven final by the set of its own. [`follow`] goes along that chain.
+//!
+//! The proof of an account leads from the account to a state root, the root stands in a block's header, and that
+//! block's child carries a quorum's certificate for it. A validator votes for a header only if its own execution gave
+//! the same root, so the caller trusts the validators and nothing else.
 
 #[cfg(test)]
 mod tests;
@@ -10,8 +13,11 @@ mod tests;
 use std::time::Duration;
 
 use neura_types::{
-    Account, Address, B256, Block, BlockId, ValidatorSet, codec,
-    rest::AccountInfo,
+    Account, Address, Anchor, B256, Block, BlockId, CommitProof, Epoch, EpochConfig, Genesis,
+    Header, codec,
+    epoch::{self, End},
+    hash::{Domain, hash_value},
+    rest::{AccountInfo, EpochEnd},
     state::{StateKey, proof::verify_proof},
     vote::ChainContext,
 };
@@ -22,25 +28,85 @@ use crate::{Client, ClientError};
 const MAX_LOOKS: u32 = 100;
 /// Pause between two looks.
 const LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Most bytes of a header, and of a proof with two certificates of the largest set.
+const MAX_PROOF: usize = 1 << 20;
 
-/// What is trusted before the first answer.
-#[derive(Debug, Clone)]
+/// What is trusted before the first answer, and what follows from it: it moves from epoch to epoch.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trusted {
     /// The chain.
     pub chain: ChainContext,
-    /// Id of its genesis block.
-    pub genesis_id: BlockId,
-    /// Its validators.
-    pub set: ValidatorSet,
+    /// Where the epoch starts: genesis for the first, the last block of the one before for any other.
+    pub anchor: Anchor,
+    /// The epoch, with its validators.
+    pub config: EpochConfig,
 }
 
-/// Fetches an account and its proof from the node, and checks them; none if the account is proven absent.
+impl Trusted {
+    /// Trust in a genesis file and the block that follows from it.
+    ///
+    /// # Errors
+    /// [`ClientError::NotProven`] if its validators form no set.
+    pub fn genesis(genesis: &Genesis, id: BlockId) -> Result<Self, ClientError> {
+        Ok(Self {
+            chain: ChainContext { chain_id: genesis.chain_id, genesis: genesis.hash() },
+            anchor: Anchor::genesis(id),
+            config: EpochConfig::genesis(genesis, 0).map_err(not_proven)?,
+        })
+    }
+
+    /// Goes on to the next epoch, if the end of the present one proves it.
+    fn advance(&mut self, end: &EpochEnd, next: EpochConfig) -> Result<(), ClientError> {
+        let header: Header = codec::decode_limited(&end.header, MAX_PROOF).map_err(not_proven)?;
+        let proof: CommitProof =
+            codec::decode_limited(&end.proof, MAX_PROOF).map_err(not_proven)?;
+        let id = hash_value(Domain::Block, &(&header, end.justify, end.timeout));
+        if id != end.id {
+            let epoch = self.config.epoch;
+            return Err(not_proven(format!(
+                "the end of epoch {epoch} is not the block {}",
+                end.id
+            )));
+        }
+        let end = End { id, header: &header, proof: &proof };
+        self.anchor = epoch::follow(&self.chain, (&self.config, self.anchor), end, &next)
+            .map_err(not_proven)?;
+        self.config = next;
+        Ok(())
+    }
+}
+
+/// Goes along the chain of epochs up to `to`, checking each step; leaves what is trusted at the last that was proven.
 ///
 /// # Errors
-/// [`ClientError::NotProven`] if anything does not follow from a certificate of the trusted set.
+/// [`ClientError::NotProven`] if a step does not follow or the node holds no proof of it; `unknown_epoch` if the node
+/// does not know an epoch.
+pub async fn follow(client: &Client, trusted: &mut Trusted, to: Epoch) -> Result<(), ClientError> {
+    let mut present = None;
+    while trusted.config.epoch < to {
+        let epoch = trusted.config.epoch;
+        let info = match present.take() {
+            Some(info) => info,
+            None => client.epoch(&epoch.to_string()).await?,
+        };
+        let end = info.end.ok_or_else(|| {
+            not_proven(format!("the node shows no proof of how epoch {epoch} ended"))
+        })?;
+        let next = client.epoch(&epoch.saturating_add(1).to_string()).await?;
+        trusted.advance(&end, next.config.clone())?;
+        present = Some(next);
+    }
+    Ok(())
+}
+
+/// Fetches an account and its proof from the node, and checks them; none if the account is proven absent. Follows the
+/// chain of epochs to the one of the proof.
+///
+/// # Errors
+/// [`ClientError::NotProven`] if anything does not follow from a certificate of a trusted set.
 pub async fn account(
     client: &Client,
-    trusted: &Trusted,
+    trusted: &mut Trusted,
     address: Address,
 ) -> Result<Option<Account>, ClientError> {
     let info: AccountInfo = client.account_with_proof(address).await?;
@@ -51,6 +117,7 @@ pub async fn account(
     let block = client.raw_block(&proof.certified_by.to_string()).await?;
     names_root(&block, proof.certified_by, proof.state_root)?;
     let child = child_of(client, &block).await?;
+    follow(client, trusted, child.justify.epoch).await?;
     certifies(trusted, &child, proof.certified_by)?;
     value.map(codec::decode::<Account>).transpose().map_err(not_proven)
 }
@@ -86,7 +153,7 @@ fn certifies(trusted: &Trusted, child: &Block, id: BlockId) -> Result<(), Client
         let height = child.header.height;
         return Err(not_proven(format!("block {height} carries no certificate for {id}")));
     }
-    child.justify.verify(&trusted.set, &trusted.chain, trusted.genesis_id).map_err(not_proven)
+    child.justify.verify(&trusted.config.set, &trusted.chain, trusted.anchor).map_err(not_proven)
 }
 
 fn not_proven(reason: impl ToString) -> ClientError {

@@ -13,6 +13,8 @@ use neura_types::{
     vote::{Evidence, Signed, Statement},
 };
 
+use crate::bugs::{Bug, broken};
+
 /// Views above the current one whose statements are kept: a replica that far behind is brought along by
 /// certificates.
 pub(crate) const FUTURE_VIEWS: View = 16;
@@ -70,9 +72,9 @@ impl Aggregator {
         Self { set, low: 1, high: FUTURE_VIEWS, rounds: BTreeMap::new() }
     }
 
-    /// Moves the window to the current view; views up to `settled` need nothing any more.
-    pub(crate) fn advance(&mut self, view: View, settled: View) {
-        self.low = view.saturating_sub(PAST_VIEWS).max(settled.saturating_add(1));
+    /// Moves the window to the current view. Statements of settled views stay in it: they may yet convict.
+    pub(crate) fn advance(&mut self, view: View) {
+        self.low = view.saturating_sub(PAST_VIEWS).max(1);
         self.high = view.saturating_add(FUTURE_VIEWS);
         self.rounds = self.rounds.split_off(&self.low);
     }
@@ -85,21 +87,25 @@ impl Aggregator {
         verify: impl Fn(&Signed) -> bool,
     ) -> Added {
         let view = signed.statement.view();
-        if view < self.low || view > self.high || self.set.get(signed.author).is_none() {
+        let too_high = view > self.high && !broken(Bug::FutureUnbounded);
+        if view < self.low || too_high || self.set.get(signed.author).is_none() {
             return Added::Ignored;
         }
         let round = self.rounds.entry(view).or_default();
         let Some(known) = round.entries.get_mut(&signed.author) else {
-            let verified = !trusted_place;
+            let verified = !trusted_place && !broken(Bug::PlaceTaken);
             if verified && !verify(&signed) {
                 return Added::Invalid;
             }
             round.entries.insert(signed.author, Entry { signed, verified, convicted: false });
             return Added::Kept;
         };
-        if known.signed.statement == signed.statement || known.convicted {
+        let same = known.signed.statement == signed.statement;
+        let told = same && (known.verified || known.signed.signature == signed.signature);
+        if told || known.convicted || broken(Bug::EquivocationMissed) {
             return Added::Ignored;
         }
+        let verify = |signed: &Signed| verify(signed) || broken(Bug::EvidenceUnverified);
         if !verify(&signed) {
             return Added::Invalid;
         }
@@ -108,6 +114,9 @@ impl Aggregator {
             return Added::Kept;
         }
         known.verified = true;
+        if same {
+            return Added::Ignored;
+        }
         known.convicted = true;
         Added::Conflict(Box::new(Evidence { first: known.signed, second: signed }))
     }
@@ -133,19 +142,19 @@ impl Aggregator {
         else {
             return Collected { signers: None, faulty };
         };
-        if !set.is_quorum(round.power(&set, statement)) {
+        if !is_quorum(&set, round.power(&set, statement)) {
             return Collected { signers: None, faulty };
         }
         for (author, entry) in &mut round.entries {
             if entry.signed.statement == *statement && !entry.verified {
                 entry.verified = verify(&entry.signed);
-                if !entry.verified {
+                if !entry.verified && !broken(Bug::FaultyKept) {
                     faulty.push(*author);
                 }
             }
         }
         round.entries.retain(|author, _| !faulty.contains(author));
-        round.formed = set.is_quorum(round.power(&set, statement));
+        round.formed = is_quorum(&set, round.power(&set, statement));
         let signers = round.formed.then(|| {
             let signatures = round
                 .entries
@@ -173,6 +182,20 @@ impl Aggregator {
         )
     }
 
+    /// A statement of the same author that excludes this one, both verified, if there is one. What does not verify is
+    /// no evidence; it stays, as only a quorum is worth its check.
+    pub(crate) fn excluded_by(
+        &self,
+        signed: &Signed,
+        verify: impl Fn(&Signed) -> bool,
+    ) -> Option<Evidence> {
+        let own = self.rounds.values().filter_map(|round| round.entries.get(&signed.author));
+        let conflicting = own.filter(|entry| entry.signed.conflicts_with(signed));
+        let verify = |signed: &Signed| verify(signed) || broken(Bug::EvidenceUnverified);
+        let known = conflicting.map(|entry| entry.signed).find(|first| verify(first))?;
+        verify(signed).then_some(Evidence { first: known, second: *signed })
+    }
+
     fn entry(&mut self, view: View, author: ValidatorIndex) -> Option<&mut Entry> {
         self.rounds.get_mut(&view)?.entries.get_mut(&author)
     }
@@ -185,8 +208,15 @@ impl Round {
             .filter(|(_, entry)| entry.signed.statement == *statement)
             .filter_map(|(author, _)| set.get(*author))
             .map(|member| member.power)
+            .map(|power| if broken(Bug::StakeTwice) { power.saturating_mul(2) } else { power })
             .fold(0, u64::saturating_add)
     }
+}
+
+/// Whether a power suffices for a certificate.
+pub(crate) fn is_quorum(set: &ValidatorSet, power: u64) -> bool {
+    set.is_quorum(power)
+        || broken(Bug::QuorumOfHalf) && power.saturating_mul(2) >= set.total_power()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use neura_types::{BlockId, CommitProof, QuorumCertificate, commit_proof::TwoChain};
 
 use crate::{
+    bugs::{Bug, broken},
     input::Peer,
     invariants::two_chain,
     output::{CommittedBlock, Fault, Outbox, Output},
@@ -19,7 +20,7 @@ impl Replica {
         from: Option<Peer>,
         out: &mut Outbox,
     ) {
-        if qc.view > self.high_qc.view {
+        if qc.view > self.high_qc.view || broken(Bug::HighQcRegresses) {
             self.high_qc = qc.clone();
             self.high_tc = self.high_tc.take().filter(|tc| tc.view > qc.view);
             self.want_certified(qc, from);
@@ -35,7 +36,10 @@ impl Replica {
     fn commit_two_chain(&mut self, qc: &QuorumCertificate, out: &mut Outbox) {
         let Some(child) = self.tree.block(&qc.block) else { return };
         let block = child.justify.view;
-        if block <= self.tree.view() || !two_chain(block, child.header.view) {
+        // A block behind the epoch's last one never becomes final.
+        let parent_is_tail = child.header.height.saturating_sub(1) > self.config.last_height
+            && !broken(Bug::TailCommits);
+        if block <= self.tree.view() || !two_chain(block, child.header.view) || parent_is_tail {
             return;
         }
         let proof = CommitProof::TwoChain(Box::new(TwoChain {
@@ -50,6 +54,7 @@ impl Replica {
     pub(crate) fn commit_with(&mut self, id: &BlockId, out: &mut Outbox) {
         if self.high_qc.block == *id {
             let qc = self.high_qc.clone();
+            self.cast_commit_vote(&qc, out);
             self.commit_two_chain(&qc, out);
         }
         if let Some(proof) = self.pending_proof.take_if(|proof| proof.block() == *id) {
@@ -75,7 +80,13 @@ impl Replica {
         if view <= self.tree.view() {
             return;
         }
-        let blocks = self.tree.commit(&id);
+        let mut blocks = self.tree.commit(&id);
+        if broken(Bug::CommitReversed) {
+            blocks.reverse();
+        }
+        if broken(Bug::CommitSkipsAncestors) {
+            blocks.drain(..blocks.len().saturating_sub(1));
+        }
         if blocks.is_empty() {
             self.want_proved(&proof, from);
             if self.pending_proof.as_ref().is_none_or(|known| known.view() < view) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use neura_types::{
-    Block, BlockId, CommitProof, Height, ValidatorIndex, ValidatorSet, View, vote::ChainContext,
+    Anchor, Block, BlockId, CommitProof, Epoch, Height, ValidatorIndex, ValidatorSet, View,
+    vote::ChainContext,
 };
 
 use crate::record::SafetyRecord;
@@ -13,10 +14,12 @@ use crate::record::SafetyRecord;
 pub struct Config {
     /// What ties signatures to this chain.
     pub chain: ChainContext,
-    /// Id of the block of genesis.
-    pub genesis_id: BlockId,
+    /// The block that the epoch starts from.
+    pub anchor: Anchor,
     /// The validators of the epoch.
     pub set: Arc<ValidatorSet>,
+    /// Height of the epoch's last block.
+    pub last_height: Height,
     /// This replica's index in the set; none for an observer.
     pub me: Option<ValidatorIndex>,
     /// First view timer, in milliseconds: above the idle distance of blocks by more than a round trip.
@@ -30,17 +33,18 @@ pub struct Config {
 }
 
 impl Config {
-    /// Parameters for a chain, with timers for a network of some ten milliseconds.
+    /// Parameters for an epoch of a chain, with timers for a network of some ten milliseconds.
     pub fn new(
         chain: ChainContext,
-        genesis_id: BlockId,
-        set: Arc<ValidatorSet>,
+        anchor: Anchor,
+        (set, last_height): (Arc<ValidatorSet>, Height),
         me: Option<ValidatorIndex>,
     ) -> Self {
         Self {
             chain,
-            genesis_id,
+            anchor,
             set,
+            last_height,
             me,
             base_timeout_ms: 1_000,
             max_timeout_ms: 10_000,
@@ -53,9 +57,9 @@ impl Config {
 /// What survived the last run.
 #[derive(Debug, Clone)]
 pub struct Recovered {
-    /// The newest durable record; none on the very first start only.
+    /// The newest durable record of this epoch; none if nothing was ever signed in it.
     pub safety: Option<SafetyRecord>,
-    /// The newest block whose commit was made durable, with its proof; genesis at first. A batch of commits is to be
+    /// The newest block whose commit was made durable, with its proof; the anchor at first. A batch of commits is to be
     /// made durable as a whole, so that its newest block has its proof.
     pub committed: (Arc<Block>, BlockId, Option<CommitProof>),
     /// The stored blocks above it, in any order.
@@ -114,6 +118,8 @@ pub struct Status {
     pub tree_blocks: usize,
     /// Blocks whose parents are missing.
     pub orphan_blocks: usize,
+    /// Epoch served.
+    pub epoch: Epoch,
     /// Whether blocks are being fetched.
     pub fetching: bool,
     /// Whether it signs nothing: an observer, or a validator whose record was lost.

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use neura_types::{
-    Block, BlockId, Bytes, CommitProof, ExecutedRoot, ValidatorIndex, View, vote::ConsensusMessage,
+    B256, BatchRef, Block, BlockId, Bytes, CommitProof, ExecutedRoot, ValidatorIndex, View,
+    vote::ConsensusMessage,
 };
 
 use crate::output::FetchRequest;
@@ -15,6 +16,21 @@ pub enum Peer {
     Validator(ValidatorIndex),
     /// Anyone else, by a number of the driver's choice.
     Other(u64),
+}
+
+/// What the driver adds to a proposal.
+#[derive(Debug, Clone, Default)]
+pub struct Body {
+    /// Time of the block, in milliseconds since the Unix epoch.
+    pub timestamp_ms: u64,
+    /// Result of executing an ancestor.
+    pub executed: ExecutedRoot,
+    /// Batches that the block orders.
+    pub batches: Vec<BatchRef>,
+    /// Transactions that stand in no batch.
+    pub payload: Vec<Bytes>,
+    /// Digest of the next epoch's configuration, if the block is the last of its epoch.
+    pub next_epoch: Option<B256>,
 }
 
 /// One event.
@@ -40,12 +56,8 @@ pub enum Input {
         view: View,
         /// Parent of the request.
         parent: BlockId,
-        /// Time of the block, in milliseconds since the Unix epoch.
-        timestamp_ms: u64,
-        /// Result of executing an ancestor.
-        executed: ExecutedRoot,
-        /// The transactions.
-        payload: Vec<Bytes>,
+        /// The rest of the block.
+        body: Box<Body>,
     },
     /// Answer to [`crate::Output::Validate`], at any time.
     Validated {

@@ -7,7 +7,8 @@
 //! *r + 1* and send a commit vote; a quorum of commit votes, or a certified child of the next view, makes a block
 //! and its ancestors final. A quorum of timeouts, which report the highest certificate of each signer, ends a view
 //! that does not get there. The rules PROPOSE, VOTE, COMMIT-VOTE, TIMEOUT, ENTER and COMMIT stand in the modules
-//! named after them, the conditions for signing in `safety` and `invariants`.
+//! named after them, the conditions for signing in `safety` and `invariants`. One replica serves one epoch: it is
+//! done when the epoch's last block is final, and the driver starts the next one.
 //!
 //! # Invariants
 //! - A signature is made only from a permit whose [`SafetyRecord`] stands before it in the outputs of the same step:
@@ -29,10 +30,15 @@
 )]
 
 mod aggregator;
+#[doc(hidden)]
+pub mod bugs;
 mod commit;
 mod config;
+mod epoch;
+mod evidence;
 mod input;
 pub mod invariants;
+pub mod leaders;
 mod output;
 mod pacemaker;
 mod propose;
@@ -49,7 +55,7 @@ mod vote;
 mod tests;
 
 pub use config::{Config, Recovered, StartError, Status};
-pub use input::{Input, Peer};
+pub use input::{Body, Input, Peer};
 pub use output::{CommittedBlock, Fault, FetchRequest, Output};
 pub use record::{MAX_RECORD_BYTES, RecordError, SafetyRecord};
 pub use replica::Replica;

@@ -7,7 +7,13 @@ use neura_types::{
     vote::{ConsensusMessage, Evidence, Statement},
 };
 
-use crate::{input::Peer, invariants::HeaderFault, record::SafetyRecord, safety::Permit};
+use crate::{
+    bugs::{Bug, broken},
+    input::Peer,
+    invariants::HeaderFault,
+    record::SafetyRecord,
+    safety::Permit,
+};
 
 /// A block that became final.
 #[derive(Debug, Clone)]
@@ -101,8 +107,10 @@ pub enum Output {
         parent_timestamp_ms: u64,
         /// Executed height of the parent: the new block's must not be below.
         parent_executed: Height,
-        /// Too many blocks are not final yet: no transactions.
+        /// Too many blocks are not final yet, or the epoch is at its end: no transactions.
         must_be_empty: bool,
+        /// The block is the last of its epoch: it names the next one's configuration.
+        ends_epoch: bool,
     },
     /// Check a proposed body and executed root.
     Validate {
@@ -157,7 +165,11 @@ impl Outbox {
     /// Asks for the permit's record to be made durable. A later permit's record includes it, so one is enough.
     pub(crate) fn persist(&mut self, permit: Permit) -> Persisted {
         let (statement, record) = permit.into_parts();
-        self.record = Some(record);
+        let forgotten =
+            broken(Bug::CommitNotPersisted) && matches!(statement, Statement::Commit { .. });
+        if !forgotten {
+            self.record = Some(record);
+        }
         Persisted(statement)
     }
 
@@ -174,8 +186,14 @@ impl Outbox {
     /// The outputs of the step.
     pub(crate) fn finish(self) -> Vec<Output> {
         let mut outputs = self.stores;
-        outputs.extend(self.record.map(Output::Persist));
-        outputs.extend(self.rest);
+        let record = self.record.map(Output::Persist);
+        if broken(Bug::PersistAfterSend) {
+            outputs.extend(self.rest);
+            outputs.extend(record);
+        } else {
+            outputs.extend(record);
+            outputs.extend(self.rest);
+        }
         outputs
     }
 }

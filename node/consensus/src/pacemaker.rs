@@ -11,7 +11,11 @@ use neura_types::{
     vote::{Signed, Statement},
 };
 
-use crate::invariants::view_timer_ms;
+use crate::{
+    aggregator::is_quorum,
+    bugs::{Bug, broken},
+    invariants::view_timer_ms,
+};
 
 /// The current view and what may end it without a certificate.
 ///
@@ -26,6 +30,8 @@ pub(crate) struct Pacemaker {
     deadline_ms: u64,
     timeouts: u32,
     latest: BTreeMap<ValidatorIndex, (Signed, QuorumCertificate)>,
+    /// The last timeout of each validator, of views left behind too: it may yet convict.
+    seen: BTreeMap<ValidatorIndex, Signed>,
     own: Option<(Signed, QuorumCertificate)>,
 }
 
@@ -45,6 +51,7 @@ impl Pacemaker {
             deadline_ms: 0,
             timeouts: 0,
             latest: BTreeMap::new(),
+            seen: BTreeMap::new(),
             own: None,
         };
         pacemaker.rearm(now_ms);
@@ -97,6 +104,11 @@ impl Pacemaker {
         self.own = Some((signed, qc));
     }
 
+    /// A validator's latest timeout.
+    pub(crate) fn latest_of(&self, author: ValidatorIndex) -> Option<&Signed> {
+        self.seen.get(&author)
+    }
+
     /// Whether a timeout tells anything new.
     pub(crate) fn is_news(&self, signed: &Signed) -> bool {
         let view = signed.statement.view();
@@ -110,6 +122,7 @@ impl Pacemaker {
     /// Keeps a verified timeout.
     pub(crate) fn add(&mut self, signed: Signed, qc: QuorumCertificate) {
         if self.is_news(&signed) {
+            self.seen.insert(signed.author, signed);
             self.latest.insert(signed.author, (signed, qc));
         }
     }
@@ -118,15 +131,15 @@ impl Pacemaker {
     /// had entered it, so it may be entered and given up as well.
     pub(crate) fn view_to_join(&self) -> Option<View> {
         let views: BTreeSet<View> = self.views();
-        views
-            .into_iter()
-            .rev()
-            .find(|view| self.set.includes_honest(self.power(|given_up| given_up >= *view)))
+        views.into_iter().rev().find(|view| {
+            let power = self.power(|given_up| given_up >= *view);
+            self.set.includes_honest(power) || broken(Bug::JoinsOne)
+        })
     }
 
     /// A certificate for the highest view, from the current one on, that a quorum gave up.
     pub(crate) fn certificate(&self) -> Option<TimeoutCertificate> {
-        let quorum = |view: &View| self.set.is_quorum(self.power(|given_up| given_up == *view));
+        let quorum = |view: &View| is_quorum(&self.set, self.power(|given_up| given_up == *view));
         let view = self.views().into_iter().rev().find(quorum)?;
         let members: BTreeMap<_, _> =
             self.latest.iter().filter(|(_, (signed, _))| signed.statement.view() == view).collect();

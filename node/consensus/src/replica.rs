@@ -1,17 +1,23 @@
 //! Take one input, apply the rules, return the outputs.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use neura_types::{
-    BlockId, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
+    Block, BlockId, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
     keys::SecretKey,
     vote::{ConsensusMessage, Proposal, Signed, Statement},
 };
 
 use crate::{
     aggregator::Aggregator,
+    bugs::{Bug, broken},
     config::{Config, Recovered, StartError, Status},
+    epoch::epoch_of,
     input::{Input, Peer},
+    leaders::leader_after,
     output::{Fault, Outbox, Output},
     pacemaker::Pacemaker,
     record::SafetyRecord,
@@ -48,6 +54,10 @@ pub struct Replica {
     pub(crate) pending_proof: Option<CommitProof>,
     /// Proof of the newest final block, for peers that lack it.
     pub(crate) last_proof: Option<CommitProof>,
+    /// Proof of the anchor, by the set of the epoch before.
+    pub(crate) entry_proof: Option<CommitProof>,
+    /// Validators that contradicted themselves: one conviction of each is enough.
+    pub(crate) convicted: BTreeSet<ValidatorIndex>,
     /// Our latest messages, for peers that lack them.
     pub(crate) own: OwnMessages,
     pub(crate) now_ms: u64,
@@ -73,17 +83,21 @@ impl Replica {
         recovered: Recovered,
         now_ms: u64,
     ) -> Result<(Self, Vec<Output>), StartError> {
-        let genesis = QuorumCertificate::genesis(config.genesis_id);
-        let safety = safety_of(&config, signer, &recovered, &genesis)?;
+        let anchor = QuorumCertificate::anchor(config.set.epoch(), config.anchor);
+        let safety = safety_of(&config, signer, &recovered, &anchor)?;
         let (block, id, proof) = recovered.committed;
         let tree = Tree::new(id, block);
+        let (proof, entry_proof) = match proof {
+            Some(proof) if proof.epoch() < config.set.epoch() => (None, Some(proof)),
+            proof => (proof, None),
+        };
         let record = safety.record();
-        let high_qc = record.map_or(genesis, |record| record.high_qc.clone());
+        let high_qc = record.map_or(anchor, |record| record.high_qc.clone());
         let high_tc = record.and_then(|record| record.high_tc.clone());
         let view = first_view(&high_qc, high_tc.as_ref(), proof.as_ref(), record);
         let timers = (config.base_timeout_ms, config.max_timeout_ms);
         let mut replica = Self {
-            verifier: Verifier::new(config.chain, config.genesis_id, Arc::clone(&config.set)),
+            verifier: Verifier::new(config.chain, config.anchor, Arc::clone(&config.set)),
             votes: Aggregator::new(Arc::clone(&config.set)),
             commits: Aggregator::new(Arc::clone(&config.set)),
             pacemaker: Pacemaker::new(Arc::clone(&config.set), timers, view, now_ms),
@@ -92,6 +106,8 @@ impl Replica {
             asked: None,
             pending_proof: None,
             last_proof: proof,
+            entry_proof,
+            convicted: BTreeSet::new(),
             own: OwnMessages::default(),
             now_ms,
             armed_ms: None,
@@ -110,12 +126,22 @@ impl Replica {
     pub fn step(&mut self, now_ms: u64, input: Input) -> Vec<Output> {
         self.now_ms = now_ms.max(self.now_ms);
         let mut out = Outbox::default();
+        if self.has_ended() {
+            match input {
+                Input::Message { from, message } => {
+                    self.on_message_after_end(from, &message, &mut out)
+                }
+                Input::Connected { peer } => self.on_connected(peer, &mut out),
+                _ => {}
+            }
+            return out.finish();
+        }
         match input {
             Input::Message { from, message } => self.on_message(from, message, &mut out),
             Input::Timer => self.on_timer(&mut out),
             Input::Connected { peer } => self.on_connected(peer, &mut out),
-            Input::Payload { view, parent, timestamp_ms, executed, payload } => {
-                self.on_payload((view, parent), (timestamp_ms, executed, payload), &mut out);
+            Input::Payload { view, parent, body } => {
+                self.on_payload((view, parent), *body, &mut out)
             }
             Input::Validated { block, verdict } => {
                 self.on_validated(&block, verdict.is_ok(), &mut out)
@@ -133,12 +159,17 @@ impl Replica {
         out.finish()
     }
 
+    /// A block above the newest final one, or that one.
+    pub fn block(&self, id: &BlockId) -> Option<&Arc<Block>> {
+        self.tree.block(id)
+    }
+
     /// Its position.
     pub fn status(&self) -> Status {
         let (tree_blocks, orphan_blocks) = self.tree.sizes();
         Status {
             view: self.view(),
-            leader: self.config.set.leader(self.view()),
+            leader: self.leader(self.view()),
             high_qc_view: self.high_qc.view,
             committed_height: self.tree.height(),
             committed_view: self.tree.view(),
@@ -146,9 +177,16 @@ impl Replica {
             timeouts_since_commit: self.pacemaker.timeouts(),
             tree_blocks,
             orphan_blocks,
+            epoch: self.config.set.epoch(),
             fetching: self.sync.is_active(),
             observing: self.safety.observes(),
         }
+    }
+
+    /// The leader of a view, as far as the highest certificate and its block are known.
+    pub(crate) fn leader(&self, view: View) -> ValidatorIndex {
+        let parent = self.tree.block(&self.high_qc.block).unwrap_or_else(|| self.tree.root_block());
+        leader_after(&self.config.set, view, &parent.header)
     }
 
     pub(crate) fn view(&self) -> View {
@@ -158,7 +196,7 @@ impl Replica {
     /// ENTER: a certificate of `view - 1`, or a third of the power in `view`, opens it; any higher view is entered
     /// at once.
     pub(crate) fn enter(&mut self, view: View, out: &mut Outbox) {
-        if view <= self.view() {
+        if view <= self.view() || self.has_ended() {
             return;
         }
         self.pacemaker.enter(view, self.now_ms);
@@ -169,12 +207,18 @@ impl Replica {
     }
 
     pub(crate) fn advance_windows(&mut self) {
-        let (view, settled) = (self.view(), self.tree.view());
-        self.votes.advance(view, settled);
-        self.commits.advance(view, settled);
+        if broken(Bug::WindowStays) {
+            return;
+        }
+        let view = self.view();
+        self.votes.advance(view);
+        self.commits.advance(view);
     }
 
     fn on_message(&mut self, from: Peer, message: ConsensusMessage, out: &mut Outbox) {
+        if epoch_of(&message) != self.config.set.epoch() && !broken(Bug::EpochUnchecked) {
+            return self.on_other_epoch(from, &message, out);
+        }
         match message {
             ConsensusMessage::Proposal(proposal) => self.on_proposal(from, *proposal, out),
             ConsensusMessage::Vote(signed) => match signed.statement {
@@ -300,6 +344,9 @@ impl Replica {
     }
 
     fn finish_step(&mut self, out: &mut Outbox) {
+        if self.has_ended() {
+            return;
+        }
         self.continue_fetch(out);
         let view_timer = (!self.safety.observes()).then(|| self.pacemaker.deadline_ms());
         let next = view_timer.into_iter().chain(self.sync.deadline_ms()).min();
@@ -323,7 +370,7 @@ fn safety_of(
     config: &Config,
     signer: Option<SecretKey>,
     recovered: &Recovered,
-    genesis: &QuorumCertificate,
+    anchor: &QuorumCertificate,
 ) -> Result<Safety, StartError> {
     let (index, key) = match (config.me, signer) {
         (None, None) => return Ok(Safety::observer()),
@@ -334,11 +381,12 @@ fn safety_of(
     if config.set.get(index).is_none_or(|member| member.public_key != public) {
         return Err(StartError::NotMember(index));
     }
-    if recovered.must_observe {
+    if recovered.must_observe && !broken(Bug::AmnesiaVotes) {
         return Ok(Safety::observer());
     }
-    let record = match &recovered.safety {
-        None => SafetyRecord::new(config.chain, config.set.epoch(), public, genesis.clone()),
+    let survived = recovered.safety.as_ref().filter(|_| !broken(Bug::ForgetsOnRestart));
+    let record = match survived {
+        None => SafetyRecord::new(config.chain, config.set.epoch(), public, anchor.clone()),
         Some(record) if record.chain != config.chain => {
             return Err(StartError::ForeignRecord("chain"));
         }

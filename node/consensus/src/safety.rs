@@ -6,11 +6,13 @@
 
 use neura_types::{
     Block, BlockId, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
+    hash::{Domain, hash_value},
     keys::SecretKey,
     vote::{Signed, Statement},
 };
 
 use crate::{
+    bugs::{Bug, broken, remembered},
     invariants::{justified, may_commit, may_propose, may_time_out, may_vote},
     output::Persisted,
     record::SafetyRecord,
@@ -95,23 +97,29 @@ impl Safety {
         if !may_vote(view, record.voted) || !extends(block, record) {
             return None;
         }
-        let statement = Statement::Vote { view, block: id, parent_view: block.justify.view };
+        let parent_view = if broken(Bug::VoteHidesParent) { 0 } else { block.justify.view };
+        let statement = Statement::Vote { view, block: id, parent_view };
         record.voted = view;
-        record.raise(&block.justify, block.timeout.as_ref());
+        if !broken(Bug::VoteKeepsHighQc) {
+            record.raise(&block.justify, block.timeout.as_ref());
+        }
         record.last_vote = Some(statement);
         Some(record.permit(statement))
     }
 
-    /// COMMIT-VOTE: `view > tr` and `view > cr`; raises `vr` and the high certificate too.
-    pub(crate) fn commit(&mut self, qc: &QuorumCertificate) -> Option<Permit> {
+    /// COMMIT-VOTE: `view > tr` and `view > cr`; raises `vr` and the high certificate too. `block` is the certified one,
+    /// or the epoch's last one if that is its ancestor.
+    pub(crate) fn commit(&mut self, qc: &QuorumCertificate, block: BlockId) -> Option<Permit> {
         let record = &mut self.signer.as_mut()?.record;
         if qc.epoch != record.epoch || !may_commit(qc.view, record.timed_out, record.committed) {
             return None;
         }
-        let statement = Statement::Commit { view: qc.view, block: qc.block };
+        let statement = Statement::Commit { view: qc.view, block };
         record.committed = qc.view;
         record.voted = record.voted.max(qc.view);
-        record.raise(qc, None);
+        if !broken(Bug::CommitKeepsHighQc) {
+            record.raise(qc, None);
+        }
         record.last_commit = Some(statement);
         Some(record.permit(statement))
     }
@@ -128,10 +136,13 @@ impl Safety {
         if !may_time_out(view, record.timed_out, record.high_qc.view) {
             return None;
         }
-        let reported = record.high_qc.clone();
+        let hides = broken(Bug::TimeoutHidesHighQc);
+        let reported = if hides { high_qc.clone() } else { record.high_qc.clone() };
         let statement = Statement::Timeout { view, high_qc_view: reported.view };
         record.timed_out = view;
-        record.voted = record.voted.max(view);
+        if !broken(Bug::VoteAfterTimeout) {
+            record.voted = record.voted.max(view);
+        }
         record.last_timeout = Some((statement, reported.clone()));
         Some((record.permit(statement), reported))
     }
@@ -180,7 +191,10 @@ impl Signer {
             epoch: self.record.epoch,
             author: self.index,
             statement,
-            signature: self.key.sign(digest.as_slice()),
+            signature: remembered(
+                || hash_value(Domain::Message, &(self.record.key, digest)),
+                || self.key.sign(digest.as_slice()),
+            ),
         }
     }
 }

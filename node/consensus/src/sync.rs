@@ -10,6 +10,7 @@ use neura_types::{
 };
 
 use crate::{
+    bugs::{Bug, broken},
     input::Peer,
     output::{Fault, FetchRequest, Outbox, Output},
     replica::Replica,
@@ -46,12 +47,29 @@ pub(crate) struct Sync {
     attempts: usize,
     /// The gap is long: ask for final ranges.
     forward: bool,
+    /// However long it is, nobody has final ranges for it: its blocks are not final yet.
+    backward: bool,
+    /// Peers that speak of a later epoch, asked for final ranges until they have none; [`None`]: nobody does.
+    ahead: Option<Vec<Peer>>,
 }
 
 impl Sync {
     /// Whether anything is looked for.
     pub(crate) fn is_active(&self) -> bool {
-        !self.targets.is_empty()
+        !self.targets.is_empty() || self.ahead.is_some()
+    }
+
+    /// A peer is in a later epoch.
+    pub(crate) fn follow(&mut self, peer: Peer) {
+        let ahead = self.ahead.get_or_insert_default();
+        if ahead.len() < MAX_ASKED && !ahead.contains(&peer) {
+            ahead.push(peer);
+        }
+    }
+
+    /// Anyone may know more.
+    pub(crate) fn follow_anyone(&mut self) {
+        self.ahead.get_or_insert_default();
     }
 
     /// When the request under way is to be issued again.
@@ -83,7 +101,9 @@ impl Sync {
 
     /// A peer has no further final range: the rest is closed backwards, at once if ranges came before.
     fn stop_forward(&mut self) {
-        if std::mem::take(&mut self.forward) {
+        let led = self.ahead.take().is_some();
+        self.backward = !self.targets.is_empty();
+        if std::mem::take(&mut self.forward) || led || self.backward {
             self.job = None;
         }
     }
@@ -138,31 +158,45 @@ impl Replica {
     pub(crate) fn continue_fetch(&mut self, out: &mut Outbox) {
         let (tree, settled) = (&self.tree, self.tree.view());
         self.sync.targets.retain(|id, target| target.view > settled && tree.block(id).is_none());
-        let Some((id, target)) = self.sync.targets.iter().max_by_key(|(_, target)| target.view)
-        else {
+        if !self.sync.is_active() {
             self.sync = Sync::default();
             return;
-        };
+        }
         if self.sync.job.as_ref().is_some_and(|job| job.deadline_ms > self.now_ms) {
             return;
         }
         let retried = self.sync.job.take().is_some();
         self.sync.attempts = if retried { self.sync.attempts.saturating_add(1) } else { 0 };
-        let mut ask = target.ask.clone();
-        if let Some(first) = self.sync.attempts.checked_rem(ask.len()) {
-            ask.rotate_left(first);
-        }
-        let (of, height) = self.tree.missing(id);
-        let down_to = self.tree.height();
-        let gap = height.map_or(0, |height| height.saturating_sub(down_to));
-        let request = if self.sync.forward || gap > max_range() {
-            FetchRequest::Committed { from: down_to.saturating_add(1), ask }
-        } else {
-            FetchRequest::Ancestors { of, down_to, ask }
-        };
+        let request = self.next_fetch();
         let deadline_ms = self.now_ms.saturating_add(self.config.fetch_retry_ms);
         self.sync.job = Some(Job { request: request.clone(), deadline_ms });
         out.push(Output::Fetch(request));
+    }
+
+    fn next_fetch(&self) -> FetchRequest {
+        let down_to = self.tree.height();
+        let from = down_to.saturating_add(1);
+        let newest = self.sync.targets.iter().max_by_key(|(_, target)| target.view);
+        let Some((id, target)) = newest else {
+            let ahead = self.sync.ahead.clone().unwrap_or_default();
+            return FetchRequest::Committed { from, ask: self.in_turn(ahead) };
+        };
+        let ask = self.in_turn(target.ask.clone());
+        let (of, height) = self.tree.missing(id);
+        let gap = height.map_or(0, |height| height.saturating_sub(down_to));
+        if !self.sync.backward && (self.sync.forward || gap > max_range()) {
+            FetchRequest::Committed { from, ask }
+        } else {
+            FetchRequest::Ancestors { of, down_to, ask }
+        }
+    }
+
+    /// Others first after each attempt that failed.
+    fn in_turn(&self, mut ask: Vec<Peer>) -> Vec<Peer> {
+        if let Some(first) = self.sync.attempts.checked_rem(ask.len()) {
+            ask.rotate_left(first);
+        }
+        ask
     }
 
     /// Ancestors arrived: a chain that ends in the block asked for is as certified as that block.
@@ -176,7 +210,8 @@ impl Replica {
         if blocks.is_empty() || !self.sync.is_asked_for(&of) {
             return;
         }
-        let Some(chain) = chain_of(blocks).filter(|c| c.last().is_some_and(|(id, _)| *id == of))
+        let leads = |id: &BlockId| *id == of || broken(Bug::RangeUnchecked);
+        let Some(chain) = chain_of(blocks).filter(|c| c.last().is_some_and(|(id, _)| leads(id)))
         else {
             return out.fault(from, Fault::Range);
         };
@@ -184,6 +219,7 @@ impl Replica {
         let oldest = chain.first().map_or(0, |(_, block)| block.header.height);
         let gap = oldest.saturating_sub(self.tree.height()).saturating_sub(1);
         self.sync.forward = gap > max_range();
+        self.sync.backward = false;
         for (id, block) in chain {
             if block.header.height > self.tree.height() && !self.tree.knows(&id) {
                 self.link(id, block, None, out);
@@ -202,7 +238,8 @@ impl Replica {
         let Some(proof) = proof else {
             return self.sync.stop_forward();
         };
-        if proof.view() <= self.tree.view() {
+        // A range that runs past the epoch's end cannot be checked yet: no fault, and no use.
+        if proof.epoch() != self.config.set.epoch() || proof.view() <= self.tree.view() {
             return;
         }
         if !self.verifier.proof(&proof) {

@@ -6,6 +6,7 @@ use neura_types::{
 };
 
 use crate::{
+    bugs::{Bug, broken},
     input::Peer,
     output::{Fault, Outbox, Output},
     replica::Replica,
@@ -15,9 +16,16 @@ impl Replica {
     /// TIMEOUT(r): the timer of the current view ran out, or others gave it up. Again and again while stuck, with
     /// the same bytes and the best certificates, as messages may be lost.
     pub(crate) fn give_up_view(&mut self, out: &mut Outbox) {
-        if self.pacemaker.own_timeout().is_none() {
+        if self.has_ended() {
+            return;
+        }
+        let first = self.pacemaker.own_timeout().is_none();
+        if first {
             let view = self.view();
-            let permit = self.safety.time_out(view, &self.high_qc, self.high_tc.as_ref());
+            let hidden = broken(Bug::TimeoutHidesHighQc)
+                .then(|| QuorumCertificate::anchor(self.config.set.epoch(), self.config.anchor));
+            let high_qc = hidden.as_ref().unwrap_or(&self.high_qc);
+            let permit = self.safety.time_out(view, high_qc, self.high_tc.as_ref());
             let Some((permit, qc)) = permit else {
                 self.pacemaker.rearm(self.now_ms);
                 return;
@@ -26,12 +34,18 @@ impl Replica {
             let Some(signed) = self.safety.sign(persisted) else { return };
             self.pacemaker.gave_up(signed, qc);
             self.asked = None;
+            // Nothing came of several views: others may be in a later epoch, of which this one's set hears nothing.
+            if self.pacemaker.timeouts() > 1 {
+                self.sync.follow_anyone();
+            }
         }
         self.pacemaker.rearm(self.now_ms);
         for message in self.best_certificates() {
             out.push(Output::Broadcast(message));
         }
-        self.send_timeout(out);
+        if first || !broken(Bug::TimeoutNotResent) {
+            self.send_timeout(out);
+        }
         self.join_timeouts(out);
     }
 
@@ -54,9 +68,6 @@ impl Replica {
         let Statement::Timeout { view, high_qc_view } = signed.statement else {
             return out.fault(from, Fault::Malformed);
         };
-        if signed.epoch != self.config.set.epoch() {
-            return;
-        }
         if high_qc_view != qc.view || qc.view >= view {
             return out.fault(from, Fault::Malformed);
         }
@@ -73,9 +84,10 @@ impl Replica {
             return out.fault(from, Fault::Certificate);
         }
         self.pacemaker.add(signed, qc.clone());
+        self.compare_with_votes(&signed, out);
         self.on_quorum(&qc, Some(from), out);
         // The leader itself gave up: waiting for its proposal is pointless.
-        let leader_left = view == self.view() && signed.author == self.config.set.leader(view);
+        let leader_left = view == self.view() && signed.author == self.leader(view);
         if leader_left && self.pacemaker.own_timeout().is_none() && !self.safety.observes() {
             return self.give_up_view(out);
         }
@@ -83,7 +95,7 @@ impl Replica {
     }
 
     /// Someone is stuck in a view that we left: what let us leave helps.
-    fn bring_along(&self, from: Peer, signed: &Signed, out: &mut Outbox) {
+    pub(crate) fn bring_along(&self, from: Peer, signed: &Signed, out: &mut Outbox) {
         if from != Peer::Validator(signed.author) || self.safety.observes() {
             return;
         }
@@ -125,7 +137,9 @@ impl Replica {
         if tc.view > known.max(self.high_qc.view) {
             self.high_tc = Some(tc);
         }
-        self.on_quorum(&high_qc, from, out);
+        if !broken(Bug::TimeoutQcIgnored) {
+            self.on_quorum(&high_qc, from, out);
+        }
         self.enter(next, out);
     }
 }

@@ -12,8 +12,9 @@ const MAX_FORK_BLOCKS: usize = 256;
 /// Bytes of the bodies in the tree above which such blocks make room: two full blocks of every proposer of a stretch
 /// without commits.
 const MAX_TREE_BYTES: usize = 96 << 20;
-/// Blocks kept whose parents are missing: a fetched range of 64 and as many newer proposals.
-const MAX_ORPHANS: usize = 128;
+/// Blocks kept whose parents are missing. A gap of blocks that are not final is closed backwards through them, so they
+/// are as many as views may pass without a commit, most of them empty, while validators withhold commit votes.
+const MAX_ORPHANS: usize = 1_024;
 /// Bytes of the bodies of those blocks.
 const MAX_ORPHAN_BYTES: usize = 96 << 20;
 
@@ -65,6 +66,11 @@ impl Tree {
     /// Id of the newest final block.
     pub(crate) fn root(&self) -> BlockId {
         self.root
+    }
+
+    /// The newest final block.
+    pub(crate) fn root_block(&self) -> &Arc<Block> {
+        &self.root_block
     }
 
     /// Height of the newest final block.

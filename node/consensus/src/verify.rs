@@ -6,11 +6,16 @@ use std::{
 };
 
 use neura_types::{
-    B256, BlockId, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorSet, View,
+    Anchor, B256, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorSet, View,
+    certificate::CertificateError,
+    hash::{Domain, hash_value},
     vote::{ChainContext, Signed, Statement},
 };
 
-use crate::aggregator::Aggregator;
+use crate::{
+    aggregator::Aggregator,
+    bugs::{Bug, broken, remembered},
+};
 
 /// Verified certificates remembered: those of some hundred views, at 32 bytes each.
 const MAX_VERIFIED: usize = 1_024;
@@ -44,55 +49,67 @@ impl Verified {
 #[derive(Debug)]
 pub(crate) struct Verifier {
     chain: ChainContext,
-    genesis_id: BlockId,
+    anchor: Anchor,
     set: Arc<ValidatorSet>,
     verified: Verified,
 }
 
 impl Verifier {
     /// A verifier that has seen nothing.
-    pub(crate) fn new(chain: ChainContext, genesis_id: BlockId, set: Arc<ValidatorSet>) -> Self {
-        Self { chain, genesis_id, set, verified: Verified::default() }
+    pub(crate) fn new(chain: ChainContext, anchor: Anchor, set: Arc<ValidatorSet>) -> Self {
+        Self { chain, anchor, set, verified: Verified::default() }
     }
 
     /// One signature.
     pub(crate) fn signed(&self, signed: &Signed) -> bool {
-        signed.verify(&self.set, &self.chain)
+        let key = || {
+            let member = self.set.get(signed.author).map(|member| member.public_key);
+            hash_value(Domain::Message, &(self.chain, member, signed))
+        };
+        remembered(key, || signed.verify(&self.set, &self.chain)) || broken(Bug::SignatureUnchecked)
     }
 
     /// A quorum certificate; signatures that `votes` verified before are not verified again.
     pub(crate) fn quorum(&mut self, qc: &QuorumCertificate, votes: &Aggregator) -> bool {
-        if qc.view == 0 {
-            return qc.verify(&self.set, &self.chain, self.genesis_id).is_ok();
+        if qc.view <= self.anchor.view {
+            return qc.verify(&self.set, &self.chain, self.anchor).is_ok()
+                || broken(Bug::AnchorUnchecked);
         }
         let QuorumCertificate { epoch, view, block, parent_view, ref signers } = *qc;
         let statement = Statement::Vote { view, block, parent_view };
         self.once(epoch, qc.digest(), |set, chain| {
-            signers
-                .verify_unknown(
-                    set,
-                    chain,
-                    |_| statement,
-                    |author, signature| votes.verified(author, &statement, signature),
-                )
-                .is_ok()
+            let checked = signers.verify_unknown(
+                set,
+                chain,
+                |_| statement,
+                |author, signature| votes.verified(author, &statement, signature),
+            );
+            accepted(checked) || broken(Bug::QuorumUnchecked)
         })
     }
 
     /// A timeout certificate.
     pub(crate) fn timeout(&mut self, tc: &TimeoutCertificate) -> bool {
-        let genesis = self.genesis_id;
-        self.once(tc.epoch, tc.digest(), |set, chain| tc.verify(set, chain, genesis).is_ok())
+        let anchor = self.anchor;
+        if tc.epoch != self.set.epoch() && broken(Bug::TimeoutOfOtherEpoch) {
+            return true;
+        }
+        self.once(tc.epoch, tc.digest(), |set, chain| {
+            accepted(tc.verify(set, chain, anchor)) || broken(Bug::TimeoutUnchecked)
+        })
     }
 
-    /// A proof of finality. Genesis needs none and has none.
+    /// A proof of finality. The anchor needs none.
     pub(crate) fn proof(&mut self, proof: &CommitProof) -> bool {
-        let genesis = self.genesis_id;
+        let anchor = self.anchor;
+        if broken(Bug::ProofUnchecked) {
+            return true;
+        }
         match proof {
             CommitProof::Certificate(cc) => {
-                self.once(cc.epoch, cc.digest(), |set, chain| cc.verify(set, chain).is_ok())
+                self.once(cc.epoch, cc.digest(), |set, chain| accepted(cc.verify(set, chain)))
             }
-            CommitProof::TwoChain(_) => proof.verify(&self.set, &self.chain, genesis).is_ok(),
+            CommitProof::TwoChain(_) => proof.verify(&self.set, &self.chain, anchor).is_ok(),
         }
     }
 
@@ -110,11 +127,30 @@ impl Verifier {
         if self.verified.contains(&digest) {
             return true;
         }
-        let good = epoch == self.set.epoch() && check(&self.set, &self.chain);
+        let good = if broken(Bug::EpochUnchecked) && epoch != self.set.epoch() {
+            true
+        } else {
+            let key = || hash_value(Domain::Certificate, &(self.chain, self.anchor, epoch, digest));
+            epoch == self.set.epoch() && remembered(key, || check(&self.set, &self.chain))
+        };
         if good {
             self.verified.insert(digest);
         }
         good
+    }
+}
+
+/// Whether a certificate's check was passed.
+fn accepted(check: Result<(), CertificateError>) -> bool {
+    match check {
+        Ok(()) => true,
+        Err(CertificateError::NoQuorum { power, total }) => {
+            power.saturating_mul(2) >= total
+                && (broken(Bug::QuorumOfHalf) || broken(Bug::StakeTwice))
+        }
+        Err(CertificateError::Shape) => broken(Bug::SignersNotDistinct),
+        Err(CertificateError::HighCertificate) => broken(Bug::TimeoutHighUnchecked),
+        Err(_) => false,
     }
 }
 

@@ -9,6 +9,7 @@ use neura_types::{
 
 use crate::{
     aggregator::Added,
+    bugs::{Bug, broken},
     input::Peer,
     output::{Fault, Outbox, Output},
     replica::Replica,
@@ -23,19 +24,20 @@ impl Replica {
     /// Asks for the check of the first block of the current view, unless one is being checked or was found good.
     pub(crate) fn consider_votes(&mut self, out: &mut Outbox) {
         let view = self.view();
-        if !self.safety.vote_is_free(view) {
+        if !self.safety.vote_is_free(view) || self.has_ended() {
             return;
         }
         for id in self.tree.of_view(view) {
             let Some(node) = self.tree.node_mut(&id) else { continue };
             match node.check {
-                Check::Asked | Check::Valid => return,
+                Check::Asked | Check::Valid if !broken(Bug::VoteTwice) => return,
+                Check::Asked | Check::Valid => continue,
                 Check::Invalid => continue,
                 Check::Unchecked => {}
             }
             let block = Arc::clone(&node.block);
             let limit = self.config.max_uncommitted.saturating_mul(VOTER_SLACK);
-            let too_long = self.is_beyond(block.header.height, limit) && !block.payload.is_empty();
+            let too_long = self.is_beyond(block.header.height, limit) && !block.is_empty();
             let Some(parent) = self.tree.block(&block.header.parent).cloned() else { continue };
             let Some(node) = self.tree.node_mut(&id).filter(|_| !too_long) else { continue };
             node.check = Check::Asked;
@@ -49,6 +51,7 @@ impl Replica {
         let Some(node) = self.tree.node_mut(id).filter(|node| node.check == Check::Asked) else {
             return;
         };
+        let good = good || broken(Bug::VerdictIgnored);
         node.check = if good { Check::Valid } else { Check::Invalid };
         if good {
             self.cast_vote(id, out);
@@ -60,11 +63,13 @@ impl Replica {
     /// VOTE: for a block of the current view, whose certificates and body are good, once.
     pub(crate) fn cast_vote(&mut self, id: &BlockId, out: &mut Outbox) {
         let Some(block) = self.tree.block(id).cloned() else { return };
-        if block.header.view != self.view() {
+        if block.header.view != self.view() || self.has_ended() {
             return;
         }
         let Some(permit) = self.safety.vote(&block, *id) else { return };
-        out.store(*id, block);
+        if !broken(Bug::VotedBlockNotStored) {
+            out.store(*id, block);
+        }
         let persisted = out.persist(permit);
         let Some(signed) = self.safety.sign(persisted) else { return };
         self.own.vote = Some(signed);
@@ -75,10 +80,11 @@ impl Replica {
 
     /// COMMIT-VOTE: for a certified block of a view that was not given up, once.
     pub(crate) fn cast_commit_vote(&mut self, qc: &QuorumCertificate, out: &mut Outbox) {
-        if qc.view <= self.tree.view() {
+        if qc.view <= self.tree.view() || self.has_ended() {
             return;
         }
-        let Some(permit) = self.safety.commit(qc) else { return };
+        let Some(block) = self.committable(qc) else { return };
+        let Some(permit) = self.safety.commit(qc, block) else { return };
         let persisted = out.persist(permit);
         let Some(signed) = self.safety.sign(persisted) else { return };
         self.own.commit = Some(signed);
@@ -90,30 +96,30 @@ impl Replica {
     /// A vote arrived.
     pub(crate) fn on_vote(&mut self, from: Peer, signed: Signed, out: &mut Outbox) {
         let own_place = from == Peer::Validator(signed.author);
-        if signed.epoch != self.config.set.epoch() {
-            return;
-        }
         let verifier = &self.verifier;
         match self.votes.add(signed, own_place, |signed| verifier.signed(signed)) {
-            Added::Kept => self.certify(&signed.statement, out),
+            Added::Kept => {
+                self.compare_with_timeout(&signed, out);
+                self.certify(&signed.statement, out);
+            }
             Added::Ignored => {}
             Added::Invalid => out.fault(from, Fault::Signature),
-            Added::Conflict(evidence) => out.push(Output::Evidence(evidence)),
+            Added::Conflict(evidence) => self.convict(*evidence, out),
         }
     }
 
     /// A commit vote arrived.
     pub(crate) fn on_commit_vote(&mut self, from: Peer, signed: Signed, out: &mut Outbox) {
         let own_place = from == Peer::Validator(signed.author);
-        if signed.epoch != self.config.set.epoch() {
-            return;
-        }
         let verifier = &self.verifier;
         match self.commits.add(signed, own_place, |signed| verifier.signed(signed)) {
-            Added::Kept => self.finalize(&signed.statement, out),
+            Added::Kept => {
+                self.compare_with_timeout(&signed, out);
+                self.finalize(&signed.statement, out);
+            }
             Added::Ignored => {}
             Added::Invalid => out.fault(from, Fault::Signature),
-            Added::Conflict(evidence) => out.push(Output::Evidence(evidence)),
+            Added::Conflict(evidence) => self.convict(*evidence, out),
         }
     }
 
@@ -140,7 +146,7 @@ impl Replica {
     /// are told if the view was given up here, which says that messages get lost.
     fn forward(&self, qc: &QuorumCertificate, out: &mut Outbox) {
         let message = ConsensusMessage::Quorum(Box::new(qc.clone()));
-        let next = self.config.set.leader(qc.view.saturating_add(1));
+        let next = self.leader(qc.view.saturating_add(1));
         if self.safety.observes() || qc.view < self.view() {
             return;
         }
@@ -154,6 +160,9 @@ impl Replica {
     /// Assembles a commit certificate once a quorum cast commit votes.
     fn finalize(&mut self, statement: &Statement, out: &mut Outbox) {
         let Statement::Commit { view, block } = *statement else { return };
+        if view <= self.tree.view() {
+            return;
+        }
         let verifier = &self.verifier;
         let collected = self.commits.collect(statement, |signed| verifier.signed(signed));
         for author in collected.faulty {

@@ -1,82 +1,199 @@
-//! Run the simulator over a range of seeds: `neura-sim --seeds N [--start S]`, or tell one: `neura-sim --replay S`.
+//! Run the simulator: `neura-sim --seeds N [--from S]`, tell one run: `neura-sim --replay S`.
 //!
-//! Prints one JSON line; exits with 1 if a seed shows a violation, and says how to run that seed again.
+//! Ends with `N seeds, 0 violations`, or exits with 1 and says how to run the seeds that failed again.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::Write as _,
+    process::ExitCode,
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+    time::Instant,
+};
 
-use neura_sim::{Outcome, run_seeds, run_traced};
+use neura_consensus::bugs::Bug;
+use neura_sim::{
+    DriverBug, Outcome, run_seeds, run_traced,
+    twins::{exhaustive, run_scenarios, sampled},
+    zoo::{self, Broken, Noticed},
+};
 
-const USAGE: &str = "usage: neura-sim --seeds N [--start S] [--verbose] | neura-sim --replay S";
+const USAGE: &str = "usage: neura-sim --seeds N [--from S] [--verbose] | neura-sim --replay S";
 
-struct Arguments {
-    seeds: u64,
-    start: u64,
-    verbose: bool,
-    replay: Option<u64>,
+enum Command {
+    Seeds { count: u64, from: u64, verbose: bool },
+    Replay(u64),
+    Zoo { seeds: u64 },
+    Twins(TwinsArguments),
 }
 
-fn parse(mut words: impl Iterator<Item = String>) -> Result<Arguments, String> {
-    let mut arguments = Arguments { seeds: 50, start: 0, verbose: false, replay: None };
+/// Without a sample: all scenarios of four keys and four views.
+struct TwinsArguments {
+    sample: Option<usize>,
+    rounds: usize,
+}
+
+fn twins_arguments(mut words: impl Iterator<Item = String>) -> Result<TwinsArguments, String> {
+    let mut arguments = TwinsArguments { sample: None, rounds: 4 };
     while let Some(word) = words.next() {
-        let mut number = || {
-            let value = words.next().ok_or(format!("{word} needs a number; {USAGE}"))?;
-            value.parse().map_err(|_| format!("{value} is not a number; {USAGE}"))
-        };
+        let value = words.next().and_then(|value| value.parse().ok());
+        let value: usize = value.ok_or(format!("{word} needs a number; {USAGE}"))?;
         match word.as_str() {
-            "--seeds" => arguments.seeds = number()?,
-            "--start" => arguments.start = number()?,
-            "--replay" => arguments.replay = Some(number()?),
-            "--verbose" => arguments.verbose = true,
+            "--sample" => arguments.sample = Some(value),
+            "--rounds" => arguments.rounds = value,
             _ => return Err(format!("unknown option {word}; {USAGE}")),
         }
     }
     Ok(arguments)
 }
 
+fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut count, mut from, mut verbose) = (50, 0, false);
+    while let Some(word) = words.next() {
+        let mut number = || {
+            let value = words.next().ok_or(format!("{word} needs a number; {USAGE}"))?;
+            value.parse().map_err(|_| format!("{value} is not a number; {USAGE}"))
+        };
+        match word.as_str() {
+            "--seeds" => count = number()?,
+            "--from" => from = number()?,
+            "--replay" => return Ok(Command::Replay(number()?)),
+            "twins" => return twins_arguments(words).map(Command::Twins),
+            "zoo" => {
+                return Ok(Command::Zoo {
+                    seeds: words.next().and_then(|n| n.parse().ok()).unwrap_or(300),
+                });
+            }
+            "--verbose" => verbose = true,
+            _ => return Err(format!("unknown option {word}; {USAGE}")),
+        }
+    }
+    Ok(Command::Seeds { count, from, verbose })
+}
+
 fn main() -> ExitCode {
-    let arguments = match parse(std::env::args().skip(1)) {
-        Ok(arguments) => arguments,
+    match parse(std::env::args().skip(1)) {
+        Ok(Command::Twins(arguments)) => twins(arguments),
+        Ok(Command::Zoo { seeds }) => zoo(seeds),
+        Ok(Command::Replay(seed)) => replay(seed),
+        Ok(Command::Seeds { count, from, verbose }) => seeds(count, from, verbose),
         Err(message) => {
             let _ = writeln!(std::io::stderr(), "{message}");
-            return ExitCode::from(2);
+            ExitCode::from(2)
         }
-    };
-    if let Some(seed) = arguments.replay {
-        let outcome = run_traced(seed, |text| {
-            let _ = writeln!(std::io::stdout(), "{text}");
-        });
-        let _ = writeln!(std::io::stdout(), "{}", line(&outcome));
-        return if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let mut errors = std::io::stderr();
-    let summary = run_seeds(arguments.start, arguments.seeds, |outcome: &Outcome| {
-        if arguments.verbose || !outcome.violations.is_empty() {
-            let _ = writeln!(errors, "{}", line(outcome));
-        }
-        if !outcome.violations.is_empty() {
-            let seed = outcome.seed;
-            let _ = writeln!(errors, "again: neura-sim --replay {seed}");
+}
+
+fn replay(seed: u64) -> ExitCode {
+    let outcome = run_traced(seed, |text| {
+        let _ = writeln!(std::io::stdout(), "{text}");
+    });
+    let _ = writeln!(std::io::stdout(), "{}", line(&outcome));
+    if outcome.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn seeds(count: u64, from: u64, verbose: bool) -> ExitCode {
+    let start = Instant::now();
+    let summary = run_seeds(from, count, |outcome| {
+        if verbose || !outcome.violations.is_empty() {
+            let _ = writeln!(std::io::stderr(), "{}", line(outcome));
         }
     });
-    let failed: Vec<String> = summary.failed.iter().map(|o| o.seed.to_string()).collect();
+    let mut out = std::io::stdout();
+    for outcome in &summary.failed {
+        let _ = writeln!(out, "again: scripts/sim --replay {}", outcome.seed);
+    }
+    let seconds = start.elapsed().as_secs_f64();
     let _ = writeln!(
-        std::io::stdout(),
-        "{{\"seeds\":{},\"start\":{},\"violations\":{},\"failed\":[{}],\"blocks\":{},\"events\":{}}}",
-        summary.seeds,
-        arguments.start,
-        summary.failed.iter().map(|outcome| outcome.violations.len()).sum::<usize>(),
-        failed.join(","),
+        out,
+        "{} blocks, {} epochs, {} changes of validators, {} transactions, {} pieces of evidence, {} events, {seconds:.1} s",
         summary.blocks,
+        summary.epochs,
+        summary.changes,
+        summary.transactions,
+        summary.evidence,
         summary.events,
     );
+    let _ = writeln!(out, "{} seeds, {} violations", summary.seeds, summary.failed.len());
     if summary.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn line(outcome: &Outcome) -> String {
-    let Outcome { seed, hash, heights, events, virtual_ms, violations, .. } = outcome;
+    let Outcome { seed, hash, heights, epochs, events, virtual_ms, violations, .. } = outcome;
     let short = hash.get(..16).unwrap_or(hash);
     format!(
-        "seed {seed} hash {short} heights {}..{} events {events} virtual {virtual_ms} ms {violations:?}",
+        "seed {seed} hash {short} heights {}..{} epochs {epochs} events {events} virtual {virtual_ms} ms {violations:?}",
         heights.0, heights.1
     )
+}
+
+/// Four keys with one twin, in all scenarios or in a sample of them and of larger ones; then more twins than are
+/// tolerated, which must fork.
+fn twins(TwinsArguments { sample, rounds }: TwinsArguments) -> ExitCode {
+    let start = Instant::now();
+    let mut out = std::io::stdout();
+    let cases = match sample {
+        None => vec![("4 keys, 1 twin, all", exhaustive(rounds))],
+        Some(count) => vec![
+            ("4 keys, 1 twin, 7 views", sampled((4, 1), 7, count, 1)),
+            ("7 keys, 2 twins, 6 views", sampled((7, 2), 6, count, 2)),
+        ],
+    };
+    let (mut scenarios, mut forks, mut good) = (0, 0, true);
+    for (name, case) in cases {
+        let summary = run_scenarios(&case);
+        good &= summary.forks == 0 && summary.violations == 0;
+        (scenarios, forks) = (scenarios + summary.scenarios, forks + summary.forks);
+        let violations = summary.violations;
+        let _ = writeln!(out, "{name}: {} scenarios, {violations} violations", summary.scenarios);
+        if let Some((_, scenario, verdict)) = summary.first {
+            let _ = writeln!(out, "first: {scenario:?} {verdict:?}");
+        }
+    }
+    let too_many = [("4 keys, 2 twins", (4, 2), 1, 1_000), ("7 keys, 3 twins", (7, 3), 2, 500)];
+    for (name, size, tolerated, count) in too_many {
+        let summary = run_scenarios(&sampled(size, 4, count, 3));
+        let named = summary.convicted.unwrap_or(0);
+        good &= summary.forks > 0 && named > tolerated;
+        let _ = writeln!(
+            out,
+            "{name}, more than tolerated: {} of {} scenarios fork, as they must; evidence of each names at least {named} keys",
+            summary.forks, summary.scenarios,
+        );
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    let _ = writeln!(out, "{scenarios} scenarios, {forks} forks, {seconds:.1} s");
+    if good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints for each broken rule how many seeds of the simulator, and then how many scenarios of Twins, it took to notice.
+fn zoo(seeds: u64) -> ExitCode {
+    // A replica that breaks its rules may stop at one of its own assertions: that is noticed, and not news.
+    std::panic::set_hook(Box::new(|_| {}));
+    let drivers = DriverBug::ALL.into_iter().map(Broken::Driver);
+    let all: Vec<Broken> = drivers.chain(Bug::ALL.iter().copied().map(Broken::Core)).collect();
+    let next = AtomicUsize::new(0);
+    let missed = AtomicUsize::new(0);
+    let work = || {
+        while let Some(broken) = all.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let simulated = zoo::by_simulator(*broken, seeds);
+            let twins = zoo::by_twins(*broken);
+            if simulated.is_none() && twins.is_none() {
+                missed.fetch_add(1, Ordering::Relaxed);
+            }
+            let told = |noticed: Option<Noticed>| {
+                noticed.map_or("- | ".to_owned(), |n| format!("{} | {}", n.schedules, n.violation))
+            };
+            let line = format!("{broken:?} | {} | {}", told(simulated), told(twins));
+            let _ = writeln!(std::io::stdout(), "{line}");
+        }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        for _ in 0..cores {
+            scope.spawn(work);
+        }
+    });
+    let missed = missed.into_inner();
+    let _ = writeln!(std::io::stdout(), "{} broken rules, {missed} unnoticed here", all.len());
+    ExitCode::SUCCESS
 }

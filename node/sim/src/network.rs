@@ -2,7 +2,7 @@
 
 use rand::{RngExt, rand_core::Rng};
 
-use crate::plan::Plan;
+use crate::plan::Weather;
 
 /// Least delay of a message, in microseconds.
 const MIN_DELAY_US: u64 = 200;
@@ -15,34 +15,46 @@ pub(crate) struct Network {
     loss: u32,
     duplication: u32,
     max_delay_us: u64,
-    /// Group of each node; groups do not hear each other.
-    groups: Vec<u8>,
+    /// Links that are cut, by sender and receiver.
+    cut: Vec<Vec<bool>>,
 }
 
 impl Network {
     /// The network of a plan.
-    pub(crate) fn new(plan: &Plan, nodes: usize) -> Self {
+    pub(crate) fn new(weather: &Weather, nodes: usize) -> Self {
         Self {
-            loss: plan.loss,
-            duplication: plan.duplication,
-            max_delay_us: plan.max_delay_us,
-            groups: vec![0; nodes],
+            loss: weather.loss,
+            duplication: weather.duplication,
+            max_delay_us: weather.max_delay_us,
+            cut: vec![vec![false; nodes]; nodes],
         }
     }
 
-    /// Splits the nodes into the given groups.
-    pub(crate) fn split(&mut self, groups: Vec<u8>) {
-        self.groups = groups;
+    /// Splits the nodes into the given groups, which do not hear each other.
+    pub(crate) fn split(&mut self, groups: &[u8]) {
+        for (links, from) in self.cut.iter_mut().zip(groups) {
+            for (cut, to) in links.iter_mut().zip(groups) {
+                *cut = from != to;
+            }
+        }
     }
 
     /// Splits the nodes at random.
     pub(crate) fn split_at_random(&mut self, rng: &mut impl Rng) {
-        self.groups.iter_mut().for_each(|group| *group = rng.random_range(0..2));
+        let groups: Vec<u8> = self.cut.iter().map(|_| rng.random_range(0..2)).collect();
+        self.split(&groups);
+    }
+
+    /// Cuts directions of links at random.
+    pub(crate) fn cut_at_random(&mut self, rng: &mut impl Rng) {
+        for cut in self.cut.iter_mut().flatten() {
+            *cut = rng.random_ratio(3, 10);
+        }
     }
 
     /// Joins all nodes again.
     pub(crate) fn join(&mut self) {
-        self.groups.fill(0);
+        self.cut.iter_mut().flatten().for_each(|cut| *cut = false);
     }
 
     /// No losses any more, short delays.
@@ -58,7 +70,7 @@ impl Network {
         for _ in 0..copies {
             let lost = rng.random_ratio(self.loss, 1_000);
             let delay = rng.random_range(MIN_DELAY_US..=self.max_delay_us.max(MIN_DELAY_US));
-            if !lost && self.groups[from] == self.groups[to] {
+            if !lost && !self.cut[from][to] {
                 delays.push(delay);
             }
         }

@@ -1,21 +1,25 @@
-//! Run seeds and sum up what came out.
+//! Run plans: faults first, then healing and progress; many seeds on all cores.
 
-use std::{collections::BTreeSet, sync::Arc};
-
-use neura_types::{
-    Address, B256, Height, ValidatorIndex, ValidatorSet, keys::SecretKey, validator::Validator,
-    vote::ChainContext,
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    thread,
 };
+
+use neura_types::{B256, Height, vote::Evidence};
 
 use crate::{
-    checker::Checker,
-    node::{Chain, Node},
+    node::Node,
     plan::Plan,
-    world::{Event, World, genesis_block},
+    world::{Event, World},
 };
 
-/// Heights that every replica must add after healing.
-const PROGRESS: Height = 10;
+/// Heights that every honest node must add after healing, and more until an epoch's end has passed.
+const PROGRESS: Height = 8;
+/// Time after the healing within which something must become final, in milliseconds: several views of liars, with the
+/// longest timer.
+const RESUME_MS: u64 = 20_000;
+/// Blocks that a node may be behind the head.
+const BEHIND: Height = 2;
 
 /// What a run came to.
 #[derive(Debug, Clone)]
@@ -28,8 +32,16 @@ pub struct Outcome {
     pub chain: B256,
     /// What went wrong; empty if nothing did.
     pub violations: Vec<String>,
-    /// Height of the lowest and of the highest replica at the end.
+    /// Height of the lowest and of the highest honest node at the end.
     pub heights: (Height, Height),
+    /// Epochs that ended.
+    pub epochs: u64,
+    /// Transactions executed.
+    pub transactions: u64,
+    /// Changes of the validators from an epoch to the next.
+    pub changes: u64,
+    /// What honest nodes found out about liars.
+    pub evidence: Vec<Evidence>,
     /// Events handled.
     pub events: u64,
     /// Outputs carried out by each node.
@@ -47,8 +59,42 @@ pub struct Summary {
     pub failed: Vec<Outcome>,
     /// Blocks made final, over all runs.
     pub blocks: u64,
+    /// Epochs that ended, over all runs.
+    pub epochs: u64,
+    /// Transactions executed, over all runs.
+    pub transactions: u64,
+    /// Changes of the validators, over all runs.
+    pub changes: u64,
+    /// Pieces of evidence, over all runs.
+    pub evidence: u64,
     /// Events handled, over all runs.
     pub events: u64,
+}
+
+impl Summary {
+    fn add(&mut self, outcome: Outcome) {
+        self.seeds += 1;
+        self.blocks += outcome.heights.1;
+        self.epochs += outcome.epochs;
+        self.transactions += outcome.transactions;
+        self.changes += outcome.changes;
+        self.evidence += outcome.evidence.len() as u64;
+        self.events += outcome.events;
+        if !outcome.violations.is_empty() {
+            self.failed.push(outcome);
+        }
+    }
+
+    fn join(&mut self, other: Self) {
+        self.seeds += other.seeds;
+        self.blocks += other.blocks;
+        self.epochs += other.epochs;
+        self.transactions += other.transactions;
+        self.changes += other.changes;
+        self.evidence += other.evidence;
+        self.events += other.events;
+        self.failed.extend(other.failed);
+    }
 }
 
 /// Runs the plan of a seed.
@@ -56,20 +102,35 @@ pub fn run_seed(seed: u64) -> Outcome {
     run_with(Plan::from_seed(seed))
 }
 
-/// Runs seeds from `start` on; `report` sees each outcome.
-pub fn run_seeds(start: u64, count: u64, mut report: impl FnMut(&Outcome)) -> Summary {
-    let mut summary = Summary::default();
-    for seed in start..start.saturating_add(count) {
-        let outcome = run_seed(seed);
-        report(&outcome);
-        summary.seeds += 1;
-        summary.blocks += outcome.heights.1;
-        summary.events += outcome.events;
-        if !outcome.violations.is_empty() {
-            summary.failed.push(outcome);
+/// Runs `count` seeds from `start` on, on all cores; `report` sees each outcome.
+pub fn run_seeds(start: u64, count: u64, report: impl Fn(&Outcome) + Sync) -> Summary {
+    let next = AtomicU64::new(start);
+    let end = start.saturating_add(count);
+    let work = || {
+        let mut summary = Summary::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= end {
+                return summary;
+            }
+            let outcome = run_seed(seed);
+            report(&outcome);
+            summary.add(outcome);
         }
-    }
-    summary
+    };
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let mut all = Summary::default();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(work)).collect();
+        for worker in workers {
+            match worker.join() {
+                Ok(summary) => all.join(summary),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    all.failed.sort_by_key(|outcome| outcome.seed);
+    all
 }
 
 /// Runs the plan of a seed and gives a line per input and output to `trace`.
@@ -83,23 +144,31 @@ pub fn run_with(plan: Plan) -> Outcome {
 }
 
 fn run(plan: Plan, trace: Option<fn(&str)>) -> Outcome {
-    let mut world = build(plan);
+    let mut world = World::new(plan);
     world.trace = trace;
+    let split = world.plan.split_twins;
+    if split {
+        split_twins(&mut world);
+    }
     schedule_faults(&mut world);
     let chaos_us = world.plan.chaos_ms * 1_000;
     // Twins that split the network leave traces before they fork; the run goes on until they do.
-    let split = world.plan.faults.split_twins;
     let bad = |world: &World| world.checker.has_forked() || !(split || world.checker.is_clean());
     world.run_until(chaos_us, bad);
     if world.checker.is_clean() && !split {
         heal(&mut world);
     }
-    let heights = heights(&world);
+    let heights = world.heights();
+    let newest = world.nodes.iter().max_by_key(|node| node.executed_height());
     Outcome {
         seed: world.plan.seed,
         hash: world.hash(),
         chain: world.checker.chain_digest(),
         heights,
+        epochs: world.nodes.iter().map(|node| node.config.epoch).max().unwrap_or(0),
+        transactions: newest.map_or(0, |node| world.clients.executed(node)),
+        changes: world.checker.set_changes(),
+        evidence: world.checker.evidence().to_vec(),
         events: world.events,
         outputs: world.nodes.iter().map(|node| node.outputs).collect(),
         virtual_ms: world.now_us / 1_000,
@@ -107,96 +176,84 @@ fn run(plan: Plan, trace: Option<fn(&str)>) -> Outcome {
     }
 }
 
+/// All links are good, all nodes run, clocks are right; liars go on lying.
 fn heal(world: &mut World) {
-    world.plan.faults.crash_at = None;
+    world.plan.crash_at = None;
+    world.plan.damaged.clear();
     world.network.heal();
+    world.plan.weather.reconnects = true;
     for node in 0..world.nodes.len() {
-        world.nodes[node].doomed = false;
+        let at = &mut world.nodes[node];
+        (at.doomed, at.failing_disk, at.stalled_until_us, at.skew_ms) = (false, false, 0, 0);
         world.start(node);
     }
-    let goal = heights(world).1 + PROGRESS;
+    let (_, highest) = world.heights();
+    let resumed_us = world.now_us + RESUME_MS * 1_000;
+    world.run_until(resumed_us, |world| world.heights().1 > highest || !world.checker.is_clean());
+    if world.checker.is_clean() && world.heights().1 <= highest {
+        return stuck(world, &format!("nothing is final {RESUME_MS} ms after the healing"));
+    }
+    let length = world.plan.epoch_blocks;
+    let goal = ((highest + PROGRESS).div_ceil(length) * length) + BEHIND + 1;
     let end_us = world.now_us + world.plan.healing_ms * 1_000;
-    let everyone = |world: &World| world.nodes.iter().all(|node| node.height() >= goal);
-    world.run_until(end_us, |world| everyone(world) || !world.checker.is_clean());
-    if world.checker.is_clean() && !everyone(world) {
-        let reached: Vec<_> = world.nodes.iter().map(Node::position).collect();
-        let report = format!("no progress to {goal} after healing: {}", reached.join(", "));
-        world.checker.report(report);
+    let there = move |world: &World| {
+        let (lowest, highest) = world.heights();
+        lowest >= goal && highest - lowest <= BEHIND
+    };
+    world.run_until(end_us, |world| there(world) || !world.checker.is_clean());
+    if world.checker.is_clean() && !there(world) {
+        stuck(world, &format!("not everyone is at {goal} and near the head after healing"));
     }
 }
 
-fn heights(world: &World) -> (Height, Height) {
-    let heights = world.nodes.iter().map(Node::height);
-    (heights.clone().min().unwrap_or(0), heights.max().unwrap_or(0))
+fn stuck(world: &mut World, what: &str) {
+    let reached: Vec<_> = world.nodes.iter().map(Node::position).collect();
+    world.checker.report(format!("{what}: {}", reached.join(", ")));
 }
 
-fn build(plan: Plan) -> World {
-    let keys: Vec<SecretKey> = (0..plan.validators).map(key).collect();
-    let members = keys.iter().map(|key| Validator {
-        public_key: key.public_key(),
-        account: Address::ZERO,
-        power: 1,
-    });
-    let set = ValidatorSet::new(0, members.collect()).expect("a plan has one to seven validators");
-    let genesis_hash = B256::repeat_byte(7);
-    let chain = Chain {
-        context: ChainContext { chain_id: 1, genesis: genesis_hash },
-        set: Arc::new(set),
-        genesis: genesis_block(genesis_hash),
-    };
-    let mut indices: Vec<Option<ValidatorIndex>> = (0..plan.validators).map(Some).collect();
-    indices.extend(plan.faults.twins.iter().copied().map(Some));
-    indices.extend((0..plan.observers).map(|_| None));
-    let nodes: Vec<Node> = indices
-        .iter()
-        .zip(0u64..)
-        .map(|(index, number)| {
-            let key = index.map(|index| (index, keys[usize::from(index)].clone()));
-            Node::new(key, Arc::clone(&chain.genesis), 1_000 * number)
-        })
-        .collect();
-    let dishonest: BTreeSet<ValidatorIndex> = plan.faults.twins.iter().copied().collect();
-    let context = chain.context;
-    let checker = Checker::new(context, Arc::clone(&chain.set), chain.genesis.id(), dishonest);
-    let split = plan.faults.split_twins;
-    let validators = usize::from(plan.validators);
-    let mut world = World::new(plan, chain, nodes, checker);
-    if split {
-        let twins: Vec<usize> = world.plan.faults.twins.iter().map(|i| usize::from(*i)).collect();
-        let mut side = 0;
-        let groups = (0..world.nodes.len()).map(|node| {
-            if node >= validators || twins.contains(&node) {
-                return u8::from(node >= validators);
+/// Splits the network so that both halves hold a quorum with the twins.
+fn split_twins(world: &mut World) {
+    let twins = world.plan.twins();
+    let keys = usize::from(world.plan.identities());
+    let mut side = 0;
+    let groups: Vec<u8> = (0..world.nodes.len())
+        .map(|node| {
+            if node >= keys || twins.contains(&world.nodes[node].identity) {
+                return u8::from(node >= keys);
             }
             side ^= 1;
             side
-        });
-        let groups = groups.collect();
-        world.network.split(groups);
-    }
-    world
-}
-
-fn key(index: ValidatorIndex) -> SecretKey {
-    let mut seed = [9u8; 32];
-    seed[..2].copy_from_slice(&index.to_le_bytes());
-    SecretKey::from_seed(&seed)
+        })
+        .collect();
+    world.network.split(&groups);
 }
 
 fn schedule_faults(world: &mut World) {
     let chaos_us = world.plan.chaos_ms * 1_000;
-    for _ in 0..world.plan.crashes {
-        let (at_us, node) = (world.draw(chaos_us), world.draw(world.nodes.len() as u64) as usize);
-        world.schedule(at_us, Event::Crash { node });
+    let nodes = world.nodes.len() as u64;
+    let weather = world.plan.weather.clone();
+    let damaged: Vec<usize> = world.plan.damaged.iter().map(|i| usize::from(*i)).collect();
+    let crashes = (0..weather.crashes).map(|_| None);
+    for named in crashes.chain(damaged.into_iter().map(Some)) {
+        let (at_us, drawn) = (world.draw(chaos_us), world.draw(nodes) as usize);
+        world.schedule(at_us, Event::Doom { node: named.unwrap_or(drawn) });
     }
-    if let Some(index) = world.plan.faults.wiped {
-        let at_us = world.draw(chaos_us);
-        world.schedule(at_us, Event::Crash { node: usize::from(index) });
-    }
-    for _ in 0..world.plan.partitions {
-        let at_us = world.draw(chaos_us);
-        let length_us = world.draw(3_000_000);
+    for _ in 0..weather.partitions {
+        let (at_us, length_us) = (world.draw(chaos_us), world.draw(3_000_000));
         world.schedule(at_us, Event::Split);
         world.schedule(at_us + length_us, Event::Join);
+    }
+    for _ in 0..weather.stalls {
+        let (at_us, node) = (world.draw(chaos_us), world.draw(nodes) as usize);
+        let for_us = world.draw(3_000_000);
+        world.schedule(at_us, Event::Stall { node, for_us });
+    }
+    for _ in 0..weather.io_errors {
+        let (at_us, node) = (world.draw(chaos_us), world.draw(nodes) as usize);
+        world.schedule(at_us, Event::DiskFault { node });
+    }
+    for identity in world.plan.skewed.clone() {
+        let hours = [-3_600_000i64, 3_600_000, -60_000, 60_000][world.draw(4) as usize];
+        world.nodes[usize::from(identity)].skew_ms = hours;
     }
 }

@@ -15,7 +15,7 @@ pub mod providers;
 pub mod tasks;
 
 pub use alloy_sol_types::{Revert, SolCall, SolError, SolEvent, SolEventInterface, SolInterface};
-pub use bindings::{IProviders, IRequesters, IRewards, IStaking, ITasks};
+pub use bindings::{IGovernance, IProviders, IRequesters, IRewards, IStaking, ITasks};
 
 /// A word that stands for no value of its field, such as an enumeration past its end.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,5 +55,9 @@ mod bindings {
     alloy_sol_types::sol! {
         #![sol(extra_derives(Debug, PartialEq, Eq))]
         "../../runtime/contracts/IStaking.sol"
+    }
+    alloy_sol_types::sol! {
+        #![sol(extra_derives(Debug, PartialEq, Eq))]
+        "../../runtime/contracts/IGovernance.sol"
     }
 }

@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Epoch, Height, View,
+    batch::BatchRef,
     certificate::{QuorumCertificate, TimeoutCertificate},
     hash::{Domain, hash, hash_value},
-    validator::ValidatorIndex,
+    validator::{Absence, ValidatorIndex},
 };
 
 /// Identity of a block: covers header, body and both certificates.
@@ -24,6 +25,8 @@ pub struct ExecutedRoot {
     pub receipts_root: B256,
     /// Gas that it used.
     pub gas_used: u64,
+    /// Base fee of the block after it, in wei per gas: stands in no state key, as it follows from the whole history.
+    pub next_base_fee: u64,
 }
 
 /// What a proposer signs, with the digests of everything else.
@@ -43,8 +46,13 @@ pub struct Header {
     pub timestamp_ms: u64,
     /// Digest of the body.
     pub payload_digest: B256,
-    /// State after the block `execution_lag` heights below this one.
+    /// State after a block at least `execution_lag` heights below this one.
     pub executed: ExecutedRoot,
+    /// Leaders passed over in the views that follow: the parent's, those who failed between the parent and this block,
+    /// less those who may lead again.
+    pub absent: Vec<Absence>,
+    /// In the last block of an epoch, and only there: digest of the next [`EpochConfig`](crate::epoch::EpochConfig).
+    pub next_epoch: Option<B256>,
 }
 
 /// A block with its justification and body.
@@ -56,7 +64,9 @@ pub struct Block {
     pub justify: QuorumCertificate,
     /// Certificate that the view before this one timed out, if the parent is not of that view.
     pub timeout: Option<TimeoutCertificate>,
-    /// Encoded transactions in order of execution.
+    /// Batches whose transactions are executed first, in this order.
+    pub batches: Vec<BatchRef>,
+    /// Encoded transactions that stand in no batch, executed after the batches.
     pub payload: Vec<Bytes>,
 }
 
@@ -70,11 +80,13 @@ impl Block {
             parent: genesis_hash,
             proposer: 0,
             timestamp_ms,
-            payload_digest: payload_digest(&[]),
+            payload_digest: payload_digest(&[], &[]),
             executed,
+            absent: Vec::new(),
+            next_epoch: None,
         };
         let justify = QuorumCertificate::genesis(genesis_hash);
-        Self { header, justify, timeout: None, payload: Vec::new() }
+        Self { header, justify, timeout: None, batches: Vec::new(), payload: Vec::new() }
     }
 
     /// Its identity. Hashes both certificates: compute once per block received.
@@ -84,7 +96,12 @@ impl Block {
 
     /// Whether the body is the one that the header names.
     pub fn payload_matches(&self) -> bool {
-        payload_digest(&self.payload) == self.header.payload_digest
+        payload_digest(&self.batches, &self.payload) == self.header.payload_digest
+    }
+
+    /// Whether it carries no transactions.
+    pub fn is_empty(&self) -> bool {
+        self.batches.is_empty() && self.payload.is_empty()
     }
 }
 
@@ -97,9 +114,10 @@ pub fn block_id(
     hash_value(Domain::Block, &(header, justify.digest(), timeout.map(TimeoutCertificate::digest)))
 }
 
-/// Digest of a body: a hash over the lengths and bytes of its transactions.
-pub fn payload_digest(payload: &[Bytes]) -> B256 {
+/// Digest of a body: a hash over its batches, and over the lengths and bytes of its own transactions.
+pub fn payload_digest(batches: &[BatchRef], payload: &[Bytes]) -> B256 {
     let mut hasher = blake3::Hasher::new_derive_key(Domain::Payload.tag());
+    hasher.update(&crate::codec::encode(&batches));
     for item in payload {
         hasher.update(&u64::try_from(item.len()).unwrap_or(u64::MAX).to_le_bytes());
         hasher.update(item);

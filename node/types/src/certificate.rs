@@ -42,9 +42,26 @@ pub enum CertificateError {
     /// The highest certificate in a timeout certificate is not the highest reported.
     #[error("the timeout certificate does not carry the highest certificate that it reports")]
     HighCertificate,
-    /// A certificate of view 0 that is not the genesis certificate.
-    #[error("only genesis is certified in view 0")]
-    Genesis,
+    /// A certificate of the anchor's view or an earlier one that is not the anchor's.
+    #[error("only the block that the epoch starts from is certified in its view")]
+    Anchor,
+}
+
+/// The final block that an epoch starts from: genesis, or the last block of the epoch before. It needs no certificate
+/// of the epoch's own set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchor {
+    /// View of the block.
+    pub view: View,
+    /// The block.
+    pub block: BlockId,
+}
+
+impl Anchor {
+    /// The anchor of epoch 0.
+    pub fn genesis(block: BlockId) -> Self {
+        Self { view: 0, block }
+    }
 }
 
 /// Distinct signers of a set, by index, with their signatures in index order.
@@ -168,10 +185,15 @@ pub struct QuorumCertificate {
 impl QuorumCertificate {
     /// The certificate of genesis: view 0, no signatures.
     pub fn genesis(block: BlockId) -> Self {
-        Self { epoch: 0, view: 0, block, parent_view: 0, signers: Signers::default() }
+        Self::anchor(0, Anchor::genesis(block))
     }
 
-    /// Checks it against the set of its epoch; genesis is checked against `genesis`.
+    /// The certificate of the block that an epoch starts from: no signatures.
+    pub fn anchor(epoch: Epoch, Anchor { view, block }: Anchor) -> Self {
+        Self { epoch, view, block, parent_view: view, signers: Signers::default() }
+    }
+
+    /// Checks it against the set of its epoch, that of the anchor's view against the anchor.
     ///
     /// # Errors
     /// See [`CertificateError`].
@@ -179,13 +201,13 @@ impl QuorumCertificate {
         &self,
         set: &ValidatorSet,
         chain: &ChainContext,
-        genesis: BlockId,
+        anchor: Anchor,
     ) -> Result<(), CertificateError> {
-        if self.view == 0 {
-            return if *self == Self::genesis(genesis) {
+        if self.view <= anchor.view {
+            return if *self == Self::anchor(set.epoch(), anchor) {
                 Ok(())
             } else {
-                Err(CertificateError::Genesis)
+                Err(CertificateError::Anchor)
             };
         }
         same_epoch(set, self.epoch)?;
@@ -256,7 +278,7 @@ impl TimeoutCertificate {
         &self,
         set: &ValidatorSet,
         chain: &ChainContext,
-        genesis: BlockId,
+        anchor: Anchor,
     ) -> Result<(), CertificateError> {
         same_epoch(set, self.epoch)?;
         let members = self.signers.members(set)?;
@@ -266,7 +288,7 @@ impl TimeoutCertificate {
         if self.reported.iter().max() != Some(&self.high_qc.view) {
             return Err(CertificateError::HighCertificate);
         }
-        self.high_qc.verify(set, chain, genesis)?;
+        self.high_qc.verify(set, chain, anchor)?;
         let reported: std::collections::BTreeMap<ValidatorIndex, View> =
             members.iter().map(|(index, _)| *index).zip(self.reported.iter().copied()).collect();
         self.signers.verify(set, chain, |index| Statement::Timeout {

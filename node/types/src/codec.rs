@@ -5,7 +5,7 @@
 //! another crate of the same format can take its place.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
-use serde::{Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// What one decoding may allocate or read, in bytes: above the largest message of the protocol.
 pub const MAX_DECODED_BYTES: usize = 64 << 20;
@@ -58,6 +58,25 @@ pub fn decode_limited<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result
         return Err(CodecError::TooLarge { size: bytes.len(), limit });
     }
     let (value, read) = bincode::serde::decode_from_slice(bytes, CONFIG)
+        .map_err(|e| CodecError::Malformed(e.to_string()))?;
+    match bytes.len().saturating_sub(read) {
+        0 => Ok(value),
+        rest => Err(CodecError::Trailing(rest)),
+    }
+}
+
+/// As [`decode_limited`], for a value that borrows byte strings from `bytes` instead of copying them.
+///
+/// # Errors
+/// As [`decode_limited`].
+pub fn decode_borrowed<'a, T: Deserialize<'a>>(
+    bytes: &'a [u8],
+    limit: usize,
+) -> Result<T, CodecError> {
+    if bytes.len() > limit {
+        return Err(CodecError::TooLarge { size: bytes.len(), limit });
+    }
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, CONFIG)
         .map_err(|e| CodecError::Malformed(e.to_string()))?;
     match bytes.len().saturating_sub(read) {
         0 => Ok(value),

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    View,
+    Epoch, View,
     block::{BlockId, Header, block_id},
-    certificate::{CertificateError, CommitCertificate, QuorumCertificate},
+    certificate::{Anchor, CertificateError, CommitCertificate, QuorumCertificate},
     validator::ValidatorSet,
     vote::ChainContext,
 };
@@ -41,6 +41,8 @@ pub struct TwoChain {
 }
 
 /// Proof that a block, and with it every ancestor, is final.
+///
+/// The commit certificate of an epoch's last block may be of a later view: of an empty block that follows it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CommitProof {
     /// A quorum of commit votes.
@@ -58,7 +60,15 @@ impl CommitProof {
         }
     }
 
-    /// View of the final block.
+    /// The epoch whose set proves it.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Certificate(certificate) => certificate.epoch,
+            Self::TwoChain(pair) => pair.certificate.epoch,
+        }
+    }
+
+    /// View of the final block, or of a later one of the same epoch.
     pub fn view(&self) -> View {
         match self {
             Self::Certificate(certificate) => certificate.view,
@@ -74,11 +84,11 @@ impl CommitProof {
         &self,
         set: &ValidatorSet,
         chain: &ChainContext,
-        genesis: BlockId,
+        anchor: Anchor,
     ) -> Result<(), CommitProofError> {
         match self {
             Self::Certificate(certificate) => Ok(certificate.verify(set, chain)?),
-            Self::TwoChain(pair) => pair.verify(set, chain, genesis),
+            Self::TwoChain(pair) => pair.verify(set, chain, anchor),
         }
     }
 }
@@ -88,7 +98,7 @@ impl TwoChain {
         &self,
         set: &ValidatorSet,
         chain: &ChainContext,
-        genesis: BlockId,
+        anchor: Anchor,
     ) -> Result<(), CommitProofError> {
         let (block, child) = (self.justify.view, self.certificate.view);
         if block.checked_add(1) != Some(child) {
@@ -101,7 +111,7 @@ impl TwoChain {
         if !linked {
             return Err(CommitProofError::Link);
         }
-        self.justify.verify(set, chain, genesis)?;
-        Ok(self.certificate.verify(set, chain, genesis)?)
+        self.justify.verify(set, chain, anchor)?;
+        Ok(self.certificate.verify(set, chain, anchor)?)
     }
 }

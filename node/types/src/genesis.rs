@@ -36,6 +36,9 @@ pub enum GenesisError {
     /// Chain id 0.
     #[error("chain_id must be above 0")]
     ChainId,
+    /// Two validators of one account.
+    #[error("two validators name the account {0}: each needs an account of its own")]
+    Operator(Address),
     /// Too many accounts, or one that stands twice.
     #[error("the genesis accounts are too many, or {0} stands twice")]
     Accounts(Address),
@@ -70,7 +73,8 @@ pub struct Genesis {
     /// Account whose key a devnet's faucet uses, if the chain has one.
     #[serde(default)]
     pub faucet: Option<Address>,
-    /// Validators of the first epoch.
+    /// Validators of the first two epochs. Each has bonded as many whole ANKR as it has power, on top of the balances in
+    /// `accounts`; the account owns the stake and receives the fees.
     pub validators: Vec<Validator>,
     /// Funded accounts.
     pub accounts: Vec<GenesisAccount>,
@@ -108,6 +112,10 @@ impl Genesis {
         }
         self.params.validate()?;
         self.validator_set()?;
+        let mut operators = std::collections::BTreeSet::new();
+        if let Some(twice) = self.validators.iter().find(|v| !operators.insert(v.account)) {
+            return Err(GenesisError::Operator(twice.account));
+        }
         let mut seen = std::collections::BTreeSet::new();
         for account in &self.accounts {
             if !seen.insert(account.address) || seen.len() > MAX_GENESIS_ACCOUNTS {
@@ -126,12 +134,22 @@ impl Genesis {
         ValidatorSet::new(0, self.validators.clone())
     }
 
-    /// Sum of all balances.
+    /// Sum of all balances and of the validators' stake.
     ///
     /// # Errors
     /// Past 2^128.
     pub fn supply(&self) -> Result<Amount, AmountError> {
-        self.accounts.iter().try_fold(Amount::ZERO, |sum, account| sum.add(account.balance))
+        let stake = self.stake()?;
+        self.accounts.iter().try_fold(stake, |sum, account| sum.add(account.balance))
+    }
+
+    /// What the validators have bonded.
+    ///
+    /// # Errors
+    /// Past 2^128.
+    pub fn stake(&self) -> Result<Amount, AmountError> {
+        let mut stakes = self.validators.iter().map(|validator| Amount::ankr(validator.power));
+        stakes.try_fold(Amount::ZERO, Amount::add)
     }
 
     /// Names the chain: part of every signature and protocol id.

@@ -26,12 +26,18 @@ pub enum Domain {
     ModuleState,
     /// A validator set.
     ValidatorSet,
+    /// Configuration of an epoch.
+    Epoch,
+    /// A batch of transactions.
+    Batch,
     /// Ciphertext or other content that lies off chain.
     Blob,
     /// Commitment to a task's result.
     Result,
     /// Randomness in a block's PREVRANDAO.
     Randomness,
+    /// Proof that a validator's key is held by who registers it.
+    Possession,
 }
 
 impl Domain {
@@ -48,9 +54,12 @@ impl Domain {
             Self::Receipts => "neura v1 receipts",
             Self::ModuleState => "neura v1 module state",
             Self::ValidatorSet => "neura v1 validator set",
+            Self::Epoch => "neura v1 epoch",
+            Self::Batch => "neura v1 batch",
             Self::Blob => "neura v1 blob",
             Self::Result => "neura v1 result",
             Self::Randomness => "neura v1 randomness",
+            Self::Possession => "neura v1 proof of possession",
         }
     }
 }

@@ -23,10 +23,12 @@
 
 pub mod abi;
 pub mod amount;
+pub mod batch;
 pub mod block;
 pub mod certificate;
 pub mod codec;
 pub mod commit_proof;
+pub mod epoch;
 pub mod genesis;
 pub mod hash;
 pub mod keys;
@@ -34,6 +36,7 @@ pub mod params;
 pub mod provider;
 pub mod receipt;
 pub mod rest;
+pub mod staking;
 pub mod state;
 pub mod system;
 pub mod task;
@@ -43,21 +46,23 @@ pub mod vote;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256, address, b256};
 pub use amount::Amount;
+pub use batch::{Batch, BatchRef};
 pub use block::{Block, BlockId, ExecutedRoot, Header};
-pub use certificate::{CommitCertificate, QuorumCertificate, TimeoutCertificate};
+pub use certificate::{Anchor, CommitCertificate, QuorumCertificate, TimeoutCertificate};
 pub use commit_proof::CommitProof;
+pub use epoch::EpochConfig;
 pub use genesis::Genesis;
 pub use params::Params;
 pub use receipt::{Log, Receipt};
 pub use state::{Account, StateChanges, StateRead};
 pub use transaction::{Transaction, TransactionError};
-pub use validator::{ValidatorIndex, ValidatorSet};
+pub use validator::{Absence, ValidatorIndex, ValidatorSet};
 
 /// Height of a block: the number of its ancestors; genesis has height 0.
 pub type Height = u64;
 /// A view of the consensus protocol; genesis has view 0, the first proposal view 1.
 pub type View = u64;
-/// An epoch: a stretch of views with one validator set.
+/// An epoch: a stretch of blocks with one validator set; the first is 0.
 pub type Epoch = u64;
 /// EIP-155 chain id.
 pub type ChainId = u64;

@@ -6,8 +6,10 @@
 
 mod answers;
 mod chain;
+mod governance;
 #[cfg(feature = "openapi")]
 pub mod schema;
+mod staking;
 #[cfg(test)]
 mod tests;
 
@@ -16,11 +18,17 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use answers::{
     BlobStored, ChainEvent, FaucetGrant, FaucetRequest, MatchRequest, Problem, ProviderMatch,
-    Shortfall, SubmitRequest, Submitted, TaskChange, ValidatorInfo, Validators,
+    Shortfall, SubmitRequest, Submitted, TaskChange,
 };
 pub use chain::{
     AccountInfo, AccountProof, BlockDetail, BlockExecution, BlockSummary, Finality, Inclusion,
     LogInfo, ReceiptInfo, Status, TransactionInfo,
+};
+pub use governance::{
+    EpochEnd, EpochInfo, ParameterChange, ProposalInfo, ProposalStatus, UpgradeInfo,
+};
+pub use staking::{
+    DelegationInfo, StakingAccount, UnbondingInfo, ValidatorInfo, ValidatorStatus, Validators,
 };
 
 #[expect(unused_imports, reason = "named in the module's documentation")]

@@ -14,13 +14,16 @@ pub const REWARDS: Address = address!("4e00000000000000000000000000000000000004"
 pub const STAKING: Address = address!("4e00000000000000000000000000000000000005");
 /// Supply, parameters, block context of the chain itself.
 pub const CHAIN: Address = address!("4e00000000000000000000000000000000000006");
+/// Votes on parameters and upgrades.
+pub const GOVERNANCE: Address = address!("4e00000000000000000000000000000000000007");
 
 /// All of them, with the names under which the API and the docs speak of them.
-pub const MODULES: [(Address, &str); 6] = [
+pub const MODULES: [(Address, &str); 7] = [
     (PROVIDERS, "providers"),
     (REQUESTERS, "requesters"),
     (TASKS, "tasks"),
     (REWARDS, "rewards"),
     (STAKING, "staking"),
     (CHAIN, "chain"),
+    (GOVERNANCE, "governance"),
 ];

@@ -25,7 +25,7 @@ use crate::{
 pub const MAX_TRANSACTION_BYTES: usize = 128 << 10;
 
 /// Why bytes are not a transaction of this chain.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum TransactionError {
     /// More than [`MAX_TRANSACTION_BYTES`].
     #[error("oversized data: a transaction has at most {MAX_TRANSACTION_BYTES} bytes, not {0}")]

@@ -1,10 +1,13 @@
 //! Describe a validator set: members by index, power, quorum, leader of a view.
+//!
+//! Leaders follow a table in which every member stands as often as its power earns. Those who lately failed to lead
+//! are passed over; who that is, a header says ([`Absence`]), so that all who hold it agree.
 
 use alloy_primitives::{Address, B256};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Epoch, View,
+    Epoch, Height, View,
     hash::{Domain, hash_value},
     keys::PublicKey,
 };
@@ -14,6 +17,18 @@ pub type ValidatorIndex = u16;
 
 /// Most validators in a set: certificates stay below 20 kB.
 pub const MAX_VALIDATORS: usize = 256;
+
+/// Places in the leaders' table per member: shares are right to a sixteenth of an average one.
+const PLACES_PER_MEMBER: usize = 16;
+
+/// A validator that failed to lead and is passed over for a while.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absence {
+    /// Its index.
+    pub validator: ValidatorIndex,
+    /// Height of the block that followed the view it failed in.
+    pub since: Height,
+}
 
 /// One member of a set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +65,8 @@ pub struct ValidatorSet {
     epoch: Epoch,
     members: Vec<Validator>,
     total_power: u64,
+    /// Leaders in turn.
+    table: Vec<ValidatorIndex>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -95,7 +112,8 @@ impl ValidatorSet {
                 .filter(|total| member.power > 0 && *total < 1 << 63)
                 .ok_or(ValidatorSetError::Power(index))?;
         }
-        Ok(Self { epoch, members, total_power })
+        let table = leaders_table(&members, total_power);
+        Ok(Self { epoch, members, total_power, table })
     }
 
     /// The epoch that the set serves.
@@ -139,14 +157,47 @@ impl ValidatorSet {
         u128::from(power).saturating_mul(3) > u128::from(self.total_power)
     }
 
-    /// Leader of a view: round robin over the members.
-    pub fn leader(&self, view: View) -> ValidatorIndex {
-        let count = u64::try_from(self.members.len()).unwrap_or(1);
-        ValidatorIndex::try_from(view.checked_rem(count).unwrap_or(0)).unwrap_or(0)
+    /// Leader of a view: the table's, or if it is absent another member of the table; replacements take turns. If all
+    /// are absent, the table's.
+    pub fn leader(&self, view: View, absent: &[Absence]) -> ValidatorIndex {
+        let leads = |index: &ValidatorIndex| absent.iter().all(|a| a.validator != *index);
+        let len = u64::try_from(self.table.len()).unwrap_or(1).max(1);
+        let at = |place: u64| {
+            let place = usize::try_from(place.checked_rem(len).unwrap_or(0)).unwrap_or(0);
+            self.table.get(place).copied().unwrap_or(0)
+        };
+        let regular = at(view);
+        if leads(&regular) {
+            return regular;
+        }
+        let start = view.saturating_add(view.checked_div(len).unwrap_or(0));
+        (0..len).map(|step| at(start.saturating_add(step))).find(leads).unwrap_or(regular)
     }
 
     /// Digest of the set.
     pub fn digest(&self) -> B256 {
         hash_value(Domain::ValidatorSet, self)
     }
+}
+
+/// Smooth weighted round robin: each step every member gains its power, the richest leads and pays the total. The
+/// members of a set of equal powers stand in turn.
+fn leaders_table(members: &[Validator], total_power: u64) -> Vec<ValidatorIndex> {
+    let equal = members.windows(2).all(|pair| matches!(pair, [a, b] if a.power == b.power));
+    let places = if equal { 1 } else { PLACES_PER_MEMBER }.saturating_mul(members.len());
+    let mut credit = vec![0i128; members.len()];
+    let mut table = Vec::with_capacity(places);
+    for _ in 0..places {
+        for (credit, member) in credit.iter_mut().zip(members) {
+            *credit = credit.saturating_add(i128::from(member.power));
+        }
+        let richest = (0..ValidatorIndex::MAX)
+            .zip(&mut credit)
+            .max_by_key(|(index, credit)| (**credit, std::cmp::Reverse(*index)));
+        if let Some((index, credit)) = richest {
+            *credit = credit.saturating_sub(i128::from(total_power));
+            table.push(index);
+        }
+    }
+    table
 }

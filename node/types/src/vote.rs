@@ -45,11 +45,11 @@ pub enum Statement {
         /// View of its parent: makes violations of a lock provable.
         parent_view: View,
     },
-    /// "I hold a quorum certificate for this block; it is final as far as I am concerned."
+    /// "I hold a quorum certificate of this view; the block is final as far as I am concerned."
     Commit {
-        /// View of the block.
+        /// View of the certificate.
         view: View,
-        /// The certified block.
+        /// The certified block; if it follows the epoch's last block, that one.
         block: BlockId,
     },
     /// "I give up on this view; the highest certificate I hold has this view."
@@ -105,16 +105,36 @@ impl Signed {
             })
     }
 
-    /// Whether an honest key never makes both: same author, epoch, view and kind, different content.
+    /// Whether an honest key never makes both: same author and epoch, and
+    /// - two proposals, votes or commit votes of one view with different content, or
+    /// - a commit vote of view *r*, or a vote whose parent is of view *r*, and a timeout of that view or a later one
+    ///   that reports a certificate below *r*: a lock that was denied, in whichever order they were made.
     ///
     /// Two timeouts of one view do not exclude each other: the later one may report a higher certificate.
     pub fn conflicts_with(&self, other: &Self) -> bool {
-        let same_slot = self.author == other.author
-            && self.epoch == other.epoch
-            && self.statement.view() == other.statement.view()
-            && std::mem::discriminant(&self.statement) == std::mem::discriminant(&other.statement);
-        let timeout = matches!(self.statement, Statement::Timeout { .. });
-        same_slot && !timeout && self.statement != other.statement
+        let same_key = self.author == other.author && self.epoch == other.epoch;
+        same_key
+            && (contradict(&self.statement, &other.statement)
+                || denies_lock(&self.statement, &other.statement)
+                || denies_lock(&other.statement, &self.statement))
+    }
+}
+
+/// Same slot, different content.
+fn contradict(first: &Statement, second: &Statement) -> bool {
+    let timeout = matches!(first, Statement::Timeout { .. });
+    let same_kind = std::mem::discriminant(first) == std::mem::discriminant(second);
+    same_kind && !timeout && first.view() == second.view() && first != second
+}
+
+/// Whether `timeout` reports less than `locked` shows that the signer knew. Who votes for a block knows its parent's
+/// certificate; who casts a commit vote knows the block's; and neither is done in a view that was given up before.
+fn denies_lock(locked: &Statement, timeout: &Statement) -> bool {
+    let Statement::Timeout { view: given_up, high_qc_view } = *timeout else { return false };
+    match *locked {
+        Statement::Commit { view, .. } => given_up >= view && high_qc_view < view,
+        Statement::Vote { view, parent_view, .. } => given_up >= view && high_qc_view < parent_view,
+        Statement::Propose { .. } | Statement::Timeout { .. } => false,
     }
 }
 

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use libp2p::{
-    Multiaddr, PeerId, identify,
+    Multiaddr, PeerId,
+    core::ConnectedPoint,
+    identify,
     multiaddr::Protocol,
     ping,
     swarm::{
@@ -14,7 +16,9 @@ use libp2p::{
 
 use super::Driver;
 use crate::{
-    Event, Violation,
+    Event, Penalty, Violation,
+    address::{host_of, ip_of},
+    judge::Offender,
     peers::{Connection, Peer},
 };
 
@@ -35,20 +39,39 @@ impl Driver {
     pub(super) fn on_dial_failure(&mut self, peer: Option<PeerId>, error: &DialError) {
         self.shared.metrics.dial_failures.inc();
         tracing::debug!(?peer, %error, "dial failed");
-        if let Some(peer) = peer
-            && !self.swarm.is_connected(&peer)
-        {
-            self.dialer.failed(peer, Instant::now());
+        let Some(peer) = peer else { return };
+        // It is connected or being dialled already.
+        if matches!(error, DialError::DialPeerConditionFalse(_)) {
+            return;
+        }
+        self.scout.dialled(&peer);
+        if self.swarm.is_connected(&peer) {
+            return;
+        }
+        let now = Instant::now();
+        self.dialer.failed(peer, now);
+        match error {
+            // Somebody else is there: the address was wrong, or a lie.
+            DialError::WrongPeerId { .. } | DialError::LocalPeerId { .. } => {
+                self.scout.book.forget(&peer);
+            }
+            // Our own limits are not the peer's fault.
+            DialError::Denied { .. } => {}
+            _ => self.scout.book.failed(&peer, now),
         }
     }
 
-    pub(super) fn on_established(&mut self, peer: PeerId, id: ConnectionId, we_dialled: bool) {
-        tracing::debug!(%peer, we_dialled, "connection established");
+    pub(super) fn on_established(&mut self, peer: PeerId, id: ConnectionId, end: &ConnectedPoint) {
+        let dialled = end.is_dialer();
+        tracing::debug!(%peer, dialled, "connection established");
         let now = Instant::now();
-        let dialled_by_smaller = we_dialled == (self.shared.local < peer);
-        self.peers.entry(peer).or_default().add(Connection { id, dialled_by_smaller, since: now });
+        let dialled_by_smaller = dialled == (self.shared.local < peer);
+        let ip = ip_of(end.get_remote_address());
+        let connection = Connection { id, dialled_by_smaller, dialled, ip, since: now };
+        self.peers.entry(peer).or_default().add(connection);
         self.shared.metrics.connections.inc();
         self.dialer.connected(peer);
+        self.scout.dialled(&peer);
         self.update_link(peer, now);
     }
 
@@ -94,6 +117,11 @@ impl Driver {
             self.on_foreign(peer, &info.protocol_version);
             return;
         }
+        if !self.identifications.take(peer, Instant::now()) {
+            self.punish(peer, Violation::Flood { of: "identification" });
+            return;
+        }
+        self.on_addresses(peer, &info);
         let Some(entry) = self.peers.get_mut(&peer) else { return };
         if !entry.verified {
             entry.verified = true;
@@ -108,6 +136,8 @@ impl Driver {
     pub(super) fn on_foreign(&mut self, peer: PeerId, said: &str) {
         tracing::warn!(%peer, said, ours = %self.protocol_version, "peer of another chain");
         self.dialer.foreign(peer);
+        self.scout.book.forget(&peer);
+        self.swarm.behaviour_mut().discovery.forget(&peer);
         // Fails only if the peer has gone by itself.
         let _ = self.swarm.disconnect_peer_id(peer);
     }
@@ -122,15 +152,36 @@ impl Driver {
         }
     }
 
-    /// Bans a peer for a breach of the protocol, for longer each time.
+    /// Counts a breach of the protocol.
     pub(super) fn punish(&mut self, peer: PeerId, violation: Violation) {
-        let duration = self.offences.record(peer, Instant::now());
-        self.ban(peer, violation, duration);
+        self.penalise(peer, violation.penalty(), violation);
+    }
+
+    /// Counts an offence, and bans the peer if it was one too many.
+    pub(super) fn penalise(&mut self, peer: PeerId, penalty: Penalty, violation: Violation) {
+        self.shared.metrics.penalties.inc();
+        tracing::debug!(%peer, %violation, ?penalty, "offence");
+        let now = Instant::now();
+        let ip = self.peers.get(&peer).and_then(Peer::ip).filter(|ip| !ip.is_loopback());
+        let reserved = self.swarm.behaviour().gate.is_reserved(&peer);
+        let offender = Offender { peer, host: ip.map(host_of), reserved };
+        let verdict = self.judge.judge(offender, penalty, now);
+        if let (Some(host), Some(duration)) = (offender.host, verdict.host) {
+            tracing::warn!(%host, ?duration, "host banned");
+            self.swarm.behaviour_mut().gate.ban_host(host, now + duration);
+        }
+        if let Some(duration) = verdict.peer {
+            self.ban(peer, violation, duration);
+        }
     }
 
     pub(super) fn ban(&mut self, peer: PeerId, violation: Violation, duration: Duration) {
-        tracing::warn!(%peer, %violation, ?duration, "peer banned");
-        self.swarm.behaviour_mut().gate.ban(peer, Instant::now() + duration);
+        let ip = self.peers.get(&peer).and_then(Peer::ip);
+        tracing::warn!(%peer, ?ip, %violation, ?duration, "peer banned");
+        let behaviour = self.swarm.behaviour_mut();
+        behaviour.gate.ban(peer, Instant::now() + duration);
+        behaviour.discovery.forget(&peer);
+        self.scout.book.forget(&peer);
         self.shared.metrics.bans.inc();
         if let Some(entry) = self.peers.get_mut(&peer) {
             entry.stop_readers();

@@ -1,6 +1,7 @@
 //! The task that owns the swarm: turns its events into links, readers and application events.
 
 mod connections;
+mod discovery;
 mod streams;
 mod traffic;
 
@@ -26,13 +27,15 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Acceptance, Class, GossipId, NetworkConfig, RequestError, StartError, Violation,
+    Acceptance, Class, GossipId, NetworkConfig, Penalty, RequestError, StartError, Usage,
+    Violation,
     bucket::Buckets,
     dialer::Dialer,
     events::EventQueue,
+    gate::Direction,
     gossip,
     handle::Shared,
-    offences::Offences,
+    judge::Judge,
     peers::Peer,
     requests::{Reply, Serving},
     swarm::{self, Behaviour, BehaviourEvent},
@@ -42,6 +45,16 @@ use crate::{
 const TICK: Duration = Duration::from_millis(50);
 /// How often what is no longer needed is forgotten, in ticks.
 const TICKS_PER_PRUNE: u32 = 100;
+/// How often the sizes of tables are told and scores are looked at, in ticks.
+const TICKS_PER_LOOK: u32 = 4;
+/// Identifications of one peer per second, and how many it can save up: it sends one at first and
+/// one for each change of its addresses.
+const IDENTIFICATIONS_PER_SECOND: u32 = 1;
+const IDENTIFICATIONS_BURST: u32 = 30;
+/// Refused requests of one peer per second that are borne, and how many it can save up: it may not
+/// know better at first.
+const REFUSALS_PER_SECOND: u32 = 64;
+const REFUSALS_BURST: u32 = 256;
 /// Listeners are ready within moments, or never.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often a port in use is tried again, and after which pause: two seconds in all.
@@ -52,7 +65,10 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// What handles and readers ask of the driver.
 pub(crate) enum Command {
-    Publish(Bytes),
+    Publish {
+        message: Bytes,
+        _permit: OwnedSemaphorePermit,
+    },
     Report {
         id: GossipId,
         from: PeerId,
@@ -71,6 +87,14 @@ pub(crate) enum Command {
     Violated {
         peer: PeerId,
         violation: Violation,
+    },
+    Penalise {
+        peer: PeerId,
+        penalty: Penalty,
+    },
+    AddAddress {
+        peer: PeerId,
+        address: Multiaddr,
     },
 }
 
@@ -94,6 +118,7 @@ pub(crate) struct Driver {
     swarm: Swarm<Behaviour>,
     shared: Arc<Shared>,
     events: Arc<EventQueue>,
+    tag: String,
     protocol_version: String,
     topic: libp2p::gossipsub::IdentTopic,
     validators: watch::Receiver<Arc<BTreeSet<PeerId>>>,
@@ -104,13 +129,21 @@ pub(crate) struct Driver {
     replies: mpsc::Receiver<Reply>,
     reply_sender: mpsc::Sender<Reply>,
     dialer: Dialer,
+    scout: discovery::Scout,
+    /// Reserved peers of the configuration.
+    reserved: BTreeSet<PeerId>,
     peers: HashMap<PeerId, Peer>,
     /// Budgets of validators, kept over reconnections: frames of an earlier one may still wait.
     budgets: HashMap<PeerId, Budgets>,
     asked: HashMap<OutboundRequestId, Asked>,
     serving: Serving,
-    gossip_allowance: Buckets,
-    offences: Offences,
+    gossip_messages: Buckets<PeerId>,
+    gossip_bytes: Buckets<PeerId>,
+    /// Messages beyond a neighbour's allowance that are borne, each at the cost of remembering it.
+    gossip_excess: Buckets<PeerId>,
+    identifications: Buckets<PeerId>,
+    refusals: Buckets<PeerId>,
+    judge: Judge,
     ticks: u32,
 }
 
@@ -125,12 +158,14 @@ impl Driver {
         let Wires { validators, command_sender, commands } = wires;
         let limits = &config.limits;
         let (reply_sender, replies) = mpsc::channel(2 * limits.max_inbound_requests);
-        let dialer = Dialer::new(shared.local, &config.bootstrap, limits, Instant::now());
-        let kept: HashSet<_> = dialer.peers().chain(config.validators.iter().copied()).collect();
-        let per_second = limits.gossip_messages_per_second;
-        Ok(Self {
-            swarm: swarm::build(config, keypair, &kept)?,
+        let now = Instant::now();
+        let dialer = Dialer::new(shared.local, &config.bootstrap, limits, now);
+        let swarm = swarm::build(config, keypair, shared.metrics.refused_connections.clone())?;
+        let twice = |per_second: u32| Buckets::new(per_second, per_second.saturating_mul(2));
+        let mut driver = Self {
+            swarm,
             events,
+            tag: config.protocol_tag.clone(),
             protocol_version: swarm::protocol_version(&config.protocol_tag),
             topic: gossip::topic(&config.protocol_tag),
             validators,
@@ -140,25 +175,45 @@ impl Driver {
             replies,
             reply_sender,
             dialer,
+            scout: discovery::Scout::new(config, now),
+            reserved: config.reserved.clone(),
             peers: HashMap::new(),
             budgets: HashMap::new(),
             asked: HashMap::new(),
             serving: Serving::new(limits),
-            gossip_allowance: Buckets::new(per_second, per_second.saturating_mul(2)),
-            offences: Offences::new(limits.ban_base, limits.ban_max, limits.ban_half_life),
+            gossip_messages: twice(limits.gossip_messages_per_second),
+            gossip_bytes: twice(limits.gossip_bytes_per_second),
+            gossip_excess: twice(limits.gossip_messages_per_second),
+            identifications: Buckets::new(IDENTIFICATIONS_PER_SECOND, IDENTIFICATIONS_BURST),
+            refusals: Buckets::new(REFUSALS_PER_SECOND, REFUSALS_BURST),
+            judge: Judge::new(limits),
             ticks: 0,
             shared,
-        })
+        };
+        driver.reserve();
+        for (peer, address) in &config.bootstrap {
+            driver.swarm.behaviour_mut().gate.trust(*peer, address);
+        }
+        Ok(driver)
+    }
+
+    /// Tells the behaviours who is reserved: validators, static and reserved peers.
+    fn reserve(&mut self) {
+        let configured = self.dialer.fixed().chain(self.reserved.iter().copied());
+        let reserved: HashSet<_> = configured.chain(self.current.iter().copied()).collect();
+        let behaviour = self.swarm.behaviour_mut();
+        behaviour.direct.keep_alive(reserved.clone());
+        behaviour.gate.set_reserved(reserved);
     }
 
     /// Listens on all addresses and waits until each has a port.
-    pub(crate) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<(), StartError> {
+    pub(crate) async fn listen(&mut self, config: &NetworkConfig) -> Result<(), StartError> {
         let refused = |address: &Multiaddr, reason: String| StartError::Listen {
             address: address.clone(),
             reason,
         };
         let mut waiting: HashMap<ListenerId, &Multiaddr> = HashMap::new();
-        for address in addresses {
+        for address in &config.listen {
             let listener = self.listen_on(address).await;
             waiting.insert(listener.map_err(|reason| refused(address, reason))?, address);
         }
@@ -181,7 +236,9 @@ impl Driver {
             Ok(())
         };
         let waited = LISTEN_TIMEOUT;
-        timeout(waited, all_ready).await.unwrap_or(Err(StartError::ListenTimeout { waited }))
+        timeout(waited, all_ready).await.unwrap_or(Err(StartError::ListenTimeout { waited }))?;
+        self.start_discovery(&config.bootstrap);
+        Ok(())
     }
 
     /// Binds an address, with patience: a process that has just ended can hold its port for a
@@ -237,34 +294,87 @@ impl Driver {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Publish(message) => self.publish(message),
+            Command::Publish { message, .. } => self.publish(message),
             Command::Report { id, from, acceptance } => self.report(&id, &from, acceptance),
             Command::Request { peer, request, answer, permit } => {
                 self.ask(peer, request, Asked { answer, _permit: permit });
             }
             Command::Ban { peer, duration } => self.ban(peer, Violation::Application, duration),
             Command::Violated { peer, violation } => self.punish(peer, violation),
+            Command::Penalise { peer, penalty } => {
+                self.penalise(peer, penalty, Violation::Application);
+            }
+            Command::AddAddress { peer, address } => {
+                let (mut book_entry, now) = (vec![address], Instant::now());
+                book_entry.retain(|_| peer != self.shared.local);
+                self.scout.book.note(peer, book_entry, true, now);
+            }
         }
     }
 
     fn on_tick(&mut self, now: Instant) {
+        self.discover(now);
         self.dial(now);
         self.reopen_streams(now);
         self.close_surplus(now);
         self.ticks = self.ticks.wrapping_add(1);
+        if self.ticks.is_multiple_of(TICKS_PER_LOOK) {
+            self.drop_stalled(now);
+            self.judge_gossipers();
+            self.tell_usage();
+        }
         if self.ticks.is_multiple_of(TICKS_PER_PRUNE) {
-            self.swarm.behaviour_mut().gate.prune(now);
-            self.offences.prune(now);
-            self.gossip_allowance.prune(now);
+            let behaviour = self.swarm.behaviour_mut();
+            behaviour.gate.prune(now);
+            behaviour.discovery.prune(now);
+            self.judge.prune(now);
+            for buckets in [
+                &mut self.gossip_messages,
+                &mut self.gossip_bytes,
+                &mut self.gossip_excess,
+                &mut self.identifications,
+                &mut self.refusals,
+            ] {
+                buckets.prune(now);
+            }
             self.serving.prune(now);
         }
+    }
+
+    /// Publishes the sizes of all tables.
+    fn tell_usage(&mut self) {
+        let behaviour = self.swarm.behaviour_mut();
+        let usage = Usage {
+            peers: self.peers.len(),
+            inbound: behaviour.gate.ordinary(Direction::Inbound),
+            outbound: behaviour.gate.ordinary(Direction::Outbound),
+            pending: behaviour.gate.pending(),
+            bans: behaviour.gate.bans(),
+            offenders: self.judge.offenders(),
+            allowances: self.gossip_messages.len()
+                + self.gossip_bytes.len()
+                + self.gossip_excess.len()
+                + self.identifications.len()
+                + self.refusals.len()
+                + self.serving.allowances(),
+            known_peers: self.scout.book.len(),
+            routing_table: behaviour.discovery.table_len(),
+            lookups: behaviour.discovery.lookups(),
+            requests_served: self.serving.len(),
+            answer_bytes: self.serving.answer_bytes(),
+            requests_asked: self.asked.len(),
+            readers: self.peers.values().map(Peer::readers).sum(),
+            ..self.events.usage()
+        };
+        self.shared.metrics.tell(&usage);
+        *self.shared.usage.write() = usage;
     }
 
     fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour_event(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                self.on_established(peer_id, connection_id, endpoint.is_dialer());
+                self.on_established(peer_id, connection_id, &endpoint);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "connection closed");
@@ -279,14 +389,17 @@ impl Driver {
             SwarmEvent::NewListenAddr { address, .. } => {
                 tracing::info!(%address, "listening");
                 self.shared.listen.write().push(address);
+                self.announce();
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 tracing::warn!(%address, "no longer listening");
                 self.shared.listen.write().retain(|a| *a != address);
+                self.announce();
             }
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::warn!(?addresses, ?reason, "listener closed");
                 self.shared.listen.write().retain(|a| !addresses.contains(a));
+                self.announce();
             }
             _ => {}
         }
@@ -299,7 +412,8 @@ impl Driver {
             BehaviourEvent::Direct(event) => self.on_stream(event),
             BehaviourEvent::Gossip(event) => self.on_gossip(event),
             BehaviourEvent::Requests(event) => self.on_request_event(event),
-            BehaviourEvent::Gate(never) | BehaviourEvent::Limits(never) => match never {},
+            BehaviourEvent::Discovery(event) => self.on_discovery(event),
+            BehaviourEvent::Gate(never) => match never {},
         }
     }
 }

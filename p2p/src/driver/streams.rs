@@ -10,6 +10,7 @@ use crate::{
     Class,
     direct::{self, StreamEvent},
     link::Link,
+    peers::Peer,
     reader::Reader,
 };
 
@@ -55,14 +56,28 @@ impl Driver {
         }
     }
 
+    /// Gives up connections with peers that have long taken nothing of what waits for them. They
+    /// may come back; what waited is lost, as it would have been too late.
+    pub(super) fn drop_stalled(&mut self, now: Instant) {
+        let patience = self.shared.limits.stall_timeout;
+        let stalled = |(peer, entry): (&PeerId, &Peer)| {
+            entry.link.as_ref()?.is_stalled(patience, now).then_some(*peer)
+        };
+        let peers: Vec<_> = self.peers.iter().filter_map(stalled).collect();
+        for peer in peers {
+            tracing::warn!(%peer, ?patience, "the peer takes nothing; disconnected");
+            self.shared.metrics.stalled_links.inc();
+            self.drop_link(peer);
+            // Fails only if the peer has gone by itself.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
     /// Puts a new set of validators into force.
     pub(super) fn on_validators(&mut self) {
         let new = self.validators.borrow_and_update().clone();
-        let old = std::mem::replace(&mut self.current, new);
-        let limits = &mut self.swarm.behaviour_mut().limits;
-        old.iter().for_each(|peer| limits.remove_peer_id(peer));
-        self.current.iter().for_each(|peer| limits.bypass_peer_id(peer));
-        self.dialer.peers().for_each(|peer| limits.bypass_peer_id(&peer));
+        self.current = new;
+        self.reserve();
         self.budgets.retain(|peer, _| self.current.contains(peer));
         let now = Instant::now();
         let connected: Vec<_> = self.peers.keys().copied().collect();

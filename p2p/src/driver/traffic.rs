@@ -11,7 +11,8 @@ use libp2p::{
 
 use super::{Asked, Driver};
 use crate::{
-    Acceptance, Event, GossipId, ReplyHandle, RequestError, Violation,
+    Acceptance, Event, GossipId, Penalty, ReplyHandle, RequestError, Violation,
+    gossip::GRAYLIST,
     requests::{Reply, Request, Response, breach_of},
 };
 
@@ -19,7 +20,7 @@ impl Driver {
     pub(super) fn publish(&mut self, message: Bytes) {
         let length = message.len();
         let topic = self.topic.clone();
-        match self.swarm.behaviour_mut().gossip.publish(topic, message) {
+        match self.swarm.behaviour_mut().gossip.inner.publish(topic, message) {
             Ok(_) => self.shared.metrics.gossip.sent(1, length),
             // Nobody to tell, or all told already.
             Err(PublishError::NoPeersSubscribedToTopic | PublishError::Duplicate) => {}
@@ -31,7 +32,7 @@ impl Driver {
     }
 
     pub(super) fn report(&mut self, id: &GossipId, from: &PeerId, acceptance: Acceptance) {
-        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        let gossip = &mut self.swarm.behaviour_mut().gossip.inner;
         gossip.report_message_validation_result(id.message_id(), from, acceptance.into());
     }
 
@@ -42,11 +43,11 @@ impl Driver {
         };
         let length = message.data.len();
         let max = self.shared.limits.max_gossip_bytes;
-        let gossip = &self.shared.metrics.gossip;
+        let gossip = self.shared.metrics.gossip.clone();
         gossip.received(length);
         let refusal = if length == 0 || length > max {
             Some(MessageAcceptance::Reject)
-        } else if !self.gossip_allowance.take(from, Instant::now()) {
+        } else if !self.may_gossip(from, length, Instant::now()) {
             Some(MessageAcceptance::Ignore)
         } else {
             let id = GossipId::from_message_id(message_id.clone());
@@ -55,9 +56,31 @@ impl Driver {
         };
         if let Some(acceptance) = refusal {
             gossip.dropped(1);
-            let gossip = &mut self.swarm.behaviour_mut().gossip;
+            let gossip = &mut self.swarm.behaviour_mut().gossip.inner;
             gossip.report_message_validation_result(&message_id, &from, acceptance);
         }
+    }
+
+    /// Whether a neighbour's allowance covers a message. Some that it does not cover are no
+    /// offence: when the whole network is busy, honest neighbours have much to pass on.
+    fn may_gossip(&mut self, from: PeerId, length: usize, now: Instant) -> bool {
+        let granted = self.gossip_messages.take(from, now)
+            && self.gossip_bytes.take_many(from, length as u32, now);
+        if !granted && !self.gossip_excess.take(from, now) {
+            self.penalise(from, Penalty::Fatal, Violation::Flood { of: "gossip" });
+        }
+        granted
+    }
+
+    /// Bans ordinary peers whose gossip is not heard any more anyway.
+    pub(super) fn judge_gossipers(&mut self) {
+        let behaviour = self.swarm.behaviour();
+        let is_grey = |peer: &&PeerId| {
+            let score = behaviour.gossip.inner.peer_score(peer);
+            !behaviour.gate.is_reserved(peer) && score.is_some_and(|score| score < GRAYLIST)
+        };
+        let grey: Vec<_> = self.peers.keys().filter(is_grey).copied().collect();
+        grey.into_iter().for_each(|peer| self.punish(peer, Violation::Gossip));
     }
 
     /// Sends a request of ours.
@@ -72,12 +95,17 @@ impl Driver {
         self.asked.insert(id, asked);
     }
 
-    /// Sends a reply of ours.
+    /// Sends a reply of ours, unless too much is on its way to slow readers already.
     pub(super) fn on_reply(&mut self, reply: Reply) {
-        let Reply { peer, channel, response } = reply;
+        let Reply { id, channel, mut response } = reply;
         if let Response::Answer(bytes) = &response {
-            self.shared.metrics.response.sent(1, bytes.len());
-            self.serving.charge(peer, bytes.len(), Instant::now());
+            let length = bytes.len();
+            if self.serving.answer(id, length, Instant::now()) {
+                self.shared.metrics.response.sent(1, length);
+            } else {
+                self.shared.metrics.response.dropped(1);
+                response = Response::Busy;
+            }
         }
         // Fails if the peer no longer waits; an inbound failure is reported then.
         let _ = self.swarm.behaviour_mut().requests.send_response(channel, response);
@@ -135,10 +163,13 @@ impl Driver {
             self.shared.metrics.request.dropped(1);
             // Fails only if the peer no longer waits.
             let _ = self.swarm.behaviour_mut().requests.send_response(channel, Response::Busy);
+            if !self.refusals.take(from, Instant::now()) {
+                self.punish(from, Violation::Flood { of: "requests" });
+            }
             return;
         }
         let max = self.shared.limits.max_response_bytes;
-        let reply = ReplyHandle::new(from, channel, self.reply_sender.clone(), max);
+        let reply = ReplyHandle::new(id, channel, self.reply_sender.clone(), max);
         let event = Event::Request { from, bytes, reply };
         if self.events.push_request(event).is_err() {
             // The event, and with it the reply handle, has been dropped: the peer is refused.

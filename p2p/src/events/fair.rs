@@ -23,6 +23,11 @@ impl FairQueue {
         frames.push_back((bytes, permit));
     }
 
+    /// Frames in the queue.
+    pub(super) fn len(&self) -> usize {
+        self.frames.values().map(VecDeque::len).sum()
+    }
+
     pub(super) fn pop(&mut self) -> Option<(PeerId, Bytes)> {
         let from = self.turns.pop_front()?;
         let frames = self.frames.get_mut(&from)?;

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use self::fair::FairQueue;
-use crate::{Class, GossipId, Limits, ReplyHandle, Violation};
+use crate::{Class, GossipId, Limits, ReplyHandle, Usage, Violation};
 
 /// Most peer events waiting; beyond, the oldest are lost (`NetworkHandle::peers` tells the truth).
 const MAX_PEER_EVENTS: usize = 1024;
@@ -195,6 +195,19 @@ impl EventQueue {
         state.gossip.push_back((event, length));
         state.wake(EventKind::Gossip);
         Ok(())
+    }
+
+    /// What waits for the application; the other fields are zero.
+    pub(crate) fn usage(&self) -> Usage {
+        let state = self.state.lock();
+        Usage {
+            queued_events: state.peer.len(),
+            queued_frames: state.direct.iter().map(FairQueue::len).sum(),
+            queued_requests: state.requests.len(),
+            queued_gossip: state.gossip.len(),
+            queued_gossip_bytes: state.gossip_bytes,
+            ..Usage::default()
+        }
     }
 
     /// No more events come: receivers end when they have taken what is there.

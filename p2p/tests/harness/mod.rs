@@ -3,15 +3,19 @@
 // Each test binary uses its own part of this module.
 #![allow(dead_code)]
 
+pub(crate) mod protobuf;
+pub(crate) mod raw;
+
 use std::{collections::BTreeSet, future::Future, time::Duration};
 
 use bytes::Bytes;
 use neura_p2p::{
-    Class, Event, Events, Limits, Multiaddr, Network, NetworkConfig, NetworkHandle, PeerId,
-    peer_id_from_seed,
+    Class, Discovery, Event, Events, Limits, Multiaddr, Network, NetworkConfig, NetworkHandle,
+    PeerId, peer_id_from_seed,
 };
 
-pub(crate) const TAG: &str = "7/0123abcd";
+/// Chain id and genesis hash.
+pub(crate) const TAG: &str = "7/0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
 /// A guard against hanging, not a measurement.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,12 +48,24 @@ pub(crate) fn validators(numbers: &[u8]) -> BTreeSet<PeerId> {
     numbers.iter().map(|number| id(*number)).collect()
 }
 
-/// A node over TCP, with nodes 1 to 9 as validators and no peers.
+/// A node over TCP, with nodes 1 to 9 as validators and no peers, that looks for none.
 pub(crate) fn config(number: u8) -> NetworkConfig {
     let mut config = NetworkConfig::new(seed(number), TAG);
     config.listen = vec![Transport::Tcp.address()];
     config.validators = validators(&[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    config.discovery.enabled = false;
     config
+}
+
+/// A node over TCP that is no validator.
+pub(crate) fn full_node(number: u8) -> NetworkConfig {
+    NetworkConfig { validators: BTreeSet::new(), ..config(number) }
+}
+
+/// A full node that finds others.
+pub(crate) fn explorer(number: u8) -> NetworkConfig {
+    let discovery = Discovery { enabled: true, ..Discovery::default() };
+    NetworkConfig { discovery, ..full_node(number) }
 }
 
 pub(crate) struct Node {
@@ -105,6 +121,13 @@ impl Node {
             matches!(event, Event::Banned { peer: p, .. } if p == peer).then_some(())
         })
         .await;
+    }
+
+    /// Waits until exactly these peers are connected.
+    pub(crate) async fn peers_are(&self, peers: &[PeerId]) {
+        let mut wanted = peers.to_vec();
+        wanted.sort();
+        eventually(|| (self.handle.peers() == wanted).then_some(())).await;
     }
 
     /// The next direct frame of a class from a peer.

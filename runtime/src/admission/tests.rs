@@ -12,7 +12,7 @@ const TO: Address = Address::repeat_byte(0xaa);
 fn check(world: &World, raw: Bytes) -> Result<(), InvalidTransaction> {
     let transaction = decode(raw).expect("decodes");
     let base_fee = chain::next_base_fee(&world.state).unwrap();
-    match validate_for_pool(&world.state, &world.context.params, &transaction, base_fee) {
+    match validate_for_pool(&world.state, world.context.params(), &transaction, base_fee) {
         Ok(()) => Ok(()),
         Err(PoolError::Invalid(error)) => Err(error),
         Err(PoolError::State(error)) => panic!("{error}"),
@@ -80,8 +80,7 @@ fn each_refusal_has_geths_text_and_a_code() {
 #[test]
 fn a_block_smaller_than_the_transaction_is_named() {
     let mut world = World::new();
-    let params = Params { block_gas_limit: 1_000_000, ..(*world.context.params).clone() };
-    world.context.params = std::sync::Arc::new(params);
+    std::sync::Arc::make_mut(&mut world.context.epoch).params.block_gas_limit = 1_000_000;
     let error = check(&world, world.tx(1).gas(1_000_001).call(TO, &[])).unwrap_err();
     assert!(error.to_string().starts_with("exceeds block gas limit"));
     assert_eq!(error.code(), "exceeds_block_gas_limit");

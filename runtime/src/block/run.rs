@@ -60,7 +60,7 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
         index: u32,
         transaction: &Transaction,
     ) -> Result<(), RuntimeError> {
-        let limit = self.context.params.block_gas_limit;
+        let limit = self.context.params().block_gas_limit;
         let remaining = limit.saturating_sub(self.done.gas_used);
         let gas = transaction.gas_limit;
         if gas > remaining && gas <= limit {
@@ -128,7 +128,7 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
         self.settle_fees()?;
         self.outside_transactions(stage, |host| modules.end_block(host))?;
         let next =
-            fees::next_base_fee(&self.context.params, self.context.base_fee, self.done.gas_used);
+            fees::next_base_fee(self.context.params(), self.context.base_fee, self.done.gas_used);
         self.done.next_base_fee = next;
         self.outside_transactions(stage, |host| {
             host.store(system::CHAIN, NEXT_BASE_FEE_SLOT, U256::from(next))
@@ -141,7 +141,7 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
     /// The machine has taken the base fees from the senders: one part is counted as burned, the other credited.
     fn settle_fees(&mut self) -> Result<(), RuntimeError> {
         let split =
-            fees::split_base_fees(&self.context.params, self.context.base_fee, self.done.gas_used)
+            fees::split_base_fees(self.context.params(), self.context.base_fee, self.done.gas_used)
                 .ok_or_else(|| RuntimeError::Evm("the block's base fees pass 2^128 wei".into()))?;
         if split.rewards.0 > 0 {
             let journal = &mut self.machine.ctx.journaled_state;

@@ -28,7 +28,7 @@ fn a_transfer_moves_coins_and_pays_base_fee_and_tip() {
     assert!(receipt.success);
     assert_eq!(receipt.gas_used, 21_000);
     assert_eq!(receipt.to, Some(RECEIVER));
-    assert_eq!(execution.base_fee, world.context.params.initial_base_fee);
+    assert_eq!(execution.base_fee, world.context.params().initial_base_fee);
     let price = u128::from(execution.base_fee) + GWEI;
     assert_eq!(receipt.effective_gas_price, U256::from(price));
     let fee = U256::from(21_000 * price);

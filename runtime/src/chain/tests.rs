@@ -18,7 +18,7 @@ fn genesis_writes_the_chains_records() {
     let state = first_state();
     assert_eq!(next_base_fee(&state).unwrap(), genesis().params.initial_base_fee);
     assert_eq!(burned(&state).unwrap(), Amount::ZERO);
-    assert_eq!(genesis_supply(&state).unwrap(), Amount::ankr(5_000));
+    assert_eq!(genesis_supply(&state).unwrap(), Amount::ankr(5_001));
     assert_eq!(check_supply(&state, state.accounts().map(|(_, a)| a)), Ok(()));
 }
 
@@ -52,4 +52,14 @@ fn coins_made_from_nothing_are_noticed() {
     let mismatch = check_supply(&state, state.accounts().map(|(_, a)| a)).unwrap_err();
     assert_eq!(mismatch.balances, mismatch.genesis + U256::from(1));
     assert!(state.account(eth_key(1).address()).unwrap().is_some());
+}
+
+#[test]
+fn a_genesis_whose_validators_share_an_account_is_refused() {
+    let mut broken = genesis();
+    let mut twin = broken.validators[0].clone();
+    twin.public_key = crate::testing::identity_key(10).public_key();
+    broken.validators.push(twin);
+    let error = genesis_changes_with(&broken, &TestModules).unwrap_err();
+    assert!(error.to_string().contains("each needs an account of its own"), "{error}");
 }

@@ -1,7 +1,7 @@
 //! Give the native modules their view of the machine: every act is priced, then journalled.
 
 use alloy_primitives::{Address, Bytes, Log as EvmLog, LogData, U256};
-use neura_types::{Amount, Log};
+use neura_types::{Amount, Log, system};
 use revm::{
     context_interface::{
         ContextTr, JournalTr,
@@ -14,7 +14,10 @@ use super::gas::{
     COLD_ACCOUNT_GAS, COLD_WORD_GAS, NEW_ACCOUNT_GAS, TRANSFER_GAS, WARM_GAS, WORD_CHANGED_GAS,
     WORD_CREATED_GAS, of_log,
 };
-use crate::modules::host::{BlockContext, Fault, Host};
+use crate::{
+    chain::BURNED_SLOT,
+    modules::host::{BlockContext, Fault, Host},
+};
 
 /// Gas that a call has left; nothing is counted outside of transactions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +112,11 @@ impl<'a, C: ContextTr> JournalHost<'a, C> {
     }
 }
 
+fn insufficient(account: Address, balance: U256, needed: Amount) -> Fault {
+    let message = format!("{account} has {balance} wei, {} are needed", needed.0);
+    Fault::refused("insufficient_balance", message)
+}
+
 fn fatal(error: impl std::fmt::Display) -> Fault {
     Fault::Fatal(error.to_string())
 }
@@ -169,10 +177,7 @@ impl<C: ContextTr> Host for JournalHost<'_, C> {
         let balance = journal.load_account(from).map_err(fatal)?.data.info.balance;
         let is_new = journal.load_account(to).map_err(fatal)?.data.is_empty();
         if balance < amount.to_u256() {
-            return Err(Fault::refused(
-                "insufficient_balance",
-                format!("{from} has {balance} wei, {} are needed", amount.0),
-            ));
+            return Err(insufficient(from, balance, amount));
         }
         if is_new && amount != Amount::ZERO {
             self.meter.charge(NEW_ACCOUNT_GAS)?;
@@ -183,6 +188,20 @@ impl<C: ContextTr> Host for JournalHost<'_, C> {
                 Err(Fault::Fatal(format!("moving {} wei from {from} to {to}: {error:?}", amount.0)))
             }
         }
+    }
+
+    fn burn(&mut self, from: Address, amount: Amount) -> Result<(), Fault> {
+        self.check_writable()?;
+        self.meter.charge(TRANSFER_GAS)?;
+        let journal = self.context.journal_mut();
+        let mut account = journal.load_account_mut(from).map_err(fatal)?;
+        if !account.data.decr_balance(amount.to_u256()) {
+            let balance = *account.data.balance();
+            return Err(insufficient(from, balance, amount));
+        }
+        drop(account);
+        let burned = self.load(system::CHAIN, BURNED_SLOT)?;
+        self.store(system::CHAIN, BURNED_SLOT, burned.saturating_add(amount.to_u256()))
     }
 
     fn emit(&mut self, log: Log) -> Result<(), Fault> {

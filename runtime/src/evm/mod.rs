@@ -72,7 +72,7 @@ fn block_environment(block: &BlockContext) -> BlockEnv {
         number: U256::from(block.height),
         beneficiary: block.proposer,
         timestamp: U256::from(block.timestamp_ms.checked_div(1_000).unwrap_or(0)),
-        gas_limit: block.params.block_gas_limit,
+        gas_limit: block.params().block_gas_limit,
         basefee: block.base_fee,
         difficulty: U256::ZERO,
         prevrandao: Some(block.randomness),

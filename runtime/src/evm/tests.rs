@@ -301,7 +301,7 @@ fn a_contract_sees_the_block() {
         (vec![op::CHAINID], U256::from(world.context.chain_id)),
         (vec![op::COINBASE], U256::from_be_slice(world.context.proposer.as_slice())),
         (vec![op::PREVRANDAO], world.context.randomness.into()),
-        (vec![op::GASLIMIT], U256::from(world.context.params.block_gas_limit)),
+        (vec![op::GASLIMIT], U256::from(world.context.params().block_gas_limit)),
         (vec![op::PUSH1, 1, op::BLOCKHASH], parent.into()),
         (vec![op::PUSH1, 7, op::BLOCKHASH], U256::ZERO),
     ];

@@ -3,9 +3,12 @@
 //! The EVM adapter implements [`Host`] over revm's journal, so that a revert in any frame takes back what a module
 //! wrote, moved or logged. [`ReadHost`] implements it over a state for readers outside of a transaction.
 
+use std::sync::Arc;
+
 use alloy_primitives::{Address, B256, Bytes, U256};
 use neura_types::{
-    Amount, ChainId, Height, Log, Params, StateRead, ValidatorSet, state::StateError,
+    Amount, Block, ChainId, EpochConfig, Height, Log, Params, StateRead, ValidatorIndex,
+    ValidatorSet, state::StateError, vote::ChainContext,
 };
 
 /// The block that is being executed, as modules and the EVM see it.
@@ -13,6 +16,8 @@ use neura_types::{
 pub struct BlockContext {
     /// EIP-155 chain id.
     pub chain_id: ChainId,
+    /// Hash of the genesis file.
+    pub genesis: B256,
     /// Height of the block.
     pub height: Height,
     /// Its time, in milliseconds since the Unix epoch.
@@ -25,10 +30,56 @@ pub struct BlockContext {
     pub base_fee: u64,
     /// Account of the treasury.
     pub treasury: Address,
+    /// The epoch that the block belongs to: its validators, its parameters.
+    pub epoch: Arc<EpochConfig>,
+    /// Who took part; nobody for calls and views.
+    pub attendance: Attendance,
+}
+
+impl BlockContext {
     /// Parameters in force.
-    pub params: std::sync::Arc<Params>,
+    pub fn params(&self) -> &Params {
+        &self.epoch.params
+    }
+
     /// Validators of the epoch.
-    pub validators: std::sync::Arc<ValidatorSet>,
+    pub fn validators(&self) -> &ValidatorSet {
+        &self.epoch.set
+    }
+
+    /// What ties signatures to this chain.
+    pub fn chain(&self) -> ChainContext {
+        ChainContext { chain_id: self.chain_id, genesis: self.genesis }
+    }
+
+    /// Whether the block is the last one of its epoch.
+    pub fn ends_epoch(&self) -> bool {
+        self.height == self.epoch.last
+    }
+}
+
+/// What a block shows of the validators of its epoch: a function of the block, so that all nodes see the same.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Attendance {
+    /// Those that did something: the proposer, and the signers of the parent's certificate.
+    pub seen: Vec<ValidatorIndex>,
+    /// Those that led a view between parent and block without success.
+    pub failed: Vec<ValidatorIndex>,
+}
+
+impl Attendance {
+    /// What `block` shows of the set of its epoch.
+    pub fn of(block: &Block, set: &ValidatorSet) -> Self {
+        let header = &block.header;
+        // The certificate that an epoch starts from has no signers.
+        let signers = block.justify.signers.members(set).unwrap_or_default();
+        let signers = signers.into_iter().map(|(index, _)| index);
+        let failed = header.absent.iter().filter(|absence| absence.since == header.height);
+        Self {
+            seen: std::iter::once(header.proposer).chain(signers).collect(),
+            failed: failed.map(|absence| absence.validator).collect(),
+        }
+    }
 }
 
 /// A refusal that a caller can act on: reverts the frame with `Error(string)` holding `code: sentence`.
@@ -100,6 +151,13 @@ pub trait Host {
     /// [`Fault::Refused`], [`Fault::ReadOnly`], [`Fault::Fatal`].
     fn transfer(&mut self, from: Address, to: Address, amount: Amount) -> Result<(), Fault>;
 
+    /// Destroys coins of an account and counts them as burned; refused with code `insufficient_balance` if it has too
+    /// few.
+    ///
+    /// # Errors
+    /// [`Fault::Refused`], [`Fault::ReadOnly`], [`Fault::OutOfGas`], [`Fault::Fatal`].
+    fn burn(&mut self, from: Address, amount: Amount) -> Result<(), Fault>;
+
     /// Emits an event.
     ///
     /// # Errors
@@ -158,6 +216,10 @@ impl<S: StateRead> Host for ReadHost<'_, S> {
     }
 
     fn transfer(&mut self, _: Address, _: Address, _: Amount) -> Result<(), Fault> {
+        Err(Fault::ReadOnly)
+    }
+
+    fn burn(&mut self, _: Address, _: Amount) -> Result<(), Fault> {
         Err(Fault::ReadOnly)
     }
 

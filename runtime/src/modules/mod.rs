@@ -11,11 +11,14 @@
 //!
 //! # Invariants
 //! - The tasks module holds at least the escrows and challenge bonds of the tasks that have not ended, the providers
-//!   module at least the bonds. (At least: a contract that destroys itself can give coins to any account.)
+//!   module at least the bonds, the staking module at least the stake and the rewards owed. (At least: a contract that
+//!   destroys itself can give coins to any account.)
 //! - A task's escrow leaves the module once, when the task ends; its parts sum up to what was locked.
-//! - A block in which nothing is due changes no module's state.
+//! - A block in which nothing is due changes no module's state, unless it ends an epoch or shows a validator for the
+//!   first time in one.
 
 pub mod code;
+pub mod governance;
 pub mod host;
 pub mod providers;
 pub mod requesters;
@@ -31,7 +34,7 @@ mod store;
 mod testing;
 
 use alloy_primitives::{Address, Bytes};
-use neura_types::{Genesis, system};
+use neura_types::{Genesis, epoch::PROTOCOL_VERSION, system};
 
 pub use entry::{MAX_CALL_BYTES, MAX_PAGE};
 use host::{Call, Fault, Host};
@@ -52,6 +55,7 @@ pub fn dispatch(host: &mut dyn Host, module: Address, call: &Call) -> Result<Byt
         system::TASKS => tasks::dispatch(host, call),
         system::REWARDS => rewards::dispatch(host, call),
         system::STAKING => staking::dispatch(host, call),
+        system::GOVERNANCE => governance::dispatch(host, call),
         other => {
             let message = format!("the module at {other} has no functions");
             Err(Fault::refused(code::UNKNOWN_FUNCTION, message))
@@ -59,21 +63,34 @@ pub fn dispatch(host: &mut dyn Host, module: Address, call: &Call) -> Result<Byt
     }
 }
 
-/// What the modules do before a block's transactions: nothing so far.
+/// What the modules do before a block's transactions: validators that took part are noted.
 ///
 /// # Errors
-/// None so far; any is fatal to the node.
-pub fn begin_block(_host: &mut dyn Host) -> Result<(), Fault> {
-    Ok(())
+/// Any is fatal to the node: the rules of the block's epoch are newer than this program, or the state cannot be read.
+pub fn begin_block(host: &mut dyn Host) -> Result<(), Fault> {
+    let version = host.block().epoch.version;
+    if version > PROTOCOL_VERSION {
+        return Err(Fault::Fatal(format!(
+            "the block's epoch needs protocol version {version}, this program speaks \
+             {PROTOCOL_VERSION}: install a newer release"
+        )));
+    }
+    staking::begin_block(host)
 }
 
-/// What the modules do after a block's transactions: due tasks are settled or refunded, then rewards are paid out.
+/// What the modules do after a block's transactions: due tasks are settled or refunded. At the end of an epoch the absent
+/// are jailed, rewards are shared, and the epoch after the next is fixed.
 ///
 /// # Errors
 /// Any is fatal to the node: nothing that a user can do is refused here.
 pub fn end_block(host: &mut dyn Host) -> Result<(), Fault> {
     tasks::end_block(host)?;
-    rewards::end_block(host)
+    if !host.block().ends_epoch() {
+        return Ok(());
+    }
+    staking::judge(host)?;
+    rewards::end_epoch(host)?;
+    staking::end_epoch(host)
 }
 
 /// Writes what the modules know at genesis.
@@ -89,7 +106,11 @@ pub fn genesis(genesis: &Genesis, host: &mut dyn Host) -> Result<(), Fault> {
 /// # Errors
 /// A sentence for each that is broken.
 pub fn check_invariants(host: &mut dyn Host) -> Result<(), Vec<String>> {
-    report([tasks::invariants::check(host), providers::invariants::check(host)])
+    report([
+        tasks::invariants::check(host),
+        providers::invariants::check(host),
+        staking::invariants::check(host),
+    ])
 }
 
 /// Checks every invariant by walking all records: for tests and simulation.
@@ -98,7 +119,11 @@ pub fn check_invariants(host: &mut dyn Host) -> Result<(), Vec<String>> {
 /// A sentence for each that is broken.
 pub fn audit(host: &mut dyn Host) -> Result<(), Vec<String>> {
     check_invariants(host)?;
-    report([tasks::invariants::audit(host), providers::invariants::audit(host)])
+    report([
+        tasks::invariants::audit(host),
+        providers::invariants::audit(host),
+        staking::invariants::audit(host),
+    ])
 }
 
 fn report<const N: usize>(checks: [Result<Vec<String>, Fault>; N]) -> Result<(), Vec<String>> {

@@ -18,15 +18,16 @@ use std::marker::PhantomData;
 
 use alloy_primitives::{Address, U256};
 use neura_types::{
-    Amount, codec,
+    Amount, StateRead, codec,
     hash::{Domain, hash_value},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::host::{Fault, Host};
 
-/// Longest record, in bytes: above the longest provider entry (some 1,700 bytes), so that one read stays cheap.
-pub(crate) const MAX_RECORD_BYTES: usize = 4_096;
+/// Longest record, in bytes: above the configuration of an epoch of 256 validators (some 16,500 bytes); the others are
+/// below 2,000.
+pub(crate) const MAX_RECORD_BYTES: usize = 20 << 10;
 /// Gas for hashing a key to its slot: two keccak256 of EVM prices, for as many compressions.
 const SLOT_GAS: u64 = 60;
 /// Bytes of a storage word.
@@ -49,19 +50,42 @@ impl<K: Serialize, V: Serialize + DeserializeOwned> Table<K, V> {
     /// The record of a key.
     pub(crate) fn get(&self, host: &mut dyn Host, key: &K) -> Result<Option<V>, Fault> {
         let base = slot(host, self.module, self.id, key)?;
-        let length = self.length(host, base)?;
+        self.read_words(base, &mut |slot| host.load(self.module, slot))
+    }
+
+    /// The record of a key in a state, outside of any execution.
+    pub(crate) fn read(&self, state: &impl StateRead, key: &K) -> Result<Option<V>, Fault> {
+        let base = slot_of(self.module, self.id, key);
+        self.read_words(base, &mut |slot| Ok(state.storage(self.module, slot)?))
+    }
+
+    fn read_words(
+        &self,
+        base: U256,
+        load: &mut dyn FnMut(U256) -> Result<U256, Fault>,
+    ) -> Result<Option<V>, Fault> {
+        let length = self.length(load(base)?)?;
         if length == 0 {
             return Ok(None);
         }
         let mut bytes = Vec::with_capacity(length.next_multiple_of(WORD));
         for index in 0..length.div_ceil(WORD) {
-            let word = host.load(self.module, word_slot(base, index))?;
-            bytes.extend_from_slice(&word.to_be_bytes::<WORD>());
+            bytes.extend_from_slice(&load(word_slot(base, index))?.to_be_bytes::<WORD>());
         }
         bytes.truncate(length);
         codec::decode_limited(&bytes, MAX_RECORD_BYTES)
             .map(Some)
             .map_err(|error| self.corrupt(&error.to_string()))
+    }
+
+    /// Clears the record of a key.
+    pub(crate) fn remove(&self, host: &mut dyn Host, key: &K) -> Result<(), Fault> {
+        let base = slot(host, self.module, self.id, key)?;
+        let length = self.length(host.load(self.module, base)?)?;
+        for index in 0..length.div_ceil(WORD) {
+            host.store(self.module, word_slot(base, index), U256::ZERO)?;
+        }
+        host.store(self.module, base, U256::ZERO)
     }
 
     /// Writes the record of a key.
@@ -71,7 +95,7 @@ impl<K: Serialize, V: Serialize + DeserializeOwned> Table<K, V> {
             return Err(self.corrupt(&format!("a record of {} bytes", bytes.len())));
         }
         let base = slot(host, self.module, self.id, key)?;
-        let length = self.length(host, base)?;
+        let length = self.length(host.load(self.module, base)?)?;
         let (kept, words) = (length.div_ceil(WORD), bytes.len().div_ceil(WORD));
         let mut chunks = bytes.chunks(WORD);
         for index in 0..kept.max(words) {
@@ -88,8 +112,7 @@ impl<K: Serialize, V: Serialize + DeserializeOwned> Table<K, V> {
         Ok(())
     }
 
-    fn length(&self, host: &mut dyn Host, base: U256) -> Result<usize, Fault> {
-        let word = host.load(self.module, base)?;
+    fn length(&self, word: U256) -> Result<usize, Fault> {
         usize::try_from(word)
             .ok()
             .filter(|length| *length <= MAX_RECORD_BYTES)
@@ -118,7 +141,15 @@ impl<K: Serialize, V: Word> Words<K, V> {
     /// The value of a key.
     pub(crate) fn get(&self, host: &mut dyn Host, key: &K) -> Result<V, Fault> {
         let at = slot(host, self.module, self.id, key)?;
-        let word = host.load(self.module, at)?;
+        self.value(host.load(self.module, at)?)
+    }
+
+    /// The value of a key in a state, outside of any execution.
+    pub(crate) fn read(&self, state: &impl StateRead, key: &K) -> Result<V, Fault> {
+        self.value(state.storage(self.module, slot_of(self.module, self.id, key))?)
+    }
+
+    fn value(&self, word: U256) -> Result<V, Fault> {
         V::from_word(word).ok_or_else(|| {
             Fault::Fatal(format!("word {word} in table {} of module {}", self.id, self.module))
         })
@@ -146,6 +177,16 @@ impl Word for u64 {
 
     fn from_word(word: U256) -> Option<Self> {
         Self::try_from(word).ok()
+    }
+}
+
+impl Word for U256 {
+    fn to_word(&self) -> U256 {
+        *self
+    }
+
+    fn from_word(word: U256) -> Option<Self> {
+        Some(word)
     }
 }
 
@@ -178,7 +219,11 @@ fn slot<K: Serialize>(
     key: &K,
 ) -> Result<U256, Fault> {
     host.charge(SLOT_GAS)?;
-    Ok(hash_value(Domain::ModuleState, &(module, table, key)).into())
+    Ok(slot_of(module, table, key))
+}
+
+fn slot_of<K: Serialize>(module: Address, table: u8, key: &K) -> U256 {
+    hash_value(Domain::ModuleState, &(module, table, key)).into()
 }
 
 /// The slot of a record's word: wraps, as the whole of 2^256 is the module's.

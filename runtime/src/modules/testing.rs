@@ -4,18 +4,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, U256, address};
 use neura_types::{
-    Amount, Genesis, Log, Params,
+    Amount, EpochConfig, Genesis, Log, Params,
     abi::{IProviders, ITasks, SolCall, SolEvent},
     genesis::GenesisAccount,
     keys::SecretKey,
     params::FeeSplit,
     provider::Provider,
+    state::{MemoryState, StateChanges},
     system,
     task::{BlobRef, Requirement, ResultPrivacy, Task, TaskId, Terms, VerificationPolicy},
     validator::Validator,
 };
 
-use super::host::{BlockContext, Call, Fault, Host};
+use super::host::{Attendance, BlockContext, Call, Fault, Host};
+use crate::chain::BURNED_SLOT;
 
 /// The treasury of the test chain.
 pub(crate) const TREASURY: Address = address!("7700000000000000000000000000000000000001");
@@ -42,6 +44,8 @@ enum Undo {
 pub(crate) struct World {
     pub(crate) block: BlockContext,
     pub(crate) logs: Vec<Log>,
+    /// Gas left for what modules charge by themselves.
+    pub(crate) gas: u64,
     balances: BTreeMap<Address, U256>,
     words: BTreeMap<(Address, U256), U256>,
     undo: Vec<Undo>,
@@ -68,12 +72,22 @@ pub(crate) fn account(seed: u8) -> Address {
     SecretKey::from_seed(&[seed; 32]).public_key().address()
 }
 
+/// The key of the genesis validator of an index.
+pub(crate) fn validator_key(index: u8) -> SecretKey {
+    SecretKey::from_seed(&[100 + index; 32])
+}
+
+/// The operator of the genesis validator of an index.
+pub(crate) const fn operator(index: u8) -> Address {
+    Address::repeat_byte(0xe0 + index)
+}
+
 /// A genesis with four validators of different power, two owners, providers of seeds 1 to 4.
 pub(crate) fn genesis(params: Params) -> Genesis {
     let validators = (0..4u8)
         .map(|i| Validator {
-            public_key: SecretKey::from_seed(&[100 + i; 32]).public_key(),
-            account: Address::repeat_byte(0xe0 + i),
+            public_key: validator_key(i).public_key(),
+            account: operator(i),
             power: 1 + u64::from(i),
         })
         .collect();
@@ -135,20 +149,23 @@ impl World {
         let mut world = Self {
             block: BlockContext {
                 chain_id: genesis.chain_id,
+                genesis: genesis.hash(),
                 height: 0,
                 timestamp_ms: 1,
                 proposer: Address::repeat_byte(0xe0),
                 randomness: B256::ZERO,
                 base_fee: 1,
                 treasury: genesis.treasury,
-                params: Arc::new(genesis.params.clone()),
-                validators: Arc::new(genesis.validator_set().unwrap()),
+                epoch: Arc::new(EpochConfig::genesis(&genesis, 0).unwrap()),
+                attendance: Attendance::default(),
             },
             logs: Vec::new(),
+            gas: u64::MAX,
             balances: genesis
                 .accounts
                 .iter()
                 .map(|account| (account.address, account.balance.to_u256()))
+                .chain([(system::STAKING, genesis.stake().unwrap().to_u256())])
                 .collect(),
             words: BTreeMap::new(),
             undo: Vec::new(),
@@ -231,7 +248,7 @@ impl World {
             encryptionKey: B256::repeat_byte(seed),
             offer: offer(account),
         };
-        let bond = self.block.params.min_provider_bond;
+        let bond = self.block.params().min_provider_bond;
         self.call(account, bond, system::PROVIDERS, &call).map(|_| account)
     }
 
@@ -320,6 +337,13 @@ impl World {
             .collect()
     }
 
+    /// The words as a state.
+    pub(crate) fn state(&self) -> MemoryState {
+        let mut state = MemoryState::default();
+        state.apply(&StateChanges { storage: self.words.clone(), ..StateChanges::default() });
+        state
+    }
+
     /// Number of storage words that are not zero.
     pub(crate) fn words(&self) -> usize {
         self.words.len()
@@ -335,13 +359,39 @@ impl World {
     /// Ends the block and checks every invariant of ours, then begins the next.
     pub(crate) fn end_block(&mut self) {
         super::end_block(self).unwrap();
-        assert_eq!(super::audit(self), Ok(()), "after block {}", self.block.height);
-        let supply = self.balances.values().fold(U256::ZERO, |sum, balance| sum + *balance);
-        assert_eq!(supply, self.supply, "supply after block {}", self.block.height);
-        let held = super::tasks::held(self).unwrap();
-        assert_eq!(self.wei(system::TASKS), held.0, "held after block {}", self.block.height);
+        self.check();
+        if self.block.ends_epoch() {
+            let next = self.block.epoch.epoch + 1;
+            self.block.epoch = Arc::new(super::staking::config(self, next).unwrap());
+        }
         self.block.height += 1;
         super::begin_block(self).unwrap();
+    }
+
+    /// Checks every invariant of ours.
+    pub(crate) fn check(&mut self) {
+        assert_eq!(super::audit(self), Ok(()), "in block {}", self.block.height);
+        let balances = self.balances.values().fold(U256::ZERO, |sum, balance| sum + *balance);
+        let burned = self.load(system::CHAIN, BURNED_SLOT).unwrap();
+        assert_eq!(balances + burned, self.supply, "supply in block {}", self.block.height);
+        let held = super::tasks::held(self).unwrap();
+        assert_eq!(self.wei(system::TASKS), held.0, "held in block {}", self.block.height);
+    }
+
+    /// Ends the epoch, leaving out the blocks in which nothing is due.
+    pub(crate) fn end_epoch(&mut self) {
+        self.block.height = self.block.epoch.last;
+        self.end_block();
+    }
+
+    /// The number of the present epoch.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.block.epoch.epoch
+    }
+
+    /// Coins burned so far, in wei.
+    pub(crate) fn burned(&mut self) -> u128 {
+        self.load(system::CHAIN, BURNED_SLOT).unwrap().to()
     }
 
     /// Ends so many blocks.
@@ -360,6 +410,18 @@ impl World {
         let result = self.transfer(from, to, amount);
         self.is_static = was_static;
         result
+    }
+
+    fn take(&mut self, from: Address, amount: Amount) -> Result<(), Fault> {
+        if self.is_static {
+            return Err(Fault::ReadOnly);
+        }
+        let rest = self
+            .balance(from)?
+            .checked_sub(amount.to_u256())
+            .ok_or_else(|| Fault::refused("insufficient_balance", "too few coins"))?;
+        self.set_balance(from, rest);
+        Ok(())
     }
 
     fn set_balance(&mut self, account: Address, balance: U256) {
@@ -410,18 +472,16 @@ impl Host for World {
     }
 
     fn transfer(&mut self, from: Address, to: Address, amount: Amount) -> Result<(), Fault> {
-        if self.is_static {
-            return Err(Fault::ReadOnly);
-        }
-        let amount = amount.to_u256();
-        let rest = self
-            .balance(from)?
-            .checked_sub(amount)
-            .ok_or_else(|| Fault::refused("insufficient_balance", "too few coins"))?;
-        self.set_balance(from, rest);
-        let sum = self.balance(to)? + amount;
+        self.take(from, amount)?;
+        let sum = self.balance(to)? + amount.to_u256();
         self.set_balance(to, sum);
         Ok(())
+    }
+
+    fn burn(&mut self, from: Address, amount: Amount) -> Result<(), Fault> {
+        self.take(from, amount)?;
+        let burned = self.load(system::CHAIN, BURNED_SLOT)?;
+        self.store(system::CHAIN, BURNED_SLOT, burned + amount.to_u256())
     }
 
     fn emit(&mut self, log: Log) -> Result<(), Fault> {
@@ -433,7 +493,8 @@ impl Host for World {
         Ok(())
     }
 
-    fn charge(&mut self, _: u64) -> Result<(), Fault> {
+    fn charge(&mut self, gas: u64) -> Result<(), Fault> {
+        self.gas = self.gas.checked_sub(gas).ok_or(Fault::OutOfGas)?;
         Ok(())
     }
 }

@@ -1,10 +1,15 @@
+use std::sync::Arc;
+
 use alloy_primitives::hex;
 use neura_types::{
     Amount,
-    abi::{IProviders, IRequesters, IRewards, IStaking, ITasks, SolCall, SolInterface},
+    abi::{
+        IGovernance, IProviders, IRequesters, IRewards, IStaking, ITasks, SolCall, SolInterface,
+    },
 };
 
 use super::{
+    host::Attendance,
     testing::{ALICE, BOB, ESCROW, World, account, refusal},
     *,
 };
@@ -27,6 +32,7 @@ fn every_function_of_every_interface_is_served() {
     served::<ITasks::ITasksCalls>(system::TASKS);
     served::<IRewards::IRewardsCalls>(system::REWARDS);
     served::<IStaking::IStakingCalls>(system::STAKING);
+    served::<IGovernance::IGovernanceCalls>(system::GOVERNANCE);
 }
 
 #[test]
@@ -135,11 +141,34 @@ fn an_idle_block_changes_nothing() {
 }
 
 #[test]
+fn validators_that_take_part_are_noted_once_an_epoch() {
+    let mut world = World::new();
+    world.block.attendance = Attendance { seen: vec![0, 1, 3], failed: vec![] };
+    world.advance(1);
+    let before = world.snapshot();
+    world.advance(20);
+    assert!(world.snapshot() == before, "those seen before");
+    world.block.attendance.seen = vec![0, 1, 2];
+    world.advance(1);
+    assert!(world.snapshot() != before, "one seen for the first time");
+}
+
+#[test]
+fn a_block_of_a_newer_protocol_is_not_executed() {
+    let mut world = World::new();
+    Arc::make_mut(&mut world.block.epoch).version = PROTOCOL_VERSION + 1;
+    assert!(
+        matches!(begin_block(&mut world), Err(Fault::Fatal(why)) if why.contains("newer release"))
+    );
+}
+
+#[test]
 fn coins_forced_upon_a_module_break_no_invariant() {
     let mut world = World::with_provider();
     world.offered();
     world.force(system::TASKS, Amount(5));
     world.force(system::PROVIDERS, Amount(5));
+    world.force(system::STAKING, Amount(5));
     end_block(&mut world).unwrap();
     assert_eq!(audit(&mut world), Ok(()));
 }

@@ -99,8 +99,10 @@ fn highest_limit(
     request: &CallRequest,
 ) -> Result<u64, CallError> {
     let asked = request.gas.filter(|gas| *gas >= TRANSFER_GAS);
-    let mut highest =
-        asked.unwrap_or(context.params.block_gas_limit).min(MAX_CALL_GAS).min(MAX_TRANSACTION_GAS);
+    let mut highest = asked
+        .unwrap_or(context.params().block_gas_limit)
+        .min(MAX_CALL_GAS)
+        .min(MAX_TRANSACTION_GAS);
     let price = request.gas_price.unwrap_or(0);
     if price > 0 {
         let account = state.account(request.from).map_err(crate::RuntimeError::from)?;

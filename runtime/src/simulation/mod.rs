@@ -178,7 +178,7 @@ impl<'s, 'm, S: StateRead> Simulator<'s, 'm, S> {
                 let block = CheckedAgainst {
                     chain_id: self.context.chain_id,
                     base_fee: self.context.base_fee,
-                    block_gas_limit: self.context.params.block_gas_limit,
+                    block_gas_limit: self.context.params().block_gas_limit,
                 };
                 Err(from_evm(error, &self.machine.ctx.tx, block).into())
             }

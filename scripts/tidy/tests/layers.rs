@@ -31,6 +31,18 @@ const RULES: &[Rule] = &[
         must_not_import: &["rand", "futures", "tracing", "parking_lot"],
     },
     Rule {
+        krate: "neura-consensus-bugs",
+        may_import: &["neura-types"],
+        must_not_reach: &["tokio", "libp2p", "axum", "reqwest", "rocksdb", "wgpu", "revm"],
+        must_not_import: &["rand", "futures", "tracing", "parking_lot"],
+    },
+    Rule {
+        krate: "neura-model",
+        may_import: &["neura-types", "neura-consensus-bugs"],
+        must_not_reach: ASYNC,
+        must_not_import: &[],
+    },
+    Rule {
         krate: "neura-runtime",
         may_import: &["neura-types"],
         must_not_reach: &["tokio", "libp2p", "axum", "reqwest", "rocksdb", "wgpu"],
@@ -86,8 +98,14 @@ const RULES: &[Rule] = &[
     },
     Rule {
         krate: "neura-sim",
-        may_import: &["neura-types", "neura-consensus", "neura-runtime"],
+        may_import: &["neura-types", "neura-consensus-bugs", "neura-runtime"],
         must_not_reach: &["tokio", "libp2p", "rocksdb", "wgpu"],
+        must_not_import: &[],
+    },
+    Rule {
+        krate: "neura-testnet",
+        may_import: &["neura-types", "neura-client"],
+        must_not_reach: &["libp2p", "axum", "rocksdb", "wgpu", "revm"],
         must_not_import: &[],
     },
     Rule {
@@ -105,7 +123,7 @@ const RULES: &[Rule] = &[
             "neura-gpu",
             "neura-int8",
         ],
-        must_not_reach: &["neura-sim"],
+        must_not_reach: &["neura-sim", "neura-testnet"],
         must_not_import: &["revm", "rocksdb", "libp2p", "wgpu", "jmt"],
     },
     Rule { krate: "neura-tidy", may_import: &[], must_not_reach: &["tokio"], must_not_import: &[] },

@@ -127,7 +127,14 @@ fn hash_domains_have_tags_of_their_own() {
 #[test]
 fn scripts_can_be_run_and_stop_at_the_first_failure() {
     use std::os::unix::fs::PermissionsExt;
-    for script in ["scripts/devnet", "scripts/test", "scripts/bench", "scripts/setup", ".ci/run"] {
+    for script in [
+        "scripts/devnet",
+        "scripts/test",
+        "scripts/bench",
+        "scripts/model",
+        "scripts/setup",
+        ".ci/run",
+    ] {
         let path = root().join(script);
         let mode =
             fs::metadata(&path).unwrap_or_else(|e| panic!("{script}: {e}")).permissions().mode();

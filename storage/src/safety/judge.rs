@@ -2,7 +2,7 @@
 
 use super::{
     Damage,
-    layout::{FILE_BYTES, SLOT_BYTES, Sector, decode_slot, whole_record},
+    layout::{FILE_BYTES, LEAST_SECTORS, SLOT_BYTES, Sector, decode_slot, whole_record},
 };
 
 /// What can be relied on.
@@ -12,6 +12,8 @@ pub(super) enum Verdict {
     Newest {
         /// Slot that holds it.
         slot: usize,
+        /// Its sequence.
+        sequence: u64,
         /// Highest sequence in any sound sector.
         highest: u64,
         /// Its bytes.
@@ -37,16 +39,20 @@ pub(super) fn judge(file: &[u8]) -> Verdict {
     let Some((sequence, slot, record)) = newest else {
         return Verdict::Damaged(Damage::NoWholeSlot);
     };
-    let other = sequences(&slots[1 - slot]);
-    let highest = other.iter().copied().max().unwrap_or(0).max(sequence);
-    if other.iter().any(|sequence| *sequence < highest) {
-        Verdict::Newest { slot, highest, record }
+    let other = &slots[1 - slot];
+    let highest = other.iter().flatten().map(|sector| sector.sequence).fold(sequence, u64::max);
+    if newest_was_torn(other, sequence) {
+        Verdict::Newest { slot, sequence, highest, record }
     } else {
         Verdict::Damaged(Damage::NewerMayBeLost { whole: sequence })
     }
 }
 
-/// Sequences of a slot's sound sectors.
-fn sequences(sectors: &[Option<Sector<'_>>]) -> Vec<u64> {
-    sectors.iter().flatten().map(|sector| sector.sequence).collect()
+/// Whether no record above `whole` can have been acknowledged in a slot: a sector that it must have filled is older.
+fn newest_was_torn(sectors: &[Option<Sector<'_>>], whole: u64) -> bool {
+    let sound = || sectors.iter().flatten();
+    let newest = sound().filter(|sector| sector.sequence > whole).max_by_key(|s| s.sequence);
+    let (sequence, filled) =
+        newest.map_or((whole, LEAST_SECTORS), |sector| (sector.sequence, sector.filled()));
+    sectors.iter().take(filled).flatten().any(|sector| sector.sequence < sequence)
 }

@@ -2,8 +2,10 @@
 
 /// Bytes of a sector: the unit that a disk writes as a whole.
 pub(super) const SECTOR_BYTES: usize = 512;
-/// Sectors of a slot.
-pub(super) const SLOT_SECTORS: usize = 16;
+/// Sectors of a slot: room for the record of 256 validators.
+pub(super) const SLOT_SECTORS: usize = 144;
+/// Sectors that the shortest record fills: what a torn write leaves of them tells it from a damaged record.
+pub(super) const LEAST_SECTORS: usize = 16;
 /// Bytes of a slot.
 pub(super) const SLOT_BYTES: usize = SECTOR_BYTES * SLOT_SECTORS;
 /// Bytes of the file: two slots.
@@ -11,7 +13,7 @@ pub(super) const FILE_BYTES: usize = 2 * SLOT_BYTES;
 /// Longest record, in bytes: the payload of all sectors of a slot.
 pub const MAX_RECORD_BYTES: usize = PAYLOAD_BYTES * SLOT_SECTORS;
 
-const MAGIC: [u8; 4] = *b"NSR1";
+const MAGIC: [u8; 4] = *b"NSR2";
 const SLOT_AT: usize = 4;
 const PLACE_AT: usize = 5;
 const SEQUENCE_AT: usize = 8;
@@ -32,6 +34,13 @@ pub(super) struct Sector<'a> {
     payload: &'a [u8],
 }
 
+impl Sector<'_> {
+    /// Sectors that its record fills: more than a slot has, if the length is a lie.
+    pub(super) fn filled(&self) -> usize {
+        usize::try_from(self.length).map_or(usize::MAX, sectors_of)
+    }
+}
+
 fn digest_of(sequence: u64, record: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key(DIGEST_CONTEXT);
     hasher.update(&sequence.to_le_bytes());
@@ -39,14 +48,28 @@ fn digest_of(sequence: u64, record: &[u8]) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-/// Bytes of a slot with a record; none if the record is too long.
-pub(super) fn encode_slot(slot: usize, sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
+/// Sectors that a record of a length fills.
+pub(super) fn sectors_of(length: usize) -> usize {
+    length.div_ceil(PAYLOAD_BYTES).max(LEAST_SECTORS)
+}
+
+/// The sectors that a record fills, from the start of a slot on; none if it is too long.
+pub(super) fn encode_record(slot: usize, sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
+    encode_sectors(slot, sequence, record, sectors_of(record.len()))
+}
+
+/// A whole slot with a record: its other sectors are sound too, so that a later write that fills them is seen to be torn.
+fn encode_slot(slot: usize, sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
+    encode_sectors(slot, sequence, record, SLOT_SECTORS)
+}
+
+fn encode_sectors(slot: usize, sequence: u64, record: &[u8], sectors: usize) -> Option<Vec<u8>> {
     if record.len() > MAX_RECORD_BYTES {
         return None;
     }
     let length = u32::try_from(record.len()).ok()?;
     let digest = digest_of(sequence, record);
-    let mut bytes = vec![0; SLOT_BYTES];
+    let mut bytes = vec![0; sectors * SECTOR_BYTES];
     let mut parts = record.chunks(PAYLOAD_BYTES);
     for (place, sector) in (0u8..).zip(bytes.chunks_exact_mut(SECTOR_BYTES)) {
         sector[..SLOT_AT].copy_from_slice(&MAGIC);
@@ -63,10 +86,10 @@ pub(super) fn encode_slot(slot: usize, sequence: u64, record: &[u8]) -> Option<V
     Some(bytes)
 }
 
-/// Bytes of a fresh file: the record in both slots, the second newer; none if the record is too long.
-pub(super) fn blank_record(record: &[u8]) -> Option<Vec<u8>> {
-    let mut bytes = encode_slot(0, 1, record)?;
-    bytes.extend(encode_slot(1, 2, record)?);
+/// Bytes of a fresh file: the record in both slots, with this sequence and, newer, the next; none if it is too long.
+pub(super) fn fresh_file(sequence: u64, record: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = encode_slot(0, sequence, record)?;
+    bytes.extend(encode_slot(1, sequence.saturating_add(1), record)?);
     Some(bytes)
 }
 
@@ -90,11 +113,12 @@ fn decode_sector(slot: usize, place: u8, bytes: &[u8]) -> Option<Sector<'_>> {
     })
 }
 
-/// Sequence and record of a slot of which every sector is sound and of the same write.
+/// Sequence and record of a slot in which every sector that the record fills is sound and of the same write.
 pub(super) fn whole_record(sectors: &[Option<Sector<'_>>]) -> Option<(u64, Vec<u8>)> {
     let first = (*sectors.first()?)?;
-    let mut record = Vec::with_capacity(sectors.len() * PAYLOAD_BYTES);
-    for sector in sectors {
+    let filled = sectors.get(..first.filled())?;
+    let mut record = Vec::with_capacity(filled.len() * PAYLOAD_BYTES);
+    for sector in filled {
         let sector = (*sector)?;
         let one_write = (sector.sequence, sector.length, sector.digest)
             == (first.sequence, first.length, first.digest);
@@ -103,10 +127,6 @@ pub(super) fn whole_record(sectors: &[Option<Sector<'_>>]) -> Option<(u64, Vec<u
         }
         record.extend_from_slice(sector.payload);
     }
-    let length = usize::try_from(first.length).ok()?;
-    if length > record.len() {
-        return None;
-    }
-    record.truncate(length);
+    record.truncate(usize::try_from(first.length).ok()?);
     (digest_of(first.sequence, &record) == first.digest).then_some((first.sequence, record))
 }

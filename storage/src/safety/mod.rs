@@ -1,22 +1,28 @@
 //! Keep what a validator must not forget before its signature leaves, in one small file that is never read wrongly.
 //!
-//! The format is drawn to the byte in the crate's README. In short: two slots of 16 sectors, written in turn; every
-//! sector names its slot, its place, the sequence number and the digest of the whole record, under its own CRC32.
+//! The format is drawn to the byte in the crate's README. In short: two slots of 144 sectors, written in turn from their
+//! start on, as many sectors as the record fills but at least 16; every sector names its slot, its place, the sequence
+//! number, length and digest of the whole record, under its own CRC32.
 //!
 //! # Why the answer is never older than what was acknowledged
-//! [`SafetyFile::write`] returns after the write was synced, so an acknowledged record fills **all** sectors of its slot.
+//! [`SafetyFile::write`] returns after the write was synced, so an acknowledged record fills **all** of its sectors.
 //! Assumed is that a sector, once synced, keeps its bytes or fails its checksum, and that a write in flight when the power
-//! fails leaves each sector old, new or failing its checksum. Let `s` be the highest sequence of a slot that is whole, and
-//! `m` the highest sequence in any sound sector of the other slot.
-//! - If the other slot holds a sound sector below `max(s, m)`, then no record newer than `s` was acknowledged: if `s` is
-//!   the maximum, a record above it would have replaced that sector; if `m` is, the record `m` does not fill its slot, so
-//!   its write never returned, and everything else in that slot was judged unacknowledged when the write of `m` began.
-//!   The record `s` is returned.
-//! - Otherwise the sectors that are not sound may be all that is left of an acknowledged record: a flipped bit in the
-//!   newest slot looks just so. The file is [`Recovered::Damaged`], and its owner observes instead of signing.
+//! fails leaves each of its sectors old, new or failing its checksum. Let `s` be the highest sequence of a slot that is
+//! whole, `other` the other slot, and `t` a record above `s` that was acknowledged and is not the record `s` written again.
+//! Then `t` was the first write to `other` since `s`, and the last: the next write went to, and changed, the slot of `s`.
+//! So every sector that `t` filled is `t` or not sound, and every other sound sector of `other` is below `s`.
+//! - If a sound sector of `other` is above `s`, the highest such, `m`, names the sectors that its record fills. A sound
+//!   sector below `m` among these shows that `m` is not `t`, so there is no `t`: `m` was torn. The record `s` is returned.
+//! - If none is, a sound sector below `s` among the first 16, which every record fills, shows that there is no `t`. The
+//!   record `s` is returned.
+//! - Otherwise the sectors that are not sound may be all that is left of `t`: a flipped bit in the newest slot looks just
+//!   so. The file is [`Recovered::Damaged`], and its owner observes instead of signing.
 //!
 //! What is returned by [`SafetyFile::open`] was first written anew to the other slot and synced: after a failed sync the
 //! system may show bytes that never reached the disk.
+//!
+//! A whole older copy of the file proves nothing by itself. Who remembers elsewhere the sequence of a record that was
+//! acknowledged finds it out: [`SafetyFile::open_after`].
 
 mod judge;
 mod layout;
@@ -33,7 +39,7 @@ use std::{
 
 pub use layout::MAX_RECORD_BYTES;
 
-use layout::blank_record;
+use layout::fresh_file;
 use medium::{LockedFile, sync_parent};
 use slots::Slots;
 
@@ -109,6 +115,13 @@ pub enum Damage {
         /// Sequence of the whole slot.
         whole: u64,
     },
+    /// The record is older than one that is known to have been written: an old copy was put in its place.
+    Older {
+        /// Its sequence.
+        found: u64,
+        /// Sequence of the record that was written.
+        known: u64,
+    },
 }
 
 impl std::fmt::Display for Damage {
@@ -120,6 +133,12 @@ impl std::fmt::Display for Damage {
             Self::NewerMayBeLost { whole } => {
                 write!(f, "a record newer than number {whole} may be lost")
             }
+            Self::Older { found, known } => {
+                write!(
+                    f,
+                    "an old copy: the record is number {found}, but number {known} was written"
+                )
+            }
         }
     }
 }
@@ -130,6 +149,8 @@ pub struct SafetyFile {
     path: PathBuf,
     /// None if the file was missing when it was opened.
     slots: Option<Slots<LockedFile>>,
+    /// Sequence of a record that was known when it was opened.
+    known: u64,
 }
 
 impl SafetyFile {
@@ -138,7 +159,7 @@ impl SafetyFile {
     /// # Errors
     /// [`SafetyError::Exists`] if there is a file, or whatever the system refuses.
     pub fn create(path: &Path) -> Result<Self, SafetyError> {
-        place(path, &[])?;
+        place(path, 1, &[])?;
         match Self::open(path)? {
             (file, Recovered::Empty) => Ok(file),
             _ => Err(SafetyError::Exists { path: path.into() }),
@@ -150,20 +171,30 @@ impl SafetyFile {
     /// # Errors
     /// If another process has it open or the system refuses. Damage is not an error but an answer.
     pub fn open(path: &Path) -> Result<(Self, Recovered), SafetyError> {
+        Self::open_after(path, None)
+    }
+
+    /// As [`SafetyFile::open`], when a record of sequence `known` is known to have been acknowledged: an older one is
+    /// [`Damage::Older`].
+    ///
+    /// # Errors
+    /// As [`SafetyFile::open`].
+    pub fn open_after(path: &Path, known: Option<u64>) -> Result<(Self, Recovered), SafetyError> {
+        let known = known.unwrap_or(0);
         let file = match OpenOptions::new().read(true).write(true).open(path) {
             Ok(file) => file,
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                let missing = Self { path: path.into(), slots: None };
+                let missing = Self { path: path.into(), slots: None, known };
                 return Ok((missing, Recovered::Damaged(Damage::Missing)));
             }
             Err(e) => return Err(io(path, "opened")(e)),
         };
         let medium = LockedFile::lock(file, path)?;
-        let (slots, recovered) = Slots::load(medium).map_err(io(path, "read"))?;
+        let (slots, recovered) = Slots::load(medium, known).map_err(io(path, "read"))?;
         if let Recovered::Damaged(damage) = &recovered {
             tracing::error!(path = %path.display(), %damage, "the safety record is damaged: observing");
         }
-        Ok((Self { path: path.into(), slots: Some(slots) }, recovered))
+        Ok((Self { path: path.into(), slots: Some(slots), known }, recovered))
     }
 
     /// Replaces the record, durably before it returns. An empty record reads back as [`Recovered::Empty`].
@@ -185,15 +216,20 @@ impl SafetyFile {
         if let Some(slots) = self.slots.as_mut() {
             return slots.replace(record).map_err(|e| e.at(&self.path));
         }
-        place(&self.path, record)?;
+        place(&self.path, self.known.saturating_add(1), record)?;
         (*self, _) = Self::open(&self.path)?;
         Ok(())
+    }
+
+    /// Sequence of the last acknowledged record; of the one known elsewhere while the record is damaged.
+    pub fn sequence(&self) -> u64 {
+        self.slots.as_ref().map_or(self.known, Slots::newest)
     }
 }
 
 /// Puts a complete file with `record` in both slots where there is none, so that no crash leaves half of one.
-fn place(path: &Path, record: &[u8]) -> Result<(), SafetyError> {
-    let bytes = blank_record(record).ok_or(SafetyError::TooLarge(record.len()))?;
+fn place(path: &Path, sequence: u64, record: &[u8]) -> Result<(), SafetyError> {
+    let bytes = fresh_file(sequence, record).ok_or(SafetyError::TooLarge(record.len()))?;
     let draft = path.with_extension("new");
     let written = File::create(&draft).and_then(|mut file| {
         file.write_all(&bytes)?;

@@ -3,9 +3,9 @@
 use std::{io, path::Path};
 
 use super::{
-    Recovered, SafetyError,
+    Damage, Recovered, SafetyError,
     judge::{Verdict, judge},
-    layout::{FILE_BYTES, SLOT_BYTES, blank_record, encode_slot},
+    layout::{FILE_BYTES, SLOT_BYTES, encode_record, fresh_file},
     medium::Medium,
 };
 
@@ -46,19 +46,25 @@ enum State {
 pub(super) struct Slots<M> {
     medium: M,
     state: State,
+    /// No record was acknowledged with a higher sequence.
+    newest: u64,
 }
 
 impl<M: Medium> Slots<M> {
-    /// Reads a medium, and makes what it answers durable before it answers.
-    pub(super) fn load(mut medium: M) -> io::Result<(Self, Recovered)> {
-        let (slot, highest, record) = match judge(&medium.read_all()?) {
-            Verdict::Newest { slot, highest, record } => (slot, highest, record),
-            Verdict::Damaged(damage) => {
-                return Ok((Self { medium, state: State::Sealed }, Recovered::Damaged(damage)));
+    /// Reads a medium, and makes what it answers durable before it answers. `known` is the sequence of a record that is
+    /// known to have been acknowledged; 0 if none is.
+    pub(super) fn load(mut medium: M, known: u64) -> io::Result<(Self, Recovered)> {
+        let (slot, sequence, highest, record) = match judge(&medium.read_all()?) {
+            Verdict::Newest { slot, sequence, highest, record } => {
+                (slot, sequence, highest, record)
             }
+            Verdict::Damaged(damage) => return Ok(Self::sealed(medium, known, damage)),
         };
+        if sequence < known {
+            return Ok(Self::sealed(medium, known, Damage::Older { found: sequence, known }));
+        }
         let state = State::Ready { slot: 1 - slot, sequence: highest.saturating_add(1) };
-        let mut slots = Self { medium, state };
+        let mut slots = Self { medium, state, newest: highest };
         match slots.write(&record) {
             Ok(()) => {}
             Err(WriteError::Io(_, error)) => return Err(error),
@@ -69,6 +75,15 @@ impl<M: Medium> Slots<M> {
         Ok((slots, recovered))
     }
 
+    fn sealed(medium: M, known: u64, damage: Damage) -> (Self, Recovered) {
+        (Self { medium, state: State::Sealed, newest: known }, Recovered::Damaged(damage))
+    }
+
+    /// Sequence of the last acknowledged record.
+    pub(super) const fn newest(&self) -> u64 {
+        self.newest
+    }
+
     /// Writes a record to the slot that does not hold the newest.
     pub(super) fn write(&mut self, record: &[u8]) -> Result<(), WriteError> {
         let (slot, sequence) = match self.state {
@@ -77,9 +92,10 @@ impl<M: Medium> Slots<M> {
             State::Poisoned => return Err(WriteError::Poisoned),
         };
         let bytes =
-            encode_slot(slot, sequence, record).ok_or(WriteError::TooLarge(record.len()))?;
+            encode_record(slot, sequence, record).ok_or(WriteError::TooLarge(record.len()))?;
         self.put(slot * SLOT_BYTES, &bytes)?;
         self.state = State::Ready { slot: 1 - slot, sequence: sequence.saturating_add(1) };
+        self.newest = sequence;
         Ok(())
     }
 
@@ -88,12 +104,14 @@ impl<M: Medium> Slots<M> {
         if self.state == State::Poisoned {
             return Err(WriteError::Poisoned);
         }
-        let bytes = blank_record(record).ok_or(WriteError::TooLarge(record.len()))?;
+        let first = self.newest.saturating_add(1);
+        let bytes = fresh_file(first, record).ok_or(WriteError::TooLarge(record.len()))?;
         self.medium.set_len(FILE_BYTES).map_err(|e| WriteError::Io("resized", e))?;
         self.put(0, &[0; FILE_BYTES])?;
         self.put(0, &bytes)?;
-        // The second slot of a fresh file is the newer, with sequence 2.
-        self.state = State::Ready { slot: 0, sequence: 3 };
+        // The second slot of a fresh file is the newer.
+        self.newest = first.saturating_add(1);
+        self.state = State::Ready { slot: 0, sequence: first.saturating_add(2) };
         Ok(())
     }
 

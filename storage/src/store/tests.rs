@@ -10,9 +10,9 @@ fn a_failed_write_poisons_the_store_and_leaves_reads() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path(), StoreConfig::new(1, B256::ZERO)).expect("opened");
     let changes = StateChanges::default();
-    let block = Block::genesis(B256::ZERO, 1, genesis_root(&changes).expect("a root"));
+    let block = Block::genesis(B256::ZERO, 1, genesis_root(&changes, 100).expect("a root"));
     let id = block.id();
-    store.init_genesis(&block, id, 1, &changes).expect("stored");
+    store.init_genesis(&block, id, &changes).expect("stored");
 
     store.inner.fail_writes.store(true, Ordering::SeqCst);
     let failed = store.put_block(&block, id, false).expect_err("the disk is full");
@@ -36,7 +36,10 @@ fn another_schema_is_refused() {
     store.inner.write(batch, true).expect("written");
     drop(store);
     let refused = Store::open(dir.path(), config).expect_err("a newer schema");
-    assert!(matches!(refused, StorageError::Schema { found: 2, expected: 1 }), "{refused}");
+    assert!(
+        matches!(refused, StorageError::Schema { found, expected: SCHEMA_VERSION } if found > SCHEMA_VERSION),
+        "{refused}"
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy_primitives::B256;
 use neura_types::state::proof::Leaf;
 
-use super::{Node, Nodes, Path, Version, nibble, node::Child, node_row};
+use super::{NoNodes, Node, Nodes, Path, Version, nibble, node::Child, node_row};
 use crate::error::StorageError;
 
 /// A changed key: its path with the hash of its new value, or none if it is deleted.
@@ -15,12 +15,15 @@ pub(crate) struct PathChange {
     pub(crate) value: Option<[u8; 32]>,
 }
 
+/// A node with the row that it is stored under.
+pub(crate) type NodeRow = (Vec<u8>, Arc<Node>);
+
 /// A next version of the tree, yet to be written.
 pub(crate) struct TreeUpdate {
     pub(crate) root: B256,
     pub(crate) version: Version,
     /// Rows and nodes that are new, in order.
-    pub(crate) nodes: Vec<(Vec<u8>, Arc<Node>)>,
+    pub(crate) nodes: Vec<NodeRow>,
     /// Rows of stored nodes that no later version needs.
     pub(crate) stale: Vec<Vec<u8>>,
 }
@@ -47,10 +50,21 @@ pub(crate) fn next_tree(
     Ok(TreeUpdate { root: B256::new(hash), version, nodes, stale })
 }
 
+/// The subtree of version 0 that some leaves make, which begin with the same nibbles, `depth` of them and not none: what
+/// stands in its place, and its nodes.
+pub(crate) fn subtree(
+    depth: u8,
+    leaves: &[PathChange],
+) -> Result<(Option<Child>, Vec<NodeRow>), StorageError> {
+    let mut growth = Growth { nodes: &NoNodes, version: 0, new: Vec::new(), stale: Vec::new() };
+    let child = growth.change_child(None, depth, leaves)?;
+    Ok((child, growth.new))
+}
+
 struct Growth<'a, N> {
     nodes: &'a N,
     version: Version,
-    new: Vec<(Vec<u8>, Arc<Node>)>,
+    new: Vec<NodeRow>,
     stale: Vec<Vec<u8>>,
 }
 

@@ -2,7 +2,7 @@
 
 use neura_types::state::proof::{EMPTY_HASH, Leaf, inner_hash};
 
-use super::Version;
+use super::{PathChange, Version};
 
 /// What a node has under one nibble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +113,21 @@ pub(super) fn subtree_hash(children: &[(u8, Child)], start: u8, width: u8) -> [u
             let half = width / 2;
             let (left, right) = split(children, start + half);
             inner_hash(&subtree_hash(left, start, half), &subtree_hash(right, start + half, half))
+        }
+    }
+}
+
+/// Hash of the subtree under the first `bits` bits of some leaves, in order, that share these.
+pub(crate) fn leaves_hash(leaves: &[PathChange], bits: usize) -> [u8; 32] {
+    match leaves {
+        [] => EMPTY_HASH,
+        [PathChange { path, value }] => {
+            value.map_or(EMPTY_HASH, |value| Leaf { path: *path, value }.hash())
+        }
+        _ => {
+            let zero = |leaf: &PathChange| leaf.path[bits / 8] & (0x80 >> (bits % 8)) == 0;
+            let (left, right) = leaves.split_at(leaves.partition_point(zero));
+            inner_hash(&leaves_hash(left, bits + 1), &leaves_hash(right, bits + 1))
         }
     }
 }

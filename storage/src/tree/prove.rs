@@ -48,3 +48,21 @@ pub(crate) fn prove(
     }
     Err(missing("the end of a path in the tree"))
 }
+
+/// Hashes of the subtrees beside the way to the subtree under the first `bits` bits of a path, from the root down. The
+/// way has two leaves or more below each of its nodes.
+pub(crate) fn siblings(
+    nodes: &impl Nodes,
+    version: Version,
+    path: &Path,
+    bits: u16,
+) -> Result<Vec<[u8; 32]>, StorageError> {
+    let bits = usize::from(bits);
+    let mut siblings = prove(nodes, version, path)?.siblings;
+    // Where the subtree is empty or a leaf, a proof ends at it; else it goes on inside.
+    if siblings.len() < bits {
+        return Err(missing("a node above a part of the tree"));
+    }
+    siblings.truncate(bits);
+    Ok(siblings)
+}

@@ -9,7 +9,7 @@ use super::{
     extract::{self, Named, Search},
 };
 use crate::{
-    problem::{ApiProblem, ApiResult},
+    problem::{ApiResult, found},
     shared::AppState,
 };
 
@@ -54,9 +54,8 @@ pub(crate) async fn one(
     State(state): State<AppState>,
     Named(name): Named<String>,
 ) -> ApiResult<Json<BlockDetail>> {
-    let found = state.backend.block(extract::block(&name)?).await?;
-    let block = found.ok_or_else(|| ApiProblem::unknown("block", &name))?;
-    Ok(Json(convert::block_detail(&block)))
+    found(state.backend.block(extract::block(&name)?).await, "block", name)
+        .map(|block| Json(convert::block_detail(&block)))
 }
 
 /// A block's canonical encoding
@@ -72,8 +71,7 @@ pub(crate) async fn raw(
     State(state): State<AppState>,
     Named(name): Named<String>,
 ) -> ApiResult<impl IntoResponse> {
-    let found = state.backend.raw_block(extract::block(&name)?).await?;
-    let block = found.ok_or_else(|| ApiProblem::unknown("block", &name))?;
+    let block = found(state.backend.raw_block(extract::block(&name)?).await, "block", name)?;
     let bytes = neura_types::codec::encode(block.as_ref());
     Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes))
 }

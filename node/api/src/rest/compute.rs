@@ -14,7 +14,7 @@ use super::extract::{self, Input, Named, Search};
 use crate::{
     backend::TaskQuery,
     limits::MAX_MATCHED_PROVIDERS,
-    problem::{ApiProblem, ApiResult},
+    problem::{ApiResult, found, page},
     shared::AppState,
 };
 
@@ -56,8 +56,7 @@ pub(crate) async fn providers(
     Search(window): Search<ProviderWindow>,
 ) -> ApiResult<Json<Page<Provider>>> {
     let after = extract::optional_address(window.after.as_deref())?;
-    let part = state.backend.providers(after, extract::page_size(window.limit)).await?;
-    Ok(Json(Page { items: part.items, next: part.next.map(|next| next.to_string()) }))
+    page(state.backend.providers(after, extract::page_size(window.limit)).await)
 }
 
 /// A provider
@@ -72,8 +71,7 @@ pub(crate) async fn provider(
     State(state): State<AppState>,
     Named(name): Named<String>,
 ) -> ApiResult<Json<Provider>> {
-    let found = state.backend.provider(extract::address(&name)?).await?;
-    found.map(Json).ok_or_else(|| ApiProblem::unknown("provider", &name))
+    found(state.backend.provider(extract::address(&name)?).await, "provider", name).map(Json)
 }
 
 /// Who can serve a job
@@ -87,18 +85,18 @@ pub(crate) async fn matches(
     State(state): State<AppState>,
     Input(request): Input<MatchRequest>,
 ) -> ApiResult<Json<Vec<ProviderMatch>>> {
-    let mut found = Vec::new();
+    let mut fits = Vec::new();
     let mut after = None;
-    while found.len() < MAX_MATCHED_PROVIDERS {
+    while fits.len() < MAX_MATCHED_PROVIDERS {
         let part = state.backend.providers(after, MATCH_PART).await?;
-        found.extend(part.items.iter().map(|provider| fit(provider, &request)));
+        fits.extend(part.items.iter().map(|provider| fit(provider, &request)));
         after = part.next;
         if after.is_none() {
             break;
         }
     }
-    found.sort_by_key(|entry| (Reverse(entry.fits), entry.price_per_block));
-    Ok(Json(found))
+    fits.sort_by_key(|entry| (Reverse(entry.fits), entry.price_per_block));
+    Ok(Json(fits))
 }
 
 fn fit(provider: &Provider, request: &MatchRequest) -> ProviderMatch {
@@ -152,8 +150,7 @@ pub(crate) async fn requester(
     State(state): State<AppState>,
     Named(name): Named<String>,
 ) -> ApiResult<Json<Requester>> {
-    let found = state.backend.requester(extract::address(&name)?).await?;
-    found.map(Json).ok_or_else(|| ApiProblem::unknown("requester", &name))
+    found(state.backend.requester(extract::address(&name)?).await, "requester", name).map(Json)
 }
 
 /// Tasks, newest first
@@ -181,8 +178,7 @@ pub(crate) async fn tasks(
         provider: extract::optional_address(window.provider.as_deref())?,
         state: window.state,
     };
-    let part = state.backend.tasks(query, extract::page_size(window.limit)).await?;
-    Ok(Json(Page { items: part.items, next: part.next.map(|next| next.to_string()) }))
+    page(state.backend.tasks(query, extract::page_size(window.limit)).await)
 }
 
 /// A task
@@ -198,5 +194,5 @@ pub(crate) async fn task(
     Named(name): Named<String>,
 ) -> ApiResult<Json<Task>> {
     let id = extract::number(&name, "the number of a task")?;
-    state.backend.task(id).await?.map(Json).ok_or_else(|| ApiProblem::unknown("task", id))
+    found(state.backend.task(id).await, "task", id).map(Json)
 }

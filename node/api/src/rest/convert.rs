@@ -1,10 +1,10 @@
 //! Values of the backend as JSON bodies.
 
 use neura_types::{
-    Receipt, Transaction, ValidatorSet,
+    Receipt, Transaction,
     rest::{
         BlockDetail, BlockExecution, BlockSummary, Finality, Inclusion, LogInfo, ReceiptInfo,
-        TransactionInfo, ValidatorInfo, Validators, Wei,
+        TransactionInfo, Wei,
     },
 };
 
@@ -88,19 +88,5 @@ fn receipt(receipt: Receipt) -> ReceiptInfo {
         logs: receipt.logs.into_iter().map(log).collect(),
         revert_reason: revert::reason(&receipt.revert_data),
         revert_data: receipt.revert_data,
-    }
-}
-
-pub(super) fn validators(set: &ValidatorSet) -> Validators {
-    let member = |(index, member): (_, &neura_types::validator::Validator)| ValidatorInfo {
-        index,
-        public_key: member.public_key.0,
-        account: member.account,
-        power: member.power,
-    };
-    Validators {
-        epoch: set.epoch(),
-        total_power: set.total_power(),
-        validators: set.iter().map(member).collect(),
     }
 }

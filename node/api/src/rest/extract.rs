@@ -4,10 +4,13 @@ use std::{fmt::Display, str::FromStr};
 
 use alloy_primitives::{Address, B256};
 use axum::extract::{FromRequest, FromRequestParts};
-use neura_types::rest::{DEFAULT_PAGE, MAX_PAGE};
+use neura_types::{
+    keys::PublicKey,
+    rest::{DEFAULT_PAGE, MAX_PAGE},
+};
 
 use crate::{
-    backend::BlockRef,
+    backend::{BlockRef, EpochRef, ValidatorRef},
     problem::{ApiProblem, ApiResult},
 };
 
@@ -59,6 +62,28 @@ pub(crate) fn block(text: &str) -> ApiResult<BlockRef> {
         _ => number(text, "a block: write latest, a height, or 0x and the 64 digits of its id")
             .map(BlockRef::Height),
     }
+}
+
+/// `current`, `next`, or the number of an epoch.
+pub(crate) fn epoch(text: &str) -> ApiResult<EpochRef> {
+    match text {
+        "current" => Ok(EpochRef::Current),
+        "next" => Ok(EpochRef::Next),
+        _ => number(text, "an epoch: write its number, current, or next").map(EpochRef::Number),
+    }
+}
+
+/// A validator's account or public key.
+pub(crate) fn validator(text: &str) -> ApiResult<ValidatorRef> {
+    const KEY_LENGTH: usize = 66;
+    if text.len() == KEY_LENGTH {
+        return hash(text).map(|key| ValidatorRef::Key(PublicKey(key)));
+    }
+    hexadecimal(
+        text,
+        "a validator: write its account (0x and 40 hexadecimal digits) or its key (0x and 64)",
+    )
+    .map(ValidatorRef::Operator)
 }
 
 fn hexadecimal<T: FromStr>(text: &str, what: &str) -> ApiResult<T> {

@@ -7,7 +7,9 @@ mod compute;
 mod convert;
 mod extract;
 mod faucet;
+mod governance;
 mod node;
+mod staking;
 mod stream;
 mod transactions;
 
@@ -34,8 +36,15 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(compute::requester))
         .routes(routes!(compute::tasks))
         .routes(routes!(compute::task))
-        .routes(routes!(node::validators))
-        .routes(routes!(node::params))
+        .routes(routes!(staking::validators))
+        .routes(routes!(staking::candidates))
+        .routes(routes!(staking::validator))
+        .routes(routes!(staking::delegation))
+        .routes(routes!(staking::account))
+        .routes(routes!(governance::epoch))
+        .routes(routes!(governance::params))
+        .routes(routes!(governance::proposals))
+        .routes(routes!(governance::proposal))
         .routes(routes!(stream::events))
         .routes(routes!(faucet::give))
         .merge(blobs::routes())

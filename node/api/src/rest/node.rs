@@ -1,4 +1,4 @@
-//! The node itself: status, validators, parameters, probes, metrics.
+//! The node itself: status, probes, metrics.
 
 use axum::{
     Json,
@@ -6,12 +6,8 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse, Response},
 };
-use neura_types::{
-    Params,
-    rest::{Problem, Status, Validators, schema},
-};
+use neura_types::rest::{Problem, Status};
 
-use super::convert;
 use crate::{
     error::BackendError,
     problem::{ApiProblem, ApiResult},
@@ -25,24 +21,6 @@ use crate::{
 ))]
 pub(crate) async fn status(State(state): State<AppState>) -> ApiResult<Json<Status>> {
     Ok(Json(state.backend.status().await?))
-}
-
-/// The current validators
-#[utoipa::path(get, operation_id = "getValidators", path = "/v1/validators", tag = "chain", responses(
-    (status = 200, description = "The set of the current epoch", body = Validators),
-    (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn validators(State(state): State<AppState>) -> ApiResult<Json<Validators>> {
-    Ok(Json(convert::validators(&state.backend.validators().await?)))
-}
-
-/// The chain's parameters
-#[utoipa::path(get, operation_id = "getParams", path = "/v1/params", tag = "chain", responses(
-    (status = 200, description = "All parameters", body = schema::Params),
-    (status = "default", description = "Problem", body = Problem, content_type = "application/problem+json"),
-))]
-pub(crate) async fn params(State(state): State<AppState>) -> ApiResult<Json<Params>> {
-    Ok(Json(state.backend.params().await?))
 }
 
 /// `GET /healthz`: the process answers.

@@ -8,7 +8,7 @@ use super::{
     extract::{self, Input, Named},
 };
 use crate::{
-    problem::{ApiProblem, ApiResult},
+    problem::{ApiResult, found},
     shared::AppState,
 };
 
@@ -37,7 +37,6 @@ pub(crate) async fn one(
     State(state): State<AppState>,
     Named(name): Named<String>,
 ) -> ApiResult<Json<TransactionInfo>> {
-    let found = state.backend.transaction(extract::hash(&name)?).await?;
-    let view = found.ok_or_else(|| ApiProblem::unknown("transaction", &name))?;
-    Ok(Json(convert::transaction(view)))
+    found(state.backend.transaction(extract::hash(&name)?).await, "transaction", name)
+        .map(|view| Json(convert::transaction(view)))
 }

@@ -6,19 +6,23 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_api::{
     Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest,
-    Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+    EpochRef, Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView, ValidatorRef,
 };
 use neura_types::{
-    Account, Amount, Block, Height, Params, ValidatorSet,
+    Account, Amount, Block, Height,
     block::ExecutedRoot,
     provider::{Provider, Requester, TrackRecord},
-    rest::{AccountProof, Status},
+    rest::{
+        AccountProof, EpochInfo, ProposalInfo, StakingAccount, Status, ValidatorInfo, Validators,
+    },
     task::{BlobRef, Task, TaskId},
-    validator::Validator,
 };
 use tokio::sync::{Semaphore, broadcast, watch};
 
-use crate::chain::{BASE_FEE, CHAIN_ID, Chain};
+use crate::{
+    chain::{BASE_FEE, CHAIN_ID, Chain},
+    staking,
+};
 
 /// A call to this address reverts with `Error("no")`.
 pub(crate) const REVERTS: Address = Address::repeat_byte(0x11);
@@ -120,6 +124,8 @@ impl Backend for MemoryBackend {
             certified: top.saturating_sub(4),
             view: top,
             epoch: 0,
+            epoch_last: 1_000,
+            evidence: 0,
             peers: 3,
             validator: Some(1),
             syncing: self.syncing,
@@ -291,14 +297,44 @@ impl Backend for MemoryBackend {
         Ok(self.chain().tasks.get(&id).cloned())
     }
 
-    async fn validators(&self) -> BackendResult<ValidatorSet> {
-        let key = neura_types::keys::SecretKey::from_seed(&[1; 32]).public_key();
-        let member = Validator { public_key: key, account: key.address(), power: 10 };
-        Ok(ValidatorSet::new(0, vec![member]).unwrap())
+    async fn validators(&self) -> BackendResult<Validators> {
+        Ok(staking::validators())
     }
 
-    async fn params(&self) -> BackendResult<Params> {
-        Ok(Params::default())
+    async fn candidates(
+        &self,
+        after: u64,
+        limit: u32,
+    ) -> BackendResult<Listing<ValidatorInfo, u64>> {
+        Ok(staking::candidates(after, limit))
+    }
+
+    async fn validator(&self, name: ValidatorRef) -> BackendResult<Option<ValidatorInfo>> {
+        Ok(staking::validator(name))
+    }
+
+    async fn staking(
+        &self,
+        account: Address,
+        operator: Option<Address>,
+    ) -> BackendResult<StakingAccount> {
+        Ok(staking::staking(account, operator))
+    }
+
+    async fn epoch(&self, epoch: EpochRef) -> BackendResult<Option<EpochInfo>> {
+        Ok(staking::epoch(epoch))
+    }
+
+    async fn proposals(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> BackendResult<Listing<ProposalInfo, u64>> {
+        Ok(staking::proposals(before, limit))
+    }
+
+    async fn proposal(&self, id: u64) -> BackendResult<Option<ProposalInfo>> {
+        Ok(staking::proposal(id))
     }
 
     async fn faucet(&self, _: Address, amount: Option<Amount>) -> BackendResult<(B256, Amount)> {

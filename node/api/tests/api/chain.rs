@@ -109,6 +109,7 @@ impl Chain {
                     state_root: B256::repeat_byte(1),
                     receipts_root: B256::repeat_byte(2),
                     gas_used,
+                    next_base_fee: BASE_FEE,
                 },
                 base_fee: BASE_FEE,
                 gas_limit: GAS_LIMIT,

@@ -8,4 +8,5 @@ mod rest;
 mod rpc;
 mod rpc_logs;
 mod socket;
+mod staking;
 mod stream;

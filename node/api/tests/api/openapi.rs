@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use neura_api::EpochRef;
 use neura_types::{
     Params,
     block::ExecutedRoot,
@@ -11,9 +12,9 @@ use neura_types::{
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{chain::Chain, harness::Server};
+use crate::{chain::Chain, harness::Server, staking};
 
-const ROUTES: [(&str, &[&str]); 17] = [
+const ROUTES: [(&str, &[&str]); 24] = [
     ("/v1/status", &["get"]),
     ("/v1/blocks", &["get"]),
     ("/v1/blocks/{block}", &["get"]),
@@ -28,6 +29,13 @@ const ROUTES: [(&str, &[&str]); 17] = [
     ("/v1/tasks", &["get"]),
     ("/v1/tasks/{id}", &["get"]),
     ("/v1/validators", &["get"]),
+    ("/v1/validators/{validator}", &["get"]),
+    ("/v1/validators/{validator}/delegations/{delegator}", &["get"]),
+    ("/v1/candidates", &["get"]),
+    ("/v1/accounts/{address}/staking", &["get"]),
+    ("/v1/epochs/{epoch}", &["get"]),
+    ("/v1/governance/proposals", &["get"]),
+    ("/v1/governance/proposals/{id}", &["get"]),
     ("/v1/params", &["get"]),
     ("/v1/events", &["get"]),
     ("/v1/faucet", &["post"]),
@@ -107,6 +115,7 @@ fn each_schema_names_the_members_of_its_value() {
         settlement: Settlement::default(),
         at: 1,
     };
+    let epoch = staking::epoch(EpochRef::Current).unwrap();
     for (name, expected) in [
         ("Provider", members(provider)),
         ("Capability", members(Capability::default())),
@@ -120,6 +129,12 @@ fn each_schema_names_the_members_of_its_value() {
         ("Params", members(Params::default())),
         ("FeeSplit", members(Params::default().fee_split)),
         ("ExecutedRoot", members(ExecutedRoot::default())),
+        ("EpochConfig", members(&epoch.config)),
+        ("ValidatorSet", members(&epoch.config.set)),
+        ("Validator", members(epoch.config.set.get(0))),
+        ("EpochInfo", members(&epoch)),
+        ("ValidatorInfo", members(staking::candidate(1))),
+        ("ProposalInfo", members(staking::proposal(1))),
     ] {
         let described: BTreeSet<String> = schemas[name]["properties"]
             .as_object()

@@ -89,11 +89,17 @@ async fn ordered(
     hash: neura_types::B256,
 ) -> Result<()> {
     let mut committed = chain.committed.subscribe();
+    let mut arrivals = chain.batches.arrivals();
     loop {
         let tip = *committed.borrow_and_update();
         while next <= tip {
             let (_, block) = chain.block_at(next)?.context("a final block is not in the store")?;
-            if block.payload.iter().any(|raw| keccak(raw) == hash) {
+            // Final is what is ordered and at hand: its batches may still come.
+            let Some(items) = chain.batches.transactions(&block)? else {
+                arrivals.changed().await?;
+                continue;
+            };
+            if items.iter().any(|raw| keccak(raw) == hash) {
                 return Ok(());
             }
             next += 1;

@@ -6,11 +6,13 @@
 mod finality;
 mod network;
 mod ordering;
+mod replica;
 mod start;
 mod transfers;
 
 pub use finality::{FinalityReport, finality};
 pub use ordering::{OrderingPlan, OrderingReport, ordering};
+pub use replica::{ReplicaPlan, replica};
 pub use start::{StartReport, start};
 pub use transfers::{TransfersPlan, TransfersReport, transfers};
 

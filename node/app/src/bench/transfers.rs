@@ -186,6 +186,6 @@ fn executed(network: &Network) -> u64 {
 
 /// View and height of the first node.
 fn progress(network: &Network) -> (u64, u64) {
-    let status = network.nodes.first().and_then(|node| *node.chain.consensus.read());
+    let status = network.nodes.first().and_then(|node| node.chain.consensus());
     status.map_or((0, 0), |status| (status.view, status.committed_height))
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use neura_blobs::EncryptionSecretKey;
 use neura_client::{Client, Key, Sender};
-use neura_types::{Amount, U256, keys::EthKey};
+use neura_types::{Address, Amount, U256, keys::EthKey};
 
 use super::{Screen, Shared};
 use crate::{bounded, keyfile};
@@ -73,27 +73,39 @@ impl Account {
     /// # Errors
     /// If it has too little and there is no faucet.
     pub async fn ensure_funds(&self, needed: Amount, screen: &mut Screen) -> Result<()> {
-        let address = self.key.address();
-        let wanted = needed.add(LOW)?.to_u256();
-        let balance = self.client.account(address).await?.balance.0;
-        if balance >= wanted {
+        ensure_funds(&self.client, self.key.address(), needed, screen).await
+    }
+}
+
+/// Makes sure that an account can pay: on a devnet the faucet helps.
+///
+/// # Errors
+/// If it has too little and there is no faucet, or that gives less at once.
+pub(super) async fn ensure_funds(
+    client: &Client,
+    address: Address,
+    needed: Amount,
+    screen: &mut Screen,
+) -> Result<()> {
+    let wanted = needed.add(LOW)?.to_u256();
+    let balance = client.account(address).await?.balance.0;
+    if balance >= wanted {
+        return Ok(());
+    }
+    if !client.status().await?.faucet {
+        bail!(
+            "account {address} has {} but needs {needed} and fees: send coins to it",
+            show(balance)
+        );
+    }
+    screen.line(format!("account    {address} has {}: asking the faucet", show(balance)));
+    let amount = Amount(TOP_UP.0.max(needed.0.saturating_add(LOW.0)));
+    client.faucet(address, Some(amount)).await?;
+    loop {
+        if client.account(address).await?.balance.0 >= wanted {
             return Ok(());
         }
-        if !self.client.status().await?.faucet {
-            bail!(
-                "account {address} has {} but needs {needed} and fees: send coins to it",
-                show(balance)
-            );
-        }
-        screen.line(format!("account    {address} has {}: asking the faucet", show(balance)));
-        let amount = Amount(TOP_UP.0.max(needed.0.saturating_add(LOW.0)));
-        self.client.faucet(address, Some(amount)).await?;
-        loop {
-            if self.client.account(address).await?.balance.0 >= wanted {
-                return Ok(());
-            }
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
 }
 

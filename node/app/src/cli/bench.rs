@@ -3,8 +3,8 @@
 use anyhow::Result;
 use serde::Serialize;
 
-use super::logs;
-use crate::bench::{self, OrderingPlan, TransfersPlan};
+use super::{logs, node};
+use crate::bench::{self, OrderingPlan, ReplicaPlan, TransfersPlan};
 
 /// Commands of `neura bench`.
 #[derive(Debug, clap::Subcommand)]
@@ -54,6 +54,28 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 4)]
         validators: usize,
     },
+    /// One node of a network that is measured from outside: orders bytes that nobody executes.
+    #[command(hide = true)]
+    Replica(Box<ReplicaArgs>),
+}
+
+/// Arguments of `neura bench replica`.
+#[derive(Debug, clap::Args)]
+pub(super) struct ReplicaArgs {
+    #[command(flatten)]
+    node: node::Args,
+    /// Its place among the replicas.
+    #[arg(long)]
+    replica: u64,
+    /// Transactions that it offers per second.
+    #[arg(long)]
+    rate: u64,
+    /// Bytes of a transaction.
+    #[arg(long, default_value_t = 512)]
+    tx_bytes: usize,
+    /// Where it writes what it has seen.
+    #[arg(long)]
+    samples: std::path::PathBuf,
 }
 
 pub(super) async fn run(command: Command) -> Result<()> {
@@ -69,6 +91,12 @@ pub(super) async fn run(command: Command) -> Result<()> {
             print(&bench::finality(validators, samples).await?)
         }
         Command::Start { validators } => print(&bench::start(validators).await?),
+        Command::Replica(args) => {
+            crate::devnet::end_with_supervisor();
+            let ReplicaArgs { node, replica, rate, tx_bytes, samples } = *args;
+            let plan = ReplicaPlan { config: node.config()?, replica, rate, tx_bytes, samples };
+            bench::replica(plan, super::node::stop_signal()).await
+        }
     }
 }
 

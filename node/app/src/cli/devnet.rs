@@ -7,7 +7,7 @@ use neura_client::Client;
 use neura_types::Params;
 use tokio::time::Instant;
 
-use super::{Account, Screen, Shared, account::home, node::stop_signal, provider, task};
+use super::{Account, Screen, Shared, account::home, node::stop_signal, provider, status, task};
 use crate::{
     devnet::{Child, DEVNET_CHAIN_ID, Devnet, Notice, Plan, Supervisor},
     job::{Choice, Job},
@@ -18,6 +18,10 @@ use crate::{
 const START_LIMIT: Duration = Duration::from_secs(60);
 /// How long the provider may take to register: its self-test runs on the GPU first.
 const PROVIDER_LIMIT: Duration = Duration::from_secs(120);
+/// Blocks of an epoch: five minutes on an idle devnet.
+const EPOCH_BLOCKS: u64 = 600;
+/// Epochs that a validator may be gone: longer than one is stopped to look at something.
+const ABSENCE_EPOCHS: u64 = 4;
 /// Pause between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -87,7 +91,11 @@ async fn start(args: &Args, screen: &mut Screen) -> Result<Network> {
         data,
         validators: args.validators,
         base_port: args.base_port,
-        params: Params::default(),
+        params: Params {
+            epoch_blocks: EPOCH_BLOCKS,
+            absence_epochs: ABSENCE_EPOCHS,
+            ..Params::default()
+        },
         accounts: Vec::new(),
     };
     let devnet = Devnet::open_or_create(&plan)?;
@@ -138,7 +146,7 @@ async fn serve(network: &mut Network, args: &Args, screen: &mut Screen) -> Resul
         task::print_report(screen, &finished.report);
         task::print_end(screen, &finished.task);
     }
-    network.first_screen(screen)?;
+    network.first_screen(screen).await?;
     network.watch(screen).await
 }
 
@@ -248,12 +256,13 @@ impl Network {
         task::finish(&account, &job, id, true, screen).await
     }
 
-    fn first_screen(&self, screen: &Screen) -> Result<()> {
+    async fn first_screen(&self, screen: &Screen) -> Result<()> {
         let url = self.devnet.urls().into_iter().next().unwrap_or_default();
         screen.line(format!("\nNeura devnet, chain id {DEVNET_CHAIN_ID}"));
         screen.line(format!("  REST         {url}/v1/status (documentation: {url}/docs)"));
         screen.line(format!("  JSON-RPC     {url} (for wallets, viem, ethers, Foundry)"));
         screen.line(format!("  all nodes    {}", self.devnet.urls().join(" ")));
+        self.show_validators(screen).await?;
         screen.line(format!(
             "  data, logs   {} (validator-*/node.log, provider/provider.log)",
             self.devnet.data.display()
@@ -275,9 +284,21 @@ impl Network {
         screen
             .line(format!("  neura task submit examples/digits/job.toml --key {}", key.display()));
         screen.line("  neura task list --all");
+        screen.line("  neura validator list; neura epoch next; neura governance list");
         screen.line("  neura faucet 0xYOUR-ADDRESS");
         screen.line(format!("  neura provider join {url}    # lend this machine too"));
         screen.line("Ctrl-C stops it.");
+        Ok(())
+    }
+
+    /// The epoch, its validators, who is passed over, who contradicted itself.
+    async fn show_validators(&self, screen: &Screen) -> Result<()> {
+        let (status, set) = (self.client.status().await?, self.client.validators().await?);
+        screen.line(format!("  epoch        {}", status::epoch(&status)));
+        screen.line(format!("  validators   {}", status::validators(&set)));
+        if status.evidence > 0 {
+            screen.line(format!("  evidence     {} contradictions seen", status.evidence));
+        }
         Ok(())
     }
 

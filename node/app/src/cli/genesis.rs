@@ -22,8 +22,9 @@ pub(super) struct Args {
     /// EIP-155 chain id; 266, 267 and 268 belong to the public Neura networks.
     #[arg(long, default_value_t = crate::devnet::DEVNET_CHAIN_ID)]
     chain_id: u64,
-    /// A validator: its ed25519 public key in hexadecimal, and its power after a colon (1 if left out).
-    #[arg(long = "validator", required = true, value_name = "KEY[:POWER]")]
+    /// A validator: its ed25519 public key in hexadecimal, and after a colon what its account has at stake, in whole
+    /// ANKR (1 if left out): its voting power.
+    #[arg(long = "validator", required = true, value_name = "KEY[:STAKE]")]
     validators: Vec<String>,
     /// A funded account: address=amount, such as 0xf39F…2266=1000 (ANKR).
     #[arg(long = "account", value_name = "ADDRESS=AMOUNT")]
@@ -83,7 +84,7 @@ fn validator(text: &str) -> Result<Validator> {
     let bytes =
         neura_types::keys::parse_hex32(key).with_context(|| format!("validator '{text}'"))?;
     let public_key = PublicKey(B256::new(bytes));
-    let power = power.parse().with_context(|| format!("power of validator '{text}'"))?;
+    let power = power.parse().with_context(|| format!("stake of validator '{text}'"))?;
     Ok(Validator { public_key, account: public_key.address(), power })
 }
 

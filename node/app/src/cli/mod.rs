@@ -1,19 +1,25 @@
-//! Commands: `neura devnet`, `node`, `genesis`, `provider`, `task`, `wallet`, `faucet`, `status`, `bench`.
+//! Commands: `neura devnet`, `node`, `genesis`, `validator`, `governance`, `epoch`, `snapshot`, `provider`, `task`,
+//! `wallet`, `faucet`, `status`, `bench`.
 //!
 //! Results go to standard output, progress and logs to standard error. With `--json` the result is one JSON value.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the user")]
 
 mod account;
+mod act;
 mod bench;
 mod devnet;
+mod epoch;
 mod genesis;
+mod governance;
 mod identity;
 mod logs;
 mod node;
 mod provider;
 mod screen;
+mod snapshot;
 mod status;
 mod task;
+mod validator;
 mod wallet;
 
 use std::process::ExitCode;
@@ -64,6 +70,17 @@ enum Command {
     Genesis(genesis::Args),
     /// Show an identity key's public key, account and peer id; makes the key if there is none.
     Identity(identity::Args),
+    /// Become a validator, delegate to one, look at them, leave.
+    #[command(subcommand)]
+    Validator(validator::Command),
+    /// Propose and vote on parameters and upgrades.
+    #[command(subcommand)]
+    Governance(governance::Command),
+    /// Write, look at, take over snapshots of the state.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
+    /// Show an epoch: its blocks, validators, how it ended.
+    Epoch(epoch::Args),
     /// Lend this machine: join, run, look after it.
     #[command(subcommand)]
     Provider(provider::Command),
@@ -138,6 +155,10 @@ fn run(cli: Cli) -> Result<()> {
             Command::Node(args) => node::run(args).await,
             Command::Genesis(args) => genesis::run(args, &shared),
             Command::Identity(args) => identity::run(&args, &shared),
+            Command::Validator(command) => validator::run(command, shared).await,
+            Command::Governance(command) => governance::run(command, shared).await,
+            Command::Snapshot(command) => snapshot::run(command, &shared),
+            Command::Epoch(args) => epoch::run(args, shared).await,
             Command::Provider(command) => provider::run(command, shared).await,
             Command::Task(command) => task::run(command, shared).await,
             Command::Wallet(command) => wallet::run(command, shared).await,

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::logs;
 use crate::{
     bounded,
-    config::{NodeConfig, NodeFile},
+    config::{Archive, NodeConfig, NodeFile, Retain},
     node::{Node, StartOptions},
 };
 
@@ -38,10 +38,79 @@ pub(super) struct Args {
     /// Identity key file; a validator's is its validator key.
     #[arg(long, env = "NEURA_IDENTITY")]
     identity: Option<PathBuf>,
+    /// Blocks to keep with their states and receipts: a number, or archive for all.
+    #[arg(long, env = "NEURA_RETAIN_BLOCKS", value_name = "N|archive")]
+    retain_blocks: Option<Retain>,
+    /// Keep all blocks: the same as --retain-blocks archive.
+    #[arg(long, conflicts_with = "retain_blocks")]
+    archive: bool,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    snapshots: Snapshots,
+}
+
+/// How to find others and be found. A switch without a value stands for true.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Network")]
+struct Network {
+    /// Look for peers beside those of --peer, and be found.
+    #[arg(long, env = "NEURA_DISCOVERY", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    discovery: Option<bool>,
+    /// Connections to peers that were found so.
+    #[arg(long, env = "NEURA_OUTBOUND_PEERS", value_name = "N")]
+    outbound_peers: Option<usize>,
+    /// Tell peers the addresses of this node.
+    #[arg(long, env = "NEURA_ANNOUNCE", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    announce: Option<bool>,
+    /// Address under which others reach this node where it does not listen on it itself, such as one whose port a
+    /// router forwards; may be given several times.
+    #[arg(long, env = "NEURA_EXTERNAL", value_delimiter = ',', value_name = "ADDRESS")]
+    external: Vec<String>,
+    /// Id of a peer that is always let in, such as a validator's sentry; may be given several times.
+    #[arg(long, env = "NEURA_RESERVED", value_delimiter = ',', value_name = "PEER-ID")]
+    reserved: Vec<String>,
+    /// Let in validators, --peer and --reserved only: for a validator behind sentries.
+    #[arg(long, env = "NEURA_RESERVED_ONLY", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    reserved_only: Option<bool>,
+}
+
+impl Network {
+    fn apply(self, file: &mut NodeFile) {
+        file.discovery = self.discovery.or(file.discovery);
+        file.outbound_peers = self.outbound_peers.or(file.outbound_peers);
+        file.announce = self.announce.or(file.announce);
+        file.reserved_only = self.reserved_only.or(file.reserved_only);
+        overrule(&mut file.external, self.external);
+        overrule(&mut file.reserved, self.reserved);
+    }
+}
+
+/// Snapshots of the state. A switch without a value stands for true.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Snapshots")]
+struct Snapshots {
+    /// Start a fresh data folder from a snapshot that peers serve, rather than from genesis.
+    #[arg(long, env = "NEURA_SNAPSHOT_SYNC", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    snapshot_sync: Option<bool>,
+    /// Make and serve a snapshot every so many epochs; 0 for none.
+    #[arg(long, env = "NEURA_SNAPSHOT_EPOCHS", value_name = "N")]
+    snapshot_epochs: Option<u64>,
+}
+
+/// A list given by flags replaces that of the file.
+fn overrule(list: &mut Option<Vec<String>>, flags: Vec<String>) {
+    if !flags.is_empty() {
+        *list = Some(flags);
+    }
 }
 
 impl Args {
-    fn config(self) -> Result<NodeConfig> {
+    pub(super) fn config(self) -> Result<NodeConfig> {
         let path = self.config.clone().unwrap_or_else(|| self.data.join("node.toml"));
         let mut file = if self.config.is_some() || path.exists() {
             read_config(&path)?
@@ -58,12 +127,13 @@ impl Args {
             );
             file.identity = Some(std::path::absolute(identity)?);
         }
-        if !self.listen.is_empty() {
-            file.listen = Some(self.listen);
-        }
-        if !self.peers.is_empty() {
-            file.peers = Some(self.peers);
-        }
+        overrule(&mut file.listen, self.listen);
+        overrule(&mut file.peers, self.peers);
+        self.network.apply(&mut file);
+        let archive = self.archive.then_some(Retain::Archive(Archive::Archive));
+        file.retain_blocks = archive.or(self.retain_blocks).or(file.retain_blocks);
+        file.snapshot_sync = self.snapshots.snapshot_sync.or(file.snapshot_sync);
+        file.snapshot_epochs = self.snapshots.snapshot_epochs.or(file.snapshot_epochs);
         let genesis = self.genesis.unwrap_or_else(|| self.data.join("genesis.json"));
         Ok(NodeConfig::from_file(self.data, genesis, file))
     }

@@ -51,6 +51,20 @@ impl Screen {
         spinner.set_message(text.to_owned());
     }
 
+    /// A bar for work of known size; hidden where there is no terminal.
+    pub fn progress(&mut self, total: u64, unit: &str) -> ProgressBar {
+        self.done();
+        if self.json {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::new(total);
+        let template = format!("{{bar:40}} {{pos}}/{{len}} {unit} ({{eta}} left)");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
+            bar.set_style(style);
+        }
+        bar
+    }
+
     /// Ends the waiting.
     pub fn done(&mut self) {
         if let Some(spinner) = self.spinner.take() {

@@ -19,7 +19,7 @@ use neura_types::{
 
 use super::DEVNET_CHAIN_ID;
 use crate::{
-    config::{DEFAULT_BLOB_QUOTA, DEFAULT_RETAIN_BLOCKS, NodeConfig},
+    config::{DEFAULT_BLOB_QUOTA, DEFAULT_RETAIN_BLOCKS, NetworkOptions, NodeConfig},
     keyfile::{self, DEVNET_MARK},
     node::{chain::unix_time_ms, start::read_genesis},
 };
@@ -35,6 +35,10 @@ const KNOWN_KEYS: [(&str, &str); 3] = [
 const ACCOUNT_FUNDS: Amount = Amount::ankr(1_000_000);
 /// What the faucet has at genesis.
 const FAUCET_FUNDS: Amount = Amount::ankr(1_000_000_000);
+/// What each validator has at stake at genesis, in whole ANKR.
+const VALIDATOR_STAKE: u64 = 100_000;
+/// What its account has besides: it pays for reports of others' contradictions, and for votes.
+const OPERATOR_FUNDS: Amount = Amount::ankr(1_000);
 /// p2p ports lie this far above the API's.
 const P2P_OFFSET: u16 = 100;
 /// Where free ports are looked for: below those that systems give to outgoing connections, one of which could take a
@@ -176,7 +180,9 @@ fn create(plan: &Plan, genesis_path: &Path) -> Result<()> {
         let path = validator_dir(&plan.data, index).join("identity.key");
         write_if_absent(&path, &keyfile::random_secret()?)?;
         let public_key = keyfile::read_identity(&path)?.public_key();
-        validators.push(Validator { public_key, account: public_key.address(), power: 1 });
+        let account = public_key.address();
+        validators.push(Validator { public_key, account, power: VALIDATOR_STAKE });
+        accounts.push(GenesisAccount { address: account, balance: OPERATOR_FUNDS });
     }
     let genesis = Genesis {
         chain_id: DEVNET_CHAIN_ID,
@@ -226,9 +232,12 @@ fn configure(plan: &Plan, genesis: &Path, keys: &[SecretKey]) -> Result<Vec<Node
                     .filter(|(other, _)| *other != index)
                     .map(|(_, address)| address.clone())
                     .collect(),
+                network: NetworkOptions::default(),
                 identity: data.join("identity.key"),
                 faucet_key: (index == 0).then(|| plan.data.join("faucet.key")),
                 retain_blocks: Some(DEFAULT_RETAIN_BLOCKS),
+                snapshot_sync: false,
+                snapshot_epochs: 0,
                 blob_quota_bytes: DEFAULT_BLOB_QUOTA,
                 data,
             }

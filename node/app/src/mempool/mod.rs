@@ -1,23 +1,25 @@
-//! Hold verified transactions until a block takes them, in an order that pays the proposer.
+//! Hold verified transactions until they are executed, and hand them to batches in an order that pays the proposer.
 //!
 //! # Invariants
 //! - At most [`Limits::transactions`] and [`Limits::bytes`] are held, at most [`Limits::per_sender`] of one sender.
-//! - A sender's transactions are handed out in nonce order, without gaps, after those that stand in the ancestors of
-//!   the block to be filled. What stands in an abandoned block is handed out again.
+//! - A sender's transactions are handed out in nonce order, without gaps, after those that stand in batches already.
+//! - A transaction is handed out once; again only when its batch expired, skipped it, or was not heard of for long.
 //! - A transaction leaves only when it was executed, is invalid for good, was replaced, or makes room for a better one.
 //! - The sum of what one sender's transactions may cost never exceeds its balance.
 
+pub mod journal;
 mod sender;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
-use neura_types::{Address, B256, Bytes, Transaction, U256};
+use neura_types::{Address, B256, Transaction, U256};
 
 use sender::Sender;
 
@@ -112,33 +114,53 @@ impl PoolError {
 /// Priority: highest tip first, then first come.
 type Priority = (Reverse<u128>, u64);
 
+/// Whether a transaction stands in a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sealing {
+    /// It does not: this node may seal it from this time on.
+    Due(Instant),
+    /// It does, since this time.
+    Sealed(Instant),
+}
+
 #[derive(Debug, Clone)]
 struct Entry {
     tx: Arc<Transaction>,
     priority: Priority,
+    sealing: Sealing,
 }
 
-/// Transactions that did not fit into a block, after which nothing else is tried: a nearly full block is full.
+impl Entry {
+    fn is_sealed(&self) -> bool {
+        matches!(self.sealing, Sealing::Sealed(_))
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        matches!(self.sealing, Sealing::Due(at) if at <= now)
+    }
+}
+
+/// Transactions that did not fit into a batch, after which nothing else is tried: a nearly full batch is full.
 const MAX_MISFITS: usize = 64;
 
-/// What a block may hold.
+/// What a batch may hold.
 #[derive(Debug, Clone, Copy)]
-pub struct BlockLimits {
+pub struct BatchLimits {
     /// Most bytes of transactions.
     pub bytes: usize,
     /// Most gas of transactions.
     pub gas: u64,
-    /// Its base fee: who pays less waits.
+    /// Base fee of the next block: who pays less waits.
     pub base_fee: u64,
 }
 
-/// A block while it is filled.
+/// A batch while it is filled.
 struct Filling {
-    limits: BlockLimits,
+    limits: BatchLimits,
     bytes: usize,
     gas: u64,
     misfits: usize,
-    chosen: Vec<Bytes>,
+    chosen: Vec<Entry>,
 }
 
 impl Filling {
@@ -151,7 +173,7 @@ impl Filling {
             return false;
         }
         (self.bytes, self.gas) = (bytes, gas);
-        self.chosen.push(entry.tx.raw.clone());
+        self.chosen.push(entry.clone());
         true
     }
 }
@@ -163,6 +185,8 @@ pub struct Mempool {
     senders: HashMap<Address, Sender>,
     by_hash: HashMap<B256, (Address, u64)>,
     by_priority: BTreeMap<Priority, (Address, u64)>,
+    /// Those of them that stand in no batch.
+    unsealed: BTreeMap<Priority, (Address, u64)>,
     bytes: usize,
     arrivals: u64,
 }
@@ -175,6 +199,7 @@ impl Mempool {
             senders: HashMap::new(),
             by_hash: HashMap::new(),
             by_priority: BTreeMap::new(),
+            unsealed: BTreeMap::new(),
             bytes: 0,
             arrivals: 0,
         }
@@ -213,8 +238,8 @@ impl Mempool {
     pub fn insert(
         &mut self,
         tx: Arc<Transaction>,
-        account_nonce: u64,
-        balance: U256,
+        (account_nonce, balance): (u64, U256),
+        sealing: Sealing,
     ) -> Result<(), PoolError> {
         if self.by_hash.contains_key(&tx.hash) {
             return Err(PoolError::AlreadyKnown);
@@ -229,13 +254,16 @@ impl Mempool {
         let priority = (Reverse(tx.max_priority_fee_per_gas), self.arrivals);
         let sender = self.senders.entry(tx.sender).or_default();
         sender.account_nonce = sender.account_nonce.max(account_nonce);
-        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority });
+        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority, sealing });
         if let Some(old) = replaced {
             self.forget(&old);
         }
         self.bytes += tx.raw.len();
         self.by_hash.insert(tx.hash, (tx.sender, tx.nonce));
         self.by_priority.insert(priority, (tx.sender, tx.nonce));
+        if matches!(sealing, Sealing::Due(_)) {
+            self.unsealed.insert(priority, (tx.sender, tx.nonce));
+        }
         Ok(())
     }
 
@@ -286,45 +314,70 @@ impl Mempool {
         Ok(())
     }
 
-    /// Transactions for the next block, best paid first, within its bytes and gas. They stay in the pool. `in_flight`
-    /// are those that stand in the block's ancestors and are not executed yet.
-    pub fn select(&self, limits: BlockLimits, in_flight: &HashSet<B256>) -> Vec<Bytes> {
-        let mut block = Filling { limits, bytes: 0, gas: 0, misfits: 0, chosen: Vec::new() };
+    /// Transactions for the next batch, best paid first, within its bytes and gas. They stay in the pool, as sealed.
+    pub fn seal(&mut self, limits: BatchLimits, now: Instant) -> Vec<Arc<Transaction>> {
+        let chosen = self.fill(limits, now);
+        for entry in &chosen {
+            self.set_sealing(&entry.tx.hash, Sealing::Sealed(now));
+        }
+        chosen.into_iter().map(|entry| entry.tx).collect()
+    }
+
+    fn fill(&self, limits: BatchLimits, now: Instant) -> Vec<Entry> {
+        let mut batch = Filling { limits, bytes: 0, gas: 0, misfits: 0, chosen: Vec::new() };
         let mut next: HashMap<Address, u64> = HashMap::new();
         let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::new();
-        // One pass over the pool at most; blocks fill long before that when the pool is large.
-        for (address, nonce) in self.by_priority.values() {
+        for (address, nonce) in self.unsealed.values() {
             let Some(sender) = self.senders.get(address) else { continue };
             let Some(entry) = sender.get(*nonce) else { continue };
-            let pays = entry.tx.max_fee_per_gas >= u128::from(limits.base_fee);
-            if !pays || in_flight.contains(&entry.tx.hash) {
+            if entry.tx.max_fee_per_gas < u128::from(limits.base_fee) || !entry.is_due(now) {
                 continue;
             }
-            let expected = next
-                .entry(*address)
-                .or_insert_with(|| sender.next_unproposed(|e| in_flight.contains(&e.tx.hash)));
+            let expected =
+                next.entry(*address).or_insert_with(|| sender.next_unsealed(Entry::is_sealed));
             if *nonce > *expected {
                 waiting.insert((*address, *nonce), entry);
                 continue;
             }
+            // Below it, a nonce that the account has used: execution settles it.
             let mut candidate = (*nonce == *expected).then_some(entry);
-            while let Some(entry) = candidate.filter(|entry| block.take(entry)) {
+            while let Some(entry) = candidate.filter(|entry| batch.take(entry)) {
                 *expected = entry.tx.nonce + 1;
                 candidate = waiting.remove(&(*address, *expected));
             }
-            if block.misfits >= MAX_MISFITS {
+            if batch.misfits >= MAX_MISFITS {
                 break;
             }
         }
-        block.chosen
+        batch.chosen
     }
 
-    /// Whether a block could be filled with something that is not in its ancestors already.
-    pub fn has_ready(&self, base_fee: u64, in_flight: &HashSet<B256>) -> bool {
-        self.senders.values().any(|sender| {
-            let nonce = sender.next_unproposed(|e| in_flight.contains(&e.tx.hash));
-            sender.get(nonce).is_some_and(|e| e.tx.max_fee_per_gas >= u128::from(base_fee))
-        })
+    /// Whether anything stands in no batch.
+    pub fn has_unsealed(&self) -> bool {
+        !self.unsealed.is_empty()
+    }
+
+    /// Notes that transactions stand in a batch, or no longer do.
+    pub fn set_sealing(&mut self, hash: &B256, sealing: Sealing) {
+        let Some((address, nonce)) = self.by_hash.get(hash).copied() else { return };
+        let Some(entry) = self.senders.get_mut(&address).and_then(|s| s.get_mut(nonce)) else {
+            return;
+        };
+        entry.sealing = sealing;
+        match sealing {
+            Sealing::Due(_) => self.unsealed.insert(entry.priority, (address, nonce)),
+            Sealing::Sealed(_) => self.unsealed.remove(&entry.priority),
+        };
+    }
+
+    /// Lets those be sealed again that were sealed so long ago that their batch must be lost; `due` says when.
+    pub fn unseal_older(&mut self, age: Duration, now: Instant, due: impl Fn(&B256) -> Instant) {
+        let lost = |entry: &&Entry| matches!(entry.sealing, Sealing::Sealed(at) if now.saturating_duration_since(at) > age);
+        let entries = self.senders.values().flat_map(Sender::iter);
+        let hashes: Vec<B256> = entries.filter(lost).map(|entry| entry.tx.hash).collect();
+        for hash in hashes {
+            self.set_sealing(&hash, Sealing::Due(due(&hash)));
+        }
     }
 
     /// Drops what an executed block settled: `done` are its transactions that were executed or are invalid for good,
@@ -366,6 +419,7 @@ impl Mempool {
     fn forget(&mut self, entry: &Entry) {
         self.by_hash.remove(&entry.tx.hash);
         self.by_priority.remove(&entry.priority);
+        self.unsealed.remove(&entry.priority);
         self.bytes = self.bytes.saturating_sub(entry.tx.raw.len());
     }
 }

@@ -27,6 +27,14 @@ impl Sender {
         self.entries.get(&nonce)
     }
 
+    pub(super) fn get_mut(&mut self, nonce: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(&nonce)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
     /// What all of them may cost.
     pub(super) fn total_cost(&self) -> U256 {
         self.cost
@@ -63,11 +71,11 @@ impl Sender {
         stale
     }
 
-    /// First nonce that is neither used nor in a block that is not executed yet.
-    pub(super) fn next_unproposed(&self, in_flight: impl Fn(&Entry) -> bool) -> u64 {
+    /// First nonce that is neither used nor in a batch.
+    pub(super) fn next_unsealed(&self, is_sealed: impl Fn(&Entry) -> bool) -> u64 {
         let mut nonce = self.account_nonce;
         for (have, entry) in self.entries.range(self.account_nonce..) {
-            if *have != nonce || !in_flight(entry) {
+            if *have != nonce || !is_sealed(entry) {
                 break;
             }
             nonce += 1;

@@ -1,10 +1,10 @@
-use neura_types::{U256, keys::EthKey, transaction::UnsignedTransaction};
+use neura_types::{Bytes, U256, keys::EthKey, transaction::UnsignedTransaction};
 
 use super::*;
 
 const CHAIN: u64 = 26_770;
 const RICH: U256 = U256::MAX;
-const LIMITS: BlockLimits = BlockLimits { bytes: 1 << 20, gas: 1 << 30, base_fee: 0 };
+const LIMITS: BatchLimits = BatchLimits { bytes: 1 << 20, gas: 1 << 30, base_fee: 0 };
 
 fn tx(key: u8, nonce: u64, tip: u128) -> Arc<Transaction> {
     let raw = UnsignedTransaction {
@@ -25,26 +25,30 @@ fn pool() -> Mempool {
     Mempool::new(Limits::default())
 }
 
-fn nonces(pool: &Mempool, selected: &[Bytes]) -> Vec<(Address, u64)> {
-    let _ = pool;
-    selected
-        .iter()
-        .map(|raw| Transaction::decode(raw.clone(), CHAIN).unwrap())
-        .map(|tx| (tx.sender, tx.nonce))
-        .collect()
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn add(pool: &mut Mempool, tx: Arc<Transaction>, balance: U256) -> Result<(), PoolError> {
+    pool.insert(tx, (0, balance), Sealing::Due(now()))
+}
+
+fn sealed(pool: &mut Mempool, limits: BatchLimits) -> Vec<Arc<Transaction>> {
+    pool.seal(limits, now())
 }
 
 #[test]
 fn a_senders_transactions_come_in_nonce_order_even_if_later_ones_pay_more() {
     let mut pool = pool();
     for (nonce, tip) in [(2, 50), (0, 1), (1, 20)] {
-        pool.insert(tx(1, nonce, tip), 0, RICH).unwrap();
+        add(&mut pool, tx(1, nonce, tip), RICH).unwrap();
     }
-    pool.insert(tx(2, 0, 10), 0, RICH).unwrap();
-    let order: Vec<u64> = nonces(&pool, &pool.select(LIMITS, &HashSet::new()))
+    let other = tx(2, 0, 10).sender;
+    add(&mut pool, tx(2, 0, 10), RICH).unwrap();
+    let order: Vec<u64> = sealed(&mut pool, LIMITS)
         .into_iter()
-        .filter(|(sender, _)| *sender == tx(1, 0, 1).sender)
-        .map(|(_, nonce)| nonce)
+        .filter(|tx| tx.sender != other)
+        .map(|tx| tx.nonce)
         .collect();
     assert_eq!(order, [0, 1, 2]);
 }
@@ -52,58 +56,82 @@ fn a_senders_transactions_come_in_nonce_order_even_if_later_ones_pay_more() {
 #[test]
 fn nothing_is_handed_out_beyond_a_nonce_gap() {
     let mut pool = pool();
-    pool.insert(tx(1, 0, 1), 0, RICH).unwrap();
-    pool.insert(tx(1, 2, 9), 0, RICH).unwrap();
-    assert_eq!(pool.select(LIMITS, &HashSet::new()).len(), 1);
+    add(&mut pool, tx(1, 0, 1), RICH).unwrap();
+    add(&mut pool, tx(1, 2, 9), RICH).unwrap();
+    assert_eq!(sealed(&mut pool, LIMITS).len(), 1);
     assert_eq!(pool.pending_nonce(&tx(1, 0, 1).sender, 0), 1);
 }
 
 #[test]
-fn what_stands_in_the_ancestors_is_not_handed_out_again() {
+fn what_stands_in_a_batch_is_not_handed_out_again() {
     let mut pool = pool();
     let (first, second) = (tx(1, 0, 5), tx(1, 1, 5));
-    pool.insert(Arc::clone(&first), 0, RICH).unwrap();
-    pool.insert(Arc::clone(&second), 0, RICH).unwrap();
-    let ancestors = HashSet::from([first.hash]);
-    assert_eq!(pool.select(LIMITS, &ancestors), std::slice::from_ref(&second.raw));
-    pool.on_executed([first.hash], [(first.sender, 1)]);
-    assert_eq!(pool.select(LIMITS, &HashSet::new()), std::slice::from_ref(&second.raw));
+    add(&mut pool, Arc::clone(&first), RICH).unwrap();
+    pool.set_sealing(&first.hash, Sealing::Sealed(now()));
+    add(&mut pool, Arc::clone(&second), RICH).unwrap();
+    assert_eq!(sealed(&mut pool, LIMITS), [second]);
+    assert!(sealed(&mut pool, LIMITS).is_empty() && !pool.has_unsealed());
+    assert_eq!(pool.len(), 2, "what is sealed waits for its execution");
 }
 
-/// A leader proposed nonce 0, its block was abandoned, and the next leader began at nonce 1: every node skipped the
-/// whole block and forgot what it held.
+/// A batch with nonce 0 expired while one with nonce 1 was ordered: the block skipped it.
 #[test]
-fn what_stood_in_an_abandoned_block_is_handed_out_again_first() {
+fn what_was_skipped_or_stood_in_an_expired_batch_is_handed_out_again_in_order() {
     let mut pool = pool();
     let (first, second) = (tx(1, 0, 5), tx(1, 1, 9));
-    pool.insert(Arc::clone(&first), 0, RICH).unwrap();
-    pool.insert(Arc::clone(&second), 0, RICH).unwrap();
-    let next_block = pool.select(LIMITS, &HashSet::new());
-    assert_eq!(next_block, [first.raw.clone(), second.raw.clone()]);
+    for tx in [&first, &second] {
+        add(&mut pool, Arc::clone(tx), RICH).unwrap();
+    }
+    assert_eq!(sealed(&mut pool, LIMITS).len(), 2);
     pool.on_executed([], [(first.sender, 0)]);
-    assert_eq!(pool.len(), 2, "a block that skipped them does not delete them");
+    for tx in [&second, &first] {
+        pool.set_sealing(&tx.hash, Sealing::Due(now()));
+    }
+    assert_eq!(sealed(&mut pool, LIMITS), [first, second]);
+}
+
+#[test]
+fn nobody_seals_before_its_turn() {
+    let mut pool = pool();
+    let later = now() + Duration::from_secs(60);
+    pool.insert(tx(1, 0, 5), (0, RICH), Sealing::Due(later)).unwrap();
+    assert!(pool.seal(LIMITS, now()).is_empty());
+    assert_eq!(pool.seal(LIMITS, later).len(), 1);
+}
+
+#[test]
+fn what_was_sealed_long_ago_and_never_executed_is_sealed_again() {
+    let mut pool = pool();
+    add(&mut pool, tx(1, 0, 5), RICH).unwrap();
+    let at = now();
+    assert_eq!(pool.seal(LIMITS, at).len(), 1);
+    let age = Duration::from_secs(10);
+    pool.unseal_older(age, at + age, |_| at);
+    assert!(pool.seal(LIMITS, at + age).is_empty());
+    pool.unseal_older(age, at + age + Duration::from_millis(1), |_| at);
+    assert_eq!(pool.seal(LIMITS, at + age).len(), 1);
 }
 
 #[test]
 fn a_transaction_that_does_not_fit_does_not_hide_smaller_ones() {
     let mut pool = pool();
     for key in 1..=3 {
-        pool.insert(tx(key, 0, u128::from(key)), 0, RICH).unwrap();
+        add(&mut pool, tx(key, 0, u128::from(key)), RICH).unwrap();
     }
-    let limits = BlockLimits { gas: 21_000 * 2 + 5, ..LIMITS };
-    assert_eq!(pool.select(limits, &HashSet::new()).len(), 2);
+    let limits = BatchLimits { gas: 21_000 * 2 + 5, ..LIMITS };
+    assert_eq!(sealed(&mut pool, limits).len(), 2);
 }
 
 #[test]
 fn nonces_far_beyond_the_first_missing_one_are_refused() {
     let mut pool = pool();
     for nonce in 0..200 {
-        pool.insert(tx(1, nonce, 1), 0, RICH).unwrap();
+        add(&mut pool, tx(1, nonce, 1), RICH).unwrap();
     }
     let gap = Limits::default().nonce_gap;
-    pool.insert(tx(1, 200 + gap, 1), 0, RICH).unwrap();
+    add(&mut pool, tx(1, 200 + gap, 1), RICH).unwrap();
     assert!(matches!(
-        pool.insert(tx(1, 201 + gap, 1), 0, RICH),
+        add(&mut pool, tx(1, 201 + gap, 1), RICH),
         Err(PoolError::NonceTooHigh { next: 200, .. })
     ));
 }
@@ -111,12 +139,12 @@ fn nonces_far_beyond_the_first_missing_one_are_refused() {
 #[test]
 fn a_replacement_must_pay_a_tenth_more() {
     let mut pool = pool();
-    pool.insert(tx(1, 0, 100_000), 0, RICH).unwrap();
+    add(&mut pool, tx(1, 0, 100_000), RICH).unwrap();
     assert!(matches!(
-        pool.insert(tx(1, 0, 100_001), 0, RICH),
+        add(&mut pool, tx(1, 0, 100_001), RICH),
         Err(PoolError::Underpriced { nonce: 0, .. })
     ));
-    pool.insert(tx(1, 0, 120_000), 0, RICH).unwrap();
+    add(&mut pool, tx(1, 0, 120_000), RICH).unwrap();
     assert_eq!(pool.len(), 1);
 }
 
@@ -124,17 +152,17 @@ fn a_replacement_must_pay_a_tenth_more() {
 fn a_sender_cannot_pledge_more_than_its_balance() {
     let mut pool = pool();
     let one = tx(1, 0, 1).max_cost();
-    pool.insert(tx(1, 0, 1), 0, one).unwrap();
-    assert!(matches!(pool.insert(tx(1, 1, 1), 0, one), Err(PoolError::Overdraft { .. })));
+    add(&mut pool, tx(1, 0, 1), one).unwrap();
+    assert!(matches!(add(&mut pool, tx(1, 1, 1), one), Err(PoolError::Overdraft { .. })));
 }
 
 #[test]
 fn a_full_pool_drops_the_cheapest_for_one_that_pays_more_and_refuses_others() {
     let mut pool = Mempool::new(Limits { transactions: 2, ..Limits::default() });
-    pool.insert(tx(1, 0, 10), 0, RICH).unwrap();
-    pool.insert(tx(2, 0, 20), 0, RICH).unwrap();
-    assert_eq!(pool.insert(tx(3, 0, 10), 0, RICH), Err(PoolError::Full { lowest: 10 }));
-    pool.insert(tx(3, 0, 11), 0, RICH).unwrap();
+    add(&mut pool, tx(1, 0, 10), RICH).unwrap();
+    add(&mut pool, tx(2, 0, 20), RICH).unwrap();
+    assert_eq!(add(&mut pool, tx(3, 0, 10), RICH), Err(PoolError::Full { lowest: 10 }));
+    add(&mut pool, tx(3, 0, 11), RICH).unwrap();
     assert!(pool.get(&tx(1, 0, 10).hash).is_none());
     assert_eq!(pool.len(), 2);
 }
@@ -142,20 +170,17 @@ fn a_full_pool_drops_the_cheapest_for_one_that_pays_more_and_refuses_others() {
 #[test]
 fn the_same_transaction_twice_is_already_known() {
     let mut pool = pool();
-    pool.insert(tx(1, 0, 1), 0, RICH).unwrap();
-    assert_eq!(pool.insert(tx(1, 0, 1), 0, RICH), Err(PoolError::AlreadyKnown));
+    add(&mut pool, tx(1, 0, 1), RICH).unwrap();
+    assert_eq!(add(&mut pool, tx(1, 0, 1), RICH), Err(PoolError::AlreadyKnown));
 }
 
 #[test]
-fn a_block_is_filled_within_its_bytes_and_gas() {
+fn a_batch_is_filled_within_its_bytes_and_gas() {
     let mut pool = pool();
     for nonce in 0..10 {
-        pool.insert(tx(1, nonce, 1), 0, RICH).unwrap();
+        add(&mut pool, tx(1, nonce, 1), RICH).unwrap();
     }
     let size = tx(1, 0, 1).raw.len();
-    assert_eq!(
-        pool.select(BlockLimits { bytes: 3 * size + 5, ..LIMITS }, &HashSet::new()).len(),
-        3
-    );
-    assert_eq!(pool.select(BlockLimits { gas: 50_000, ..LIMITS }, &HashSet::new()).len(), 2);
+    assert_eq!(sealed(&mut pool, BatchLimits { bytes: 3 * size + 5, ..LIMITS }).len(), 3);
+    assert_eq!(sealed(&mut pool, BatchLimits { gas: 50_000, ..LIMITS }).len(), 2);
 }

@@ -10,15 +10,18 @@ use std::{
 
 use neura_api::Event;
 use neura_consensus::Status;
+use neura_runtime::Attendance;
 use neura_storage::Store;
 use neura_types::{
-    Address, B256, Block, BlockId, ExecutedRoot, Genesis, Header, Height, Params, ValidatorSet,
+    Address, B256, Block, BlockId, ExecutedRoot, Genesis, Header, Height, Params, ValidatorIndex,
     hash::{Domain, hash},
+    keys::PublicKey,
     vote::ChainContext,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast, watch};
 
+use super::{batches::Batches, epochs::Epochs};
 use crate::mempool::{Limits, Mempool};
 
 /// Roots kept in memory: far more than the lag between execution and certification can be.
@@ -37,14 +40,16 @@ pub struct Chain {
     pub genesis_hash: B256,
     /// Id of the genesis block.
     pub genesis_id: BlockId,
-    /// Parameters.
-    pub params: Arc<Params>,
-    /// Validators.
-    pub set: Arc<ValidatorSet>,
+    /// The key by which other nodes know this one.
+    pub key: PublicKey,
+    /// Validators and parameters.
+    pub epochs: Epochs,
     /// Blocks, state, receipts.
     pub store: Store,
     /// Transactions that wait.
     pub mempool: Mutex<Mempool>,
+    /// Batches that wait, or whose blocks are not executed yet.
+    pub batches: Batches,
     /// Height of the newest final block.
     pub committed: watch::Sender<Height>,
     /// Height of the newest executed block.
@@ -56,7 +61,9 @@ pub struct Chain {
     /// What happens, for subscribers.
     pub events: broadcast::Sender<Event>,
     /// Consensus as the driver last saw it.
-    pub consensus: RwLock<Option<Status>>,
+    consensus: watch::Sender<Option<Status>>,
+    /// Validators found to contradict themselves since the node was started.
+    pub evidence: AtomicU64,
     /// Transactions with a receipt since the node was started.
     pub receipts: AtomicU64,
     /// Base fee of the next block.
@@ -113,24 +120,26 @@ impl Chain {
     pub fn new(
         genesis: Genesis,
         genesis_id: BlockId,
-        set: Arc<ValidatorSet>,
+        (key, epochs): (PublicKey, Epochs),
         store: Store,
     ) -> Result<Self, neura_storage::StorageError> {
         let (committed, _) = store.committed_tip()?;
         let (executed, _) = store.executed_tip()?;
         let mut roots = BTreeMap::new();
-        let first = executed.saturating_sub(genesis.params.execution_lag.saturating_mul(4));
+        let first =
+            executed.saturating_sub(epochs.current().params.execution_lag.saturating_mul(4));
         for height in first..=executed {
             if let Some(root) = store.executed_root(height)? {
                 roots.insert(height, root);
             }
         }
-        let next_base_fee = store.executed(executed)?.map_or(0, |record| record.next_base_fee);
+        let next_base_fee = store.executed(executed)?.map_or(0, |record| record.root.next_base_fee);
         Ok(Self {
             genesis_hash: genesis.hash(),
             genesis_id,
-            params: Arc::new(genesis.params.clone()),
-            set,
+            key,
+            epochs,
+            batches: Batches::new(store.clone())?,
             store,
             mempool: Mutex::new(Mempool::new(Limits::default())),
             committed: watch::Sender::new(committed),
@@ -138,7 +147,8 @@ impl Chain {
             certified: AtomicU64::new(0),
             wake: Notify::new(),
             events: broadcast::Sender::new(EVENT_BUFFER),
-            consensus: RwLock::new(None),
+            consensus: watch::Sender::new(None),
+            evidence: AtomicU64::new(0),
             receipts: AtomicU64::new(0),
             next_base_fee: AtomicU64::new(next_base_fee),
             failure: Failure::new(),
@@ -162,6 +172,43 @@ impl Chain {
     /// What ties signatures to this chain.
     pub fn context(&self) -> ChainContext {
         ChainContext { chain_id: self.genesis.chain_id, genesis: self.genesis_hash }
+    }
+
+    /// Parameters of the epoch that consensus is in.
+    pub fn params(&self) -> Params {
+        self.epochs.current().params.clone()
+    }
+
+    /// This node's index in the set of the epoch that consensus is in; none for a full node.
+    pub fn validator(&self) -> Option<ValidatorIndex> {
+        self.epochs.current().set.index_of(&self.key)
+    }
+
+    /// Consensus as the driver last saw it.
+    pub fn consensus(&self) -> Option<Status> {
+        *self.consensus.borrow()
+    }
+
+    /// Publishes the position of consensus.
+    pub fn show(&self, status: Status) {
+        self.consensus.send_replace(Some(status));
+    }
+
+    /// Waits until the epoch is under way whose blocks come next.
+    pub async fn in_epoch(&self) {
+        let mut status = self.consensus.subscribe();
+        let goes_on = |status: &Option<Status>| {
+            status.is_some_and(|s| s.committed_height < self.epochs.current().last)
+        };
+        // The sender lives as long as this chain.
+        let _ = status.wait_for(goes_on).await;
+    }
+
+    /// Waits until consensus signs nothing, and so hears little of the others.
+    pub async fn observes(&self) {
+        let mut status = self.consensus.subscribe();
+        // The sender lives as long as this chain.
+        let _ = status.wait_for(|status| status.is_some_and(|status| status.observing)).await;
     }
 
     /// Height of the newest final block.
@@ -225,10 +272,11 @@ impl Chain {
 
     /// Account of a block's proposer.
     pub fn proposer(&self, header: &Header) -> Address {
-        self.set.get(header.proposer).map(|v| v.account).unwrap_or_default()
+        let epoch = self.epochs.get(header.epoch);
+        epoch.and_then(|e| e.set.get(header.proposer).map(|v| v.account)).unwrap_or_default()
     }
 
-    /// The block as modules and the EVM see it.
+    /// The block as modules and the EVM see it, without its validators' attendance.
     pub fn block_context(
         &self,
         id: BlockId,
@@ -237,14 +285,15 @@ impl Chain {
     ) -> neura_runtime::BlockContext {
         neura_runtime::BlockContext {
             chain_id: self.genesis.chain_id,
+            genesis: self.genesis_hash,
             height: header.height,
             timestamp_ms: header.timestamp_ms,
             proposer: self.proposer(header),
             randomness: randomness(id),
             base_fee,
             treasury: self.genesis.treasury,
-            params: Arc::clone(&self.params),
-            validators: Arc::clone(&self.set),
+            epoch: self.epochs.at(header.height).unwrap_or_else(|| self.epochs.current()),
+            attendance: Attendance::default(),
         }
     }
 }

@@ -6,24 +6,33 @@
 mod build;
 mod check;
 mod fetch;
+mod seat;
 
 pub(crate) use self::fetch::input;
+pub use self::seat::Seat;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use neura_api::Event;
 use neura_consensus::{CommittedBlock, FetchRequest, Input, Output, Peer, Replica};
 use neura_p2p::{Class, Event as NetEvent, EventKind, Events, NetworkHandle};
 use neura_storage::{Committed, SafetyFile};
-use neura_types::{codec, vote::ConsensusMessage};
+use neura_types::{
+    B256, BlockId, codec,
+    vote::{ConsensusMessage, Evidence},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use self::{build::Builder, check::Checker};
-use super::{chain::Chain, peers::Peers, views, wire, workload::Workload};
+use super::{catchup::CatchUp, chain::Chain, peers::Peers, views, wire};
 
 /// Inputs taken in one turn of the loop, and so covered by one sync. Bounds the time until outputs leave.
 const MAX_TURN: usize = 128;
@@ -40,14 +49,20 @@ pub struct Parts {
     pub replica: Replica,
     /// What the core asked for when it was made.
     pub outputs: Vec<Output>,
-    /// The safety record; none for a node that signs nothing.
+    /// Makes the core of the next epoch.
+    pub seat: Seat,
+    /// The newest final block, if it is the last of its epoch.
+    pub ending: Option<CommittedBlock>,
+    /// The safety record; none if it was lost.
     pub safety: Option<SafetyFile>,
     /// The network.
     pub network: NetworkHandle,
     /// Which peer is which validator.
     pub peers: Arc<Peers>,
-    /// Where blocks' bodies come from.
-    pub workload: Arc<dyn Workload>,
+    /// Gets ranges of final blocks.
+    pub catch_up: Arc<CatchUp>,
+    /// Takes evidence against validators.
+    pub reports: mpsc::Sender<Evidence>,
     /// Takes answers to fetches.
     pub answers: mpsc::Sender<Input>,
 }
@@ -64,6 +79,8 @@ pub struct Driver {
     parts: Parts,
     started: Instant,
     timer: Option<Instant>,
+    /// The last block of the epoch, until the next one begins.
+    ending: Option<CommittedBlock>,
     builder: Builder,
     checker: Checker,
     runtime: tokio::runtime::Handle,
@@ -73,7 +90,7 @@ impl Driver {
     /// Runs on the current thread until the node stops. `events` are the consensus events of the network, `inbox`
     /// takes answers; fetches run on `runtime`. `started` is the zero of the core's clock.
     pub async fn run(
-        parts: Parts,
+        mut parts: Parts,
         mut events: Events,
         mut inbox: mpsc::Receiver<Input>,
         started: Instant,
@@ -81,8 +98,9 @@ impl Driver {
     ) {
         let chain = Arc::clone(&parts.chain);
         let mut driver = Self {
-            builder: Builder::new(Arc::clone(&chain), Arc::clone(&parts.workload)),
-            checker: Checker::new(Arc::clone(&chain), Arc::clone(&parts.workload)),
+            builder: Builder::new(Arc::clone(&chain)),
+            checker: Checker::new(Arc::clone(&chain)),
+            ending: parts.ending.take(),
             parts,
             started,
             timer: None,
@@ -126,7 +144,11 @@ impl Driver {
 
     fn next_due(&self) -> Instant {
         let far = Instant::now() + Duration::from_secs(3600);
-        [self.timer, self.builder.due()].into_iter().flatten().min().unwrap_or(far)
+        [self.timer, self.builder.due(), self.checker.due()]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(far)
     }
 
     fn decode(&self, event: NetEvent, inputs: &mut Vec<Input>) {
@@ -172,6 +194,10 @@ impl Driver {
         }
         loop {
             self.carry_out(outputs)?;
+            if let Some(first) = self.enter_next_epoch()? {
+                outputs = first;
+                continue;
+            }
             let mut ready = self.checker.ready();
             ready.extend(self.builder.ready());
             if ready.is_empty() {
@@ -182,8 +208,14 @@ impl Driver {
                 outputs.extend(self.parts.replica.step(self.now_ms(), input));
             }
         }
-        *self.parts.chain.consensus.write() = Some(self.parts.replica.status());
+        self.parts.chain.show(self.parts.replica.status());
         Ok(())
+    }
+
+    /// What was asked by the core of the epoch before is of no use any more.
+    fn restart_parts(&mut self) {
+        self.builder = Builder::new(Arc::clone(&self.parts.chain));
+        self.checker = Checker::new(Arc::clone(&self.parts.chain));
     }
 
     /// Makes durable what must be, then does the rest in order.
@@ -204,6 +236,14 @@ impl Driver {
         }
         if let (Some(record), Some(safety)) = (record, &mut self.parts.safety) {
             safety.write(&record.encode()).context("writing the safety record")?;
+            self.parts.seat.note(*record);
+            self.parts.chain.store.note_safety_sequence(safety.sequence())?;
+        }
+        // First of all: what is built or checked in this turn may stand on blocks that become final in it.
+        for output in &rest {
+            if let Output::Commit(block) = output {
+                self.parts.chain.batches.ordered(&block.block);
+            }
         }
         let mut commits = Vec::new();
         for output in rest {
@@ -229,35 +269,59 @@ impl Driver {
                 parent_timestamp_ms,
                 parent_executed,
                 must_be_empty,
+                ends_epoch,
             } => {
-                self.builder.request(build::Request {
+                let taken = self.taken(parent);
+                let request = build::Request {
                     view,
                     parent,
                     height,
                     parent_timestamp_ms,
                     parent_executed,
                     must_be_empty,
+                    ends_epoch,
                     since: Instant::now(),
-                });
+                };
+                self.builder.request(request, taken);
             }
-            Output::Validate { id, block, parent } => self.checker.request(id, block, parent),
+            Output::Validate { id, block, parent } => {
+                let taken = self.taken(block.header.parent);
+                self.checker.request(id, block, &parent, taken);
+            }
             Output::Fetch(request) => self.fetch(request),
             Output::Evidence(evidence) => {
+                self.parts.chain.evidence.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     ?evidence,
                     "two statements of one validator that exclude each other"
                 );
+                // Full only if more than a third of the largest set is reported at once.
+                let _ = self.parts.reports.try_send(*evidence);
             }
             Output::PeerFault { peer, reason } => self.ban(peer, &reason.to_string()),
             Output::StoreBlock { .. } | Output::Persist(_) | Output::Commit(_) => {}
         }
     }
 
+    /// The batches that a block and its ancestors name, as far as they are not final.
+    fn taken(&self, mut block: BlockId) -> HashSet<B256> {
+        let mut taken = HashSet::new();
+        while let Some(ancestor) = self.parts.replica.block(&block) {
+            taken.extend(ancestor.batches.iter().map(|batch| batch.digest));
+            block = ancestor.header.parent;
+        }
+        taken
+    }
+
     fn fetch(&self, request: FetchRequest) {
         let (network, peers) = (self.parts.network.clone(), Arc::clone(&self.parts.peers));
+        let catch_up = Arc::clone(&self.parts.catch_up);
         let answers = self.parts.answers.clone();
         self.runtime.spawn(async move {
-            let input = fetch::fetch(&network, &peers, request).await;
+            let input = match request {
+                FetchRequest::Committed { from, ask } => catch_up.fetch(from, ask).await,
+                request => fetch::fetch(&network, &peers, request).await,
+            };
             // A full queue or a stopped driver: the core asks again, or nobody needs the answer.
             let _ = answers.try_send(input);
         });
@@ -301,7 +365,11 @@ impl Driver {
             .collect();
         chain.store.commit(&records).context("storing final blocks")?;
         chain.store.prune_forks(last, MAX_TURN).context("removing abandoned blocks")?;
-        for CommittedBlock { id, block, .. } in blocks {
+        for CommittedBlock { id, block, proof } in blocks {
+            if block.header.next_epoch.is_some() {
+                let block = Arc::clone(&block);
+                self.ending = Some(CommittedBlock { id, block, proof });
+            }
             if chain.events.receiver_count() > 0 {
                 let head = views::ordered_head(chain, id, &block);
                 // No receiver is no failure: they come and go.

@@ -3,11 +3,12 @@
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
 use neura_api::Event;
-use neura_runtime::{BlockInput, Execution, InvalidTransaction};
+use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, InvalidTransaction};
 use neura_storage::ExecutedBlock;
 use neura_types::{
     Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, Transaction, TransactionError,
@@ -15,10 +16,15 @@ use neura_types::{
 };
 use rayon::prelude::*;
 
-use super::{chain::Chain, views};
+use super::{batches::Frame, chain::Chain, views, workload};
 
 /// Heights that pruning may remove after each executed block: keeps up with the chain without stalling it.
 const PRUNE_PER_BLOCK: usize = 4;
+
+/// Blocks beyond the next one whose batches are fetched with its own, when they are missing.
+const BLOCKS_AHEAD: Height = 16;
+/// A bound on waiting for batches before asking again, should too many have been wanted.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
 /// A transaction of a block, decoded.
 pub type Decoded = Result<Arc<Transaction>, TransactionError>;
@@ -39,7 +45,12 @@ pub async fn run(chain: Arc<Chain>, mode: Mode) {
         let target = *committed.borrow_and_update();
         while chain.executed_height() < target && !chain.failure.is_stopping() {
             let height = chain.executed_height().saturating_add(1);
-            if let Err(error) = execute_height(&chain, height, mode) {
+            let done = match await_batches(&chain, height).await {
+                Ok(true) => execute_height(&chain, height, mode),
+                Ok(false) => return,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = done {
                 tracing::error!(height, error = %format!("{error:#}"), "execution stops");
                 chain.failure.stop(format!("executing block {height}: {error:#}"));
                 return;
@@ -52,6 +63,28 @@ pub async fn run(chain: Arc<Chain>, mode: Mode) {
     }
 }
 
+/// Waits until the batches of a final block are here; those of the blocks that follow are asked for with them. Says
+/// whether the node goes on.
+async fn await_batches(chain: &Chain, height: Height) -> Result<bool> {
+    let mut arrivals = chain.batches.arrivals();
+    loop {
+        let last = height.saturating_add(BLOCKS_AHEAD).min(chain.committed_height());
+        for wanted in height..=last {
+            let Some((_, block)) = chain.block_at(wanted)? else { break };
+            let missing = chain.batches.absent(&block.batches)?;
+            if missing.is_empty() && wanted == height {
+                return Ok(true);
+            }
+            chain.batches.want(&missing, block.header.proposer, None);
+        }
+        tokio::select! {
+            _ = arrivals.changed() => {}
+            _ = chain.failure.wait() => return Ok(false),
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+        }
+    }
+}
+
 fn execute_height(chain: &Chain, height: Height, mode: Mode) -> Result<()> {
     let (id, block) = chain.block_at(height)?.context("the store has no such block")?;
     check_certified_root(chain, &block)?;
@@ -59,10 +92,25 @@ fn execute_height(chain: &Chain, height: Height, mode: Mode) -> Result<()> {
         Mode::Execute => execute_block(chain, id, &block)?,
         Mode::OrderOnly => ExecutedRoot { height, ..ExecutedRoot::default() },
     };
+    learn_epoch(chain, height)?;
     chain.set_root(root);
+    chain.batches.executed(height);
     chain.certified.fetch_max(block.header.executed.height, Ordering::Relaxed);
     chain.executed.send_replace(height);
     chain.wake.notify_one();
+    Ok(())
+}
+
+/// The state at the end of an epoch fixes the epoch after the next one.
+fn learn_epoch(chain: &Chain, height: Height) -> Result<()> {
+    let Some(ended) = chain.epochs.at(height).filter(|epoch| epoch.last == height) else {
+        return Ok(());
+    };
+    let next = ended.epoch.saturating_add(2);
+    let state = chain.store.state()?;
+    let config = neura_runtime::epoch_config(&state, next)?
+        .with_context(|| format!("the state after block {height} does not fix epoch {next}"))?;
+    chain.epochs.learn(config);
     Ok(())
 }
 
@@ -98,10 +146,33 @@ pub fn decode_body(chain: &Chain, body: &[Bytes]) -> Vec<Decoded> {
         .collect()
 }
 
+/// The transactions of a block in order: those of its batches, as they were verified when they came, then its own.
+fn transactions_of(chain: &Chain, block: &Block) -> Result<Vec<Decoded>> {
+    let mut transactions = Vec::new();
+    for batch in &block.batches {
+        match chain.batches.get(&batch.digest) {
+            Some(held) => transactions.extend(held.transactions.iter().cloned()),
+            None => {
+                let bytes = chain.batches.bytes(batch.digest)?.context("a batch is missing")?;
+                let frame = Frame::parse(bytes).context("a stored batch is damaged")?;
+                transactions.extend(decode_body(chain, &frame.items()));
+            }
+        }
+    }
+    transactions.extend(decode_body(chain, &block.payload));
+    Ok(transactions)
+}
+
 fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRoot> {
     let header = &block.header;
-    let transactions = decode_body(chain, &block.payload);
-    let context = chain.block_context(id, header, chain.next_base_fee.load(Ordering::Relaxed));
+    let transactions = transactions_of(chain, block)?;
+    let epoch = chain.epochs.at(header.height).context("the block's epoch is not known")?;
+    let base_fee = chain.next_base_fee.load(Ordering::Relaxed);
+    let context = BlockContext {
+        attendance: Attendance::of(block, &epoch.set),
+        epoch,
+        ..chain.block_context(id, header, base_fee)
+    };
     let execution = {
         let state = chain.store.state()?;
         neura_runtime::execute(
@@ -150,6 +221,8 @@ fn settle_pool(chain: &Chain, transactions: &[Decoded], execution: &Execution) {
         Some((sender, account.nonce))
     });
     chain.mempool.lock().on_executed(done.filter_map(at).map(|tx| tx.hash), nonces);
+    let skipped = execution.skipped.iter().filter_map(|(index, _)| at(index));
+    workload::release(chain, skipped.map(|tx| tx.hash));
 }
 
 fn announce(

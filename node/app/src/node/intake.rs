@@ -1,22 +1,26 @@
 //! Take transactions in, from users and from other nodes, and pass on those that users brought.
 //!
-//! A validator sends them to the other validators in bundles over its direct links; any other node gossips them.
+//! A validator seals them into batches; any other node gossips them, and one validator after the other may seal what it
+//! hears that way, until one has.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
-use neura_p2p::{Acceptance, Class, NetworkHandle};
+use neura_p2p::{Acceptance, NetworkHandle};
 use neura_runtime::{InvalidTransaction, PoolError as StateRefusal, validate_for_pool};
 use neura_types::{
     Address, B256, Bytes, StateRead, Transaction, TransactionError, hash::keccak, state::StateError,
 };
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     chain::Chain,
+    executor::Decoded,
     wire::{self, Bundle, MAX_BUNDLE_BYTES},
+    workload::Turn,
 };
-use crate::mempool::PoolError;
+use crate::mempool::{PoolError, Sealing, journal::Journal};
 
 /// How long transactions wait for others to share a bundle with.
 const BUNDLE_WAIT: Duration = Duration::from_millis(2);
@@ -57,16 +61,29 @@ pub enum Refused {
 pub struct Intake {
     chain: Arc<Chain>,
     outgoing: mpsc::Sender<Arc<Transaction>>,
+    journal: Arc<Mutex<Journal>>,
 }
 
 impl Intake {
     /// Opens the door, and passes on what comes in until the node stops.
-    pub fn start(chain: Arc<Chain>, network: NetworkHandle, validator: bool) -> Self {
+    ///
+    /// What users had brought before this start and is not settled is taken again from the journal.
+    ///
+    /// # Errors
+    /// If the journal cannot be read or written.
+    pub fn start(
+        chain: Arc<Chain>,
+        network: NetworkHandle,
+        journal: &Path,
+    ) -> std::io::Result<Self> {
+        let (journal, before) = Journal::open(journal)?;
         let (outgoing, queue) = mpsc::channel(OUTGOING);
-        let courier =
-            Courier { chain: Arc::clone(&chain), network, validator, sent: VecDeque::new() };
+        let courier = Courier { chain: Arc::clone(&chain), network, sent: VecDeque::new() };
         tokio::spawn(courier.run(queue));
-        Self { chain, outgoing }
+        let intake = Self { chain, outgoing, journal: Arc::new(Mutex::new(journal)) };
+        let again = intake.clone();
+        tokio::task::spawn_blocking(move || again.take_again(before));
+        Ok(intake)
     }
 
     /// Takes a user's transaction and passes it on.
@@ -75,20 +92,46 @@ impl Intake {
     /// See [`Refused`].
     pub fn submit(&self, raw: Bytes) -> Result<Arc<Transaction>, Refused> {
         let tx = Arc::new(Transaction::decode(raw, self.chain.genesis.chain_id)?);
-        self.admit(&tx)?;
-        self.chain.wake.notify_one();
-        if self.outgoing.try_send(Arc::clone(&tx)).is_err() {
-            tracing::debug!(hash = %tx.hash, "not passed on: too many transactions wait");
+        self.admit(&tx, Sealing::Due(std::time::Instant::now()))?;
+        let waits = |raw: &Bytes| self.chain.mempool.lock().contains(&keccak(raw));
+        if let Err(error) = self.journal.lock().append(&tx.raw, waits) {
+            self.chain.failure.stop(format!("writing the journal of transactions: {error}"));
         }
+        self.pass_on(&tx);
         Ok(tx)
     }
 
-    fn admit(&self, tx: &Arc<Transaction>) -> Result<(), Refused> {
+    fn pass_on(&self, tx: &Arc<Transaction>) {
+        if self.chain.validator().is_some() {
+            self.chain.batches.sealable.notify_one();
+        } else if self.outgoing.try_send(Arc::clone(tx)).is_err() {
+            tracing::debug!(hash = %tx.hash, "not passed on: too many transactions wait");
+        }
+    }
+
+    /// Takes what the journal holds. What was executed meanwhile is refused by its nonce.
+    fn take_again(&self, before: Vec<Bytes>) {
+        let chain_id = self.chain.genesis.chain_id;
+        let decode = |raw: Bytes| Transaction::decode(raw, chain_id).map(Arc::new).ok();
+        let transactions: Vec<_> = before.into_par_iter().filter_map(decode).collect();
+        let mut taken = 0;
+        for tx in transactions {
+            if self.admit(&tx, Sealing::Due(std::time::Instant::now())).is_ok() {
+                taken += 1;
+                self.pass_on(&tx);
+            }
+        }
+        if taken > 0 {
+            tracing::info!(transactions = taken, "taken again from the journal");
+        }
+    }
+
+    fn admit(&self, tx: &Arc<Transaction>, sealing: Sealing) -> Result<(), Refused> {
         let (nonce, balance) = {
             let state = self.chain.store.state()?;
             // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
-            let lowest = self.chain.params.min_base_fee;
-            validate_for_pool(&state, &self.chain.params, tx, lowest).map_err(
+            let lowest = self.chain.params().min_base_fee;
+            validate_for_pool(&state, &self.chain.params(), tx, lowest).map_err(
                 |error| match error {
                     StateRefusal::Invalid(invalid) => {
                         Refused::State { error: invalid, sender: tx.sender }
@@ -99,7 +142,7 @@ impl Intake {
             let account = state.account(tx.sender)?.unwrap_or_default();
             (account.nonce, account.balance)
         };
-        Ok(self.chain.mempool.lock().insert(Arc::clone(tx), nonce, balance)?)
+        Ok(self.chain.mempool.lock().insert(Arc::clone(tx), (nonce, balance), sealing)?)
     }
 
     /// Takes the transactions that another node sends. Says whether the bytes were a bundle at all, and whether every
@@ -133,17 +176,51 @@ impl Intake {
             .map(|raw| Transaction::decode(raw, chain_id).map(Arc::new))
             .collect();
         let mut verdict = Acceptance::Ignore;
+        let turn = Turn::of(&self.chain);
         for tx in decoded {
             match tx {
                 Err(_) => return Acceptance::Reject,
-                Ok(tx) => match self.admit(&tx) {
+                Ok(tx) => match self.admit(&tx, Sealing::Due(turn.due(&tx.hash))) {
                     Ok(()) => verdict = Acceptance::Accept,
                     Err(error) => tracing::trace!(hash = %tx.hash, %error, "not taken"),
                 },
             }
         }
-        self.chain.wake.notify_one();
+        self.chain.batches.sealable.notify_one();
         verdict
+    }
+
+    /// Verifies the transactions of a batch, all that are not known at once, and puts them into the pool as sealed.
+    pub fn take_batch(&self, items: Vec<Bytes>) -> Vec<Decoded> {
+        let now = std::time::Instant::now();
+        let hashes: Vec<B256> = items.iter().map(|raw| keccak(raw)).collect();
+        let known: Vec<Option<Arc<Transaction>>> = {
+            let mut pool = self.chain.mempool.lock();
+            let mut seal = |hash| {
+                pool.set_sealing(hash, Sealing::Sealed(now));
+                pool.get(hash)
+            };
+            hashes.iter().map(&mut seal).collect()
+        };
+        let chain_id = self.chain.genesis.chain_id;
+        let decode = |(raw, known): (Bytes, Option<Arc<Transaction>>)| match known {
+            Some(tx) => (Ok(tx), false),
+            // A copy: the pool must not keep a whole batch in memory for one transaction.
+            None => {
+                let raw = Bytes::copy_from_slice(&raw);
+                (Transaction::decode(raw, chain_id).map(Arc::new), true)
+            }
+        };
+        let decoded: Vec<(Decoded, bool)> = items.into_par_iter().zip(known).map(decode).collect();
+        let take = |(tx, new): (Decoded, bool)| {
+            if let Some(tx) = tx.as_ref().ok().filter(|_| new)
+                && let Err(error) = self.admit(tx, Sealing::Sealed(now))
+            {
+                tracing::trace!(hash = %tx.hash, %error, "not taken into the pool");
+            }
+            tx
+        };
+        decoded.into_iter().map(take).collect()
     }
 }
 
@@ -151,7 +228,6 @@ impl Intake {
 struct Courier {
     chain: Arc<Chain>,
     network: NetworkHandle,
-    validator: bool,
     /// What was passed on and may still wait: when, and what.
     sent: VecDeque<(Instant, B256)>,
 }
@@ -218,12 +294,7 @@ impl Courier {
 
     fn send(&self, items: Vec<Bytes>) {
         let frame = wire::encode(&Bundle(items)).0;
-        let sent = if self.validator {
-            self.network.broadcast(Class::Batch, frame).map(|_| ()).map_err(|e| e.to_string())
-        } else {
-            self.network.publish(frame).map_err(|e| e.to_string())
-        };
-        if let Err(error) = sent {
+        if let Err(error) = self.network.publish(frame) {
             tracing::debug!(%error, "transactions not passed on");
         }
     }

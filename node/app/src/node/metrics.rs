@@ -1,6 +1,6 @@
 //! What the node counts, as Prometheus reads it.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use neura_p2p::NetworkHandle;
 use prometheus_client::{
@@ -27,7 +27,7 @@ struct ChainMetrics(Arc<Chain>);
 impl Collector for ChainMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let chain = &self.0;
-        let consensus = *chain.consensus.read();
+        let consensus = chain.consensus();
         let mut gauges = vec![
             ("committed_height", "Height of the newest final block.", chain.committed_height()),
             ("executed_height", "Height of the newest executed block.", chain.executed_height()),
@@ -35,6 +35,11 @@ impl Collector for ChainMetrics {
                 "certified_height",
                 "Highest height with a certified result.",
                 chain.certified_height(),
+            ),
+            (
+                "evidence",
+                "Validators found to contradict themselves since the start.",
+                chain.evidence.load(Ordering::Relaxed),
             ),
             ("mempool_transactions", "Transactions that wait.", chain.mempool.lock().len() as u64),
         ];
@@ -49,6 +54,7 @@ impl Collector for ChainMetrics {
                 ),
                 ("tree_blocks", "Blocks above the newest final one.", status.tree_blocks as u64),
                 ("orphan_blocks", "Blocks whose parent is missing.", status.orphan_blocks as u64),
+                ("epoch", "Epoch that consensus is in.", status.epoch),
                 ("signs", "1 if this node signs.", u64::from(!status.observing)),
             ]);
         }

@@ -5,17 +5,23 @@
 //! # Threads
 //! - `consensus`: drives the core; blocks on the disk before anything is sent ([`driver`]).
 //! - `executor`: runs final blocks and commits their results ([`executor`]).
+//! - `batches`: verifies and stores batches ([`batches::keeper`]).
 //! - the async runtime: network, pool, REST and JSON-RPC.
 
 pub mod backend;
+pub mod batches;
+pub mod catchup;
 pub mod chain;
 pub mod driver;
+pub mod epochs;
+pub mod evidence;
 pub mod executor;
 pub mod follow;
 pub mod intake;
 pub mod metrics;
 pub mod peers;
 pub mod serve;
+pub mod snapshots;
 pub mod start;
 pub mod traffic;
 pub mod views;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use neura_consensus::Peer;
 use neura_p2p::{PeerId, peer_id_from_public_key};
-use neura_types::{ValidatorIndex, ValidatorSet};
-use parking_lot::Mutex;
+use neura_types::{ValidatorIndex, ValidatorSet, validator::Validator};
+
+use parking_lot::{Mutex, RwLock};
 
 /// Full nodes that are numbered at a time; when more have been seen, numbering starts afresh.
 const MAX_OTHERS: usize = 4_096;
@@ -13,9 +14,15 @@ const MAX_OTHERS: usize = 4_096;
 /// Names of peers, as the network and as the consensus core use them.
 #[derive(Debug)]
 pub struct Peers {
+    members: RwLock<Members>,
+    others: Mutex<Others>,
+}
+
+/// The validators of one epoch.
+#[derive(Debug, Default)]
+struct Members {
     by_id: BTreeMap<PeerId, ValidatorIndex>,
     by_index: BTreeMap<ValidatorIndex, PeerId>,
-    others: Mutex<Others>,
 }
 
 #[derive(Debug, Default)]
@@ -28,24 +35,22 @@ struct Others {
 impl Peers {
     /// The peers of a validator set. A key that is no peer id cannot connect.
     pub fn new(set: &ValidatorSet) -> Self {
-        let by_index: BTreeMap<ValidatorIndex, PeerId> = set
-            .iter()
-            .filter_map(|(index, v)| {
-                peer_id_from_public_key(&v.public_key.0.0).ok().map(|id| (index, id))
-            })
-            .collect();
-        let by_id = by_index.iter().map(|(index, id)| (*id, *index)).collect();
-        Self { by_id, by_index, others: Mutex::default() }
+        let peers = Self { members: RwLock::default(), others: Mutex::default() };
+        peers.set(set);
+        peers
     }
 
-    /// Peer ids of all validators.
-    pub fn validators(&self) -> BTreeSet<PeerId> {
-        self.by_id.keys().copied().collect()
+    /// From now on indices are those of this set.
+    pub fn set(&self, set: &ValidatorSet) {
+        let named = set.iter().filter_map(|(index, member)| Some((index, peer_of(member)?)));
+        let by_index: BTreeMap<ValidatorIndex, PeerId> = named.collect();
+        let by_id = by_index.iter().map(|(index, id)| (*id, *index)).collect();
+        *self.members.write() = Members { by_id, by_index };
     }
 
     /// The core's name of a peer.
     pub fn of(&self, id: &PeerId) -> Option<Peer> {
-        if let Some(index) = self.by_id.get(id) {
+        if let Some(index) = self.members.read().by_id.get(id) {
             return Some(Peer::Validator(*index));
         }
         let mut others = self.others.lock();
@@ -66,8 +71,17 @@ impl Peers {
     /// The network's name of a peer.
     pub fn id(&self, peer: Peer) -> Option<PeerId> {
         match peer {
-            Peer::Validator(index) => self.by_index.get(&index).copied(),
+            Peer::Validator(index) => self.members.read().by_index.get(&index).copied(),
             Peer::Other(number) => self.others.lock().by_number.get(&number).copied(),
         }
     }
+}
+
+/// Peer ids of validators; a key that is no peer id cannot connect.
+pub fn peer_ids<'a>(members: impl IntoIterator<Item = &'a Validator>) -> BTreeSet<PeerId> {
+    members.into_iter().filter_map(peer_of).collect()
+}
+
+fn peer_of(member: &Validator) -> Option<PeerId> {
+    peer_id_from_public_key(&member.public_key.0.0).ok()
 }

@@ -3,14 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Result;
-use neura_types::{Block, Bytes, Height, block::BlockId, codec};
+use neura_types::{B256, Block, Bytes, Height, block::BlockId, codec};
 
 use super::{
     backend::BlobKeeper,
     chain::Chain,
     wire::{
-        BlobAnswer, BlobRequest, BlockRequest, BlockResponse, MAX_BLOB_PART, MAX_RANGE_BLOCKS,
-        MAX_RANGE_BYTES, MAX_WAIT_MS,
+        BatchAnswer, BlobAnswer, BlobRequest, BlockRequest, BlockResponse, MAX_BATCHES_ASKED,
+        MAX_BLOB_PART, MAX_RANGE_BLOCKS, MAX_RANGE_BYTES, MAX_WAIT_MS,
     },
 };
 
@@ -28,6 +28,26 @@ pub async fn blocks(chain: Arc<Chain>, request: BlockRequest) -> Result<BlockRes
     tokio::task::spawn_blocking(move || match request {
         BlockRequest::Committed { from, .. } => committed_from(&chain, from),
         BlockRequest::Ancestors { of, above } => ancestors(&chain, of, above),
+    })
+    .await?
+}
+
+/// Answers with those of the batches asked for that this node has.
+///
+/// # Errors
+/// If the store fails.
+pub async fn batches(chain: Arc<Chain>, digests: Vec<B256>) -> Result<BatchAnswer> {
+    tokio::task::spawn_blocking(move || {
+        let (mut found, mut size) = (Vec::new(), 0usize);
+        for digest in digests.into_iter().take(MAX_BATCHES_ASKED) {
+            let Some(bytes) = chain.batches.bytes(digest)? else { continue };
+            size += bytes.len();
+            if size > MAX_RANGE_BYTES && !found.is_empty() {
+                break;
+            }
+            found.push(bytes);
+        }
+        Ok(BatchAnswer(found))
     })
     .await?
 }
@@ -62,13 +82,16 @@ fn committed_from(chain: &Chain, from: Height) -> Result<BlockResponse> {
             proven = answer.blocks.len();
             answer.proof = Some(proof.into());
         }
+        // Who asks knows the set of this epoch: the next one's proofs are of no use before its end is final.
+        if block.header.next_epoch.is_some() {
+            break;
+        }
     }
     answer.blocks.truncate(proven);
     if answer.proof.is_none() && from <= committed {
-        answer.proof = chain
-            .store
-            .commit_proof_at_or_after(from, committed)?
-            .map(|(_, proof)| Bytes::from(proof));
+        let end = chain.epochs.at(from).map_or(committed, |epoch| epoch.last.min(committed));
+        answer.proof =
+            chain.store.commit_proof_at_or_after(from, end)?.map(|(_, proof)| Bytes::from(proof));
     }
     Ok(answer)
 }
@@ -92,5 +115,7 @@ fn ancestors(chain: &Chain, of: BlockId, above: Height) -> Result<BlockResponse>
 /// Bytes of a block in an answer, certificates estimated by their encoding.
 fn size(block: &Block) -> usize {
     let body: usize = block.payload.iter().map(|item| item.len().saturating_add(4)).sum();
-    body.saturating_add(codec::encode(&(&block.header, &block.justify, &block.timeout)).len())
+    body.saturating_add(
+        codec::encode(&(&block.header, &block.justify, &block.timeout, &block.batches)).len(),
+    )
 }

@@ -5,26 +5,31 @@ use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Dura
 use anyhow::{Context, Result, bail};
 use neura_api::{ApiConfig, ServerHandle};
 use neura_blobs::{EmbeddedConfig, EmbeddedStore};
-use neura_consensus::{Config, Recovered, Replica, SafetyRecord};
+use neura_consensus::{CommittedBlock, SafetyRecord};
 use neura_p2p::{Events, Multiaddr, Network, NetworkConfig, NetworkHandle, PeerId};
 use neura_storage::{Recovered as SafetyState, Retention, SafetyFile, Store, StoreConfig};
 use neura_types::{
-    Block, BlockId, CommitProof, Genesis, ValidatorIndex, codec, genesis::MAX_GENESIS_BYTES,
-    keys::SecretKey,
+    Block, BlockId, CommitProof, Genesis, codec, genesis::MAX_GENESIS_BYTES, keys::SecretKey,
+    validator::Validator, vote::Evidence,
 };
 use prometheus_client::registry::Registry;
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     backend::{BlobKeeper, Faucet, NodeBackend},
+    batches::{self, Incoming, keeper},
+    catchup::CatchUp,
     chain::Chain,
-    driver::{self, ANSWER_QUEUE, DRIVER_EVENTS, Driver},
+    driver::{self, ANSWER_QUEUE, DRIVER_EVENTS, Driver, Seat},
+    epochs::Epochs,
+    evidence::{REPORT_QUEUE, Reporter},
     executor::{self, Mode},
-    follow,
+    follow::Follower,
     intake::Intake,
     metrics,
-    peers::Peers,
-    traffic,
+    peers::{Peers, peer_ids},
+    snapshots::{self, Snapshots},
+    traffic::{self, BatchDoor},
     workload::{OpaqueWorkload, PoolWorkload, Workload},
 };
 use crate::{bounded, config::NodeConfig, keyfile};
@@ -48,8 +53,6 @@ pub struct Node {
     pub chain: Arc<Chain>,
     /// Its network.
     pub network: NetworkHandle,
-    /// Its index in the validator set, if it is in it.
-    pub validator: Option<ValidatorIndex>,
     api: ServerHandle,
     threads: Vec<JoinHandle<()>>,
 }
@@ -57,7 +60,7 @@ pub struct Node {
 /// The store with everything that a restart needs from it.
 struct Disk {
     store: Store,
-    safety: Option<(SafetyFile, SafetyState)>,
+    safety: (SafetyFile, SafetyState),
     genesis_id: BlockId,
     genesis_block: Block,
 }
@@ -68,37 +71,44 @@ impl Node {
     /// # Errors
     /// If the configuration, a key, the genesis file or the data folder is unusable, or a port is taken.
     pub async fn start(config: &NodeConfig, options: StartOptions) -> Result<Self> {
-        let genesis = read_genesis(&config.genesis)?;
-        let set = Arc::new(genesis.validator_set()?);
         let (key, _) = keyfile::read_or_create_identity(&config.identity)?;
-        let validator = set.index_of(&key.public_key());
-        if validator.is_none() {
-            tracing::info!(key = %key.public_key(), "full node: its key is not in the genesis file");
-        }
-        let disk = open_disk(config, &genesis, validator.is_some())?;
-        let chain =
-            Arc::new(Chain::new(genesis, disk.genesis_id, Arc::clone(&set), disk.store.clone())?);
-        let peers = Arc::new(Peers::new(&set));
-        let mut network = start_network(config, &chain, &peers, &key).await?;
+        let (chain, disk) = open_chain(config, &key).await?;
+        let peers = Arc::new(Peers::new(&chain.epochs.current().set));
+        let mut network =
+            start_network(config, &chain.genesis, &key, chain.epochs.neighbours()).await?;
         let driver_events = network.events.split_off(&DRIVER_EVENTS);
 
         let mut registry = Registry::default();
         metrics::register(&mut registry, &chain, &network.handle);
         let blobs = Arc::new(open_blobs(config, &network.handle)?);
         chain.spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));
-        let intake = Intake::start(Arc::clone(&chain), network.handle.clone(), validator.is_some());
+        let snapshots = serve_snapshots(config, &chain)?;
+        let intake = Intake::start(
+            Arc::clone(&chain),
+            network.handle.clone(),
+            &config.data.join("transactions.journal"),
+        )
+        .context("opening the journal of transactions")?;
+        let mode = if options.opaque.is_some() { Mode::OrderOnly } else { Mode::Execute };
+        let workload: Arc<dyn Workload> = match options.opaque {
+            Some(opaque) => opaque,
+            None => Arc::new(PoolWorkload::new(Arc::clone(&chain), intake.clone())),
+        };
+        let (inlet, batches) =
+            batches::start(&chain, &network.handle, &peers, Arc::clone(&workload));
         chain.spawn(traffic::run(
             Arc::clone(&chain),
             network.handle.clone(),
             network.events,
             intake.clone(),
-            Arc::clone(&blobs),
+            BatchDoor { peers: Arc::clone(&peers), inlet },
+            (Arc::clone(&blobs), snapshots),
         ));
+        let reports = report_evidence(config, &chain, &intake, &key);
         let backend = NodeBackend {
             chain: Arc::clone(&chain),
             network: network.handle.clone(),
             intake,
-            validator,
             blobs,
             faucet: read_faucet(config)?,
         };
@@ -112,12 +122,19 @@ impl Node {
             events: driver_events,
             peers,
             key,
-            validator,
             disk,
-            opaque: options.opaque,
+            reports,
+            batches,
+            workload,
+            mode,
         })?;
-        tracing::info!(api = %api.local_addr, validator, chain_id = chain.genesis.chain_id, "node started");
-        Ok(Self { chain, network: network.handle, validator, api, threads })
+        tracing::info!(
+            api = %api.local_addr,
+            validator = chain.validator(),
+            chain_id = chain.genesis.chain_id,
+            "node started"
+        );
+        Ok(Self { chain, network: network.handle, api, threads })
     }
 
     /// Where REST and JSON-RPC listen.
@@ -161,6 +178,48 @@ impl Node {
     }
 }
 
+/// The chain over its store, which peers fill first if that is asked for.
+async fn open_chain(config: &NodeConfig, key: &SecretKey) -> Result<(Arc<Chain>, Disk)> {
+    let genesis = read_genesis(&config.genesis)?;
+    let disk = open_disk(config, &genesis)?;
+    if !disk.store.is_initialised()? {
+        import_snapshot(config, &genesis, &disk, key).await?;
+    }
+    let identity = (key.public_key(), read_epochs(&disk)?);
+    let chain = Arc::new(Chain::new(genesis, disk.genesis_id, identity, disk.store.clone())?);
+    if chain.validator().is_none() {
+        let epoch = chain.epochs.current().epoch;
+        tracing::info!(key = %key.public_key(), epoch, "full node: its key is not in the validator set");
+    }
+    Ok((chain, disk))
+}
+
+fn serve_snapshots(config: &NodeConfig, chain: &Arc<Chain>) -> Result<Arc<Snapshots>> {
+    let folder = config.data.join("snapshots");
+    let snapshots = Arc::new(Snapshots::open(Arc::clone(chain), folder)?);
+    if config.snapshot_epochs > 0 {
+        chain.spawn(Arc::clone(&snapshots).keep(config.snapshot_epochs));
+    }
+    Ok(snapshots)
+}
+
+fn report_evidence(
+    config: &NodeConfig,
+    chain: &Arc<Chain>,
+    intake: &Intake,
+    key: &SecretKey,
+) -> mpsc::Sender<Evidence> {
+    let (reports, evidence) = mpsc::channel(REPORT_QUEUE);
+    let reporter = Reporter {
+        chain: Arc::clone(chain),
+        intake: intake.clone(),
+        key: key.clone(),
+        folder: config.data.join("evidence"),
+    };
+    chain.spawn(reporter.run(evidence));
+    reports
+}
+
 /// Reads and checks a genesis file.
 ///
 /// # Errors
@@ -171,10 +230,10 @@ pub fn read_genesis(path: &Path) -> Result<Genesis> {
     Genesis::from_json(&bytes).with_context(|| format!("genesis file {}", path.display()))
 }
 
-fn open_disk(config: &NodeConfig, genesis: &Genesis, signs: bool) -> Result<Disk> {
+fn open_disk(config: &NodeConfig, genesis: &Genesis) -> Result<Disk> {
     keyfile::create_private_dir(&config.data)?;
     let changes = neura_runtime::genesis_changes(genesis)?;
-    let executed = neura_storage::genesis_root(&changes)?;
+    let executed = neura_storage::genesis_root(&changes, genesis.params.initial_base_fee)?;
     let genesis_block = Block::genesis(genesis.hash(), genesis.timestamp_ms, executed);
     let genesis_id = genesis_block.id();
     let mut store_config = StoreConfig::new(genesis.chain_id, genesis.hash());
@@ -182,20 +241,20 @@ fn open_disk(config: &NodeConfig, genesis: &Genesis, signs: bool) -> Result<Disk
     let store = Store::open(&config.data.join("chain"), store_config)
         .with_context(|| format!("opening the data folder {}", config.data.display()))?;
     let fresh = !store.is_initialised()?;
-    let safety = signs.then(|| open_safety(&config.data.join("safety.dat"), fresh)).transpose()?;
-    if fresh {
-        let base_fee = genesis.params.initial_base_fee;
-        store.init_genesis(&genesis_block, genesis_id, base_fee, &changes)?;
+    let safety = open_safety(&config.data.join("safety.dat"), fresh, &store)?;
+    if fresh && !config.snapshot_sync {
+        store.init_genesis(&genesis_block, genesis_id, &changes)?;
     }
     Ok(Disk { store, safety, genesis_id, genesis_block })
 }
 
 /// A record is created only with the data folder: one that is missing later may have been lost with votes in it.
-fn open_safety(path: &Path, fresh: bool) -> Result<(SafetyFile, SafetyState)> {
+fn open_safety(path: &Path, fresh: bool, store: &Store) -> Result<(SafetyFile, SafetyState)> {
     if fresh && !path.exists() {
         return Ok((SafetyFile::create(path)?, SafetyState::Empty));
     }
-    SafetyFile::open(path).with_context(|| format!("opening the safety record {}", path.display()))
+    SafetyFile::open_after(path, store.safety_sequence()?)
+        .with_context(|| format!("opening the safety record {}", path.display()))
 }
 
 fn open_blobs(config: &NodeConfig, network: &NetworkHandle) -> Result<BlobKeeper> {
@@ -213,15 +272,28 @@ fn read_faucet(config: &NodeConfig) -> Result<Option<Faucet>> {
         .transpose()
 }
 
+/// Fills a fresh store from peers, over a network of its own.
+async fn import_snapshot(
+    config: &NodeConfig,
+    genesis: &Genesis,
+    disk: &Disk,
+    key: &SecretKey,
+) -> Result<()> {
+    let network = start_network(config, genesis, key, genesis.validators.clone()).await?;
+    let imported =
+        snapshots::import(&disk.store, genesis, &disk.genesis_block, &network.handle).await;
+    network.handle.shutdown().await;
+    imported.context("starting from a snapshot")
+}
+
 async fn start_network(
     config: &NodeConfig,
-    chain: &Chain,
-    peers: &Peers,
+    genesis: &Genesis,
     key: &SecretKey,
+    validators: Vec<Validator>,
 ) -> Result<Network> {
-    let genesis_hash = chain.genesis_hash.to_string();
-    let short = genesis_hash.get(2..10).unwrap_or_default();
-    let mut network = NetworkConfig::new(key.seed(), format!("{}/{short}", chain.genesis.chain_id));
+    let tag = neura_p2p::chain_tag(genesis.chain_id, &genesis.hash());
+    let mut network = NetworkConfig::new(key.seed(), tag);
     for address in &config.listen {
         network
             .listen
@@ -230,7 +302,24 @@ async fn start_network(
     for address in &config.peers {
         network.bootstrap.push(parse_peer(address)?);
     }
-    network.validators = peers.validators();
+    network.validators = peer_ids(&validators);
+    let options = &config.network;
+    network.discovery.enabled = options.discovery;
+    network.discovery.outbound_peers = options.outbound_peers;
+    network.announce = options.announce;
+    network.reserved_only = options.reserved_only;
+    for address in &options.external {
+        let parsed = address.parse();
+        network
+            .external
+            .push(parsed.with_context(|| format!("external '{address}' is not a libp2p address"))?);
+    }
+    for id in &options.reserved {
+        let parsed = id.parse();
+        network
+            .reserved
+            .insert(parsed.with_context(|| format!("reserved '{id}' is not a peer id"))?);
+    }
     Network::start(network).await.context("starting the network")
 }
 
@@ -252,57 +341,65 @@ struct ThreadParts {
     events: Events,
     peers: Arc<Peers>,
     key: SecretKey,
-    validator: Option<ValidatorIndex>,
     disk: Disk,
-    opaque: Option<Arc<OpaqueWorkload>>,
+    reports: mpsc::Sender<Evidence>,
+    batches: mpsc::Receiver<Incoming>,
+    workload: Arc<dyn Workload>,
+    mode: Mode,
 }
 
 fn start_threads(parts: ThreadParts) -> Result<Vec<JoinHandle<()>>> {
-    let ThreadParts { chain, network, events, peers, key, validator, disk, opaque } = parts;
-    let (safety, recovered) = recover(&chain, disk)?;
-    let observes = recovered.must_observe || validator.is_none();
-    if validator.is_some() && recovered.must_observe {
+    let ThreadParts { chain, network, events, peers, key, disk, reports, batches, workload, mode } =
+        parts;
+    let (safety, seat, position) = recover(&chain, key, disk)?;
+    if seat.is_lost() && chain.validator().is_some() {
         tracing::error!(
             "the safety record is missing or damaged: this validator follows the chain and signs nothing, \
              because it may have voted already. See docs/operations.md"
         );
     }
     let started = Instant::now();
-    let mut core =
-        Config::new(chain.context(), chain.genesis_id, Arc::clone(&chain.set), validator);
-    core.base_timeout_ms =
-        chain.params.view_timeout_ms.saturating_add(chain.params.idle_block_interval_ms);
-    core.max_timeout_ms = core.base_timeout_ms.saturating_mul(10);
-    let signer = validator.map(|_| key);
+    let Position { tip, proof, uncommitted } = position;
+    let (id, block) = tip;
+    let ending = block.header.next_epoch.is_some().then(|| CommittedBlock {
+        id,
+        block: Arc::clone(&block),
+        proof: proof.clone(),
+    });
     let (replica, outputs) =
-        Replica::new(core, signer, recovered, 0).context("starting consensus")?;
-    let mode = if opaque.is_some() { Mode::OrderOnly } else { Mode::Execute };
-    let workload: Arc<dyn Workload> = match opaque {
-        Some(opaque) => opaque,
-        None => Arc::new(PoolWorkload::new(Arc::clone(&chain))),
-    };
+        seat.replica(&chain, &chain.epochs.current(), (block, id, proof), uncommitted, 0)?;
     let (answers, inbox) = mpsc::channel(ANSWER_QUEUE);
-    if observes {
-        let (chain, network) = (Arc::clone(&chain), network.clone());
-        let following = Arc::clone(&chain);
-        following.spawn(follow::run(chain, network, Arc::clone(&peers), answers.clone()));
-    }
+    let catch_up = Arc::new(CatchUp::new(network.clone(), Arc::clone(&peers)));
+    let follower = Follower {
+        chain: Arc::clone(&chain),
+        network: network.clone(),
+        peers: Arc::clone(&peers),
+        catch_up: Arc::clone(&catch_up),
+        answers: answers.clone(),
+    };
+    chain.spawn(follower.run());
     let parts = driver::Parts {
         chain: Arc::clone(&chain),
         replica,
         outputs,
+        seat,
+        ending,
+        catch_up,
+        reports,
         safety,
         network,
         peers,
-        workload,
         answers,
     };
     let handle = tokio::runtime::Handle::current();
     let consensus = spawn_thread("consensus", Arc::clone(&chain), async move {
         Driver::run(parts, events, inbox, started, handle).await;
     })?;
-    let executor = spawn_thread("executor", Arc::clone(&chain), executor::run(chain, mode))?;
-    Ok(vec![consensus, executor])
+    let executor =
+        spawn_thread("executor", Arc::clone(&chain), executor::run(Arc::clone(&chain), mode))?;
+    let keeping = keeper::run(Arc::clone(&chain), workload, batches);
+    let keeper = spawn_thread("batches", chain, keeping)?;
+    Ok(vec![consensus, executor, keeper])
 }
 
 /// Runs a future on a thread of its own. If it panics, the node stops rather than going on without that part.
@@ -332,36 +429,66 @@ impl Drop for StopOnExit {
     }
 }
 
-/// Brings together what the disk holds of consensus.
-fn recover(chain: &Chain, disk: Disk) -> Result<(Option<SafetyFile>, Recovered)> {
-    let (height, id) = chain.store.committed_tip()?;
+/// The configurations that the state fixes, with that of the epoch in which the newest final block lies as the present
+/// one.
+fn read_epochs(disk: &Disk) -> Result<Epochs> {
+    let (_, tip) = tip(disk)?;
+    let state = disk.store.state()?;
+    let read = |epoch| neura_runtime::epoch_config(&state, epoch);
+    let present = tip.header.epoch;
+    let current =
+        read(present)?.with_context(|| format!("the state says nothing of epoch {present}"))?;
+    let epochs = Epochs::new(current);
+    for epoch in [present.saturating_sub(1), present.saturating_add(1), present.saturating_add(2)] {
+        if let Some(config) = read(epoch)? {
+            epochs.learn(config);
+        }
+    }
+    Ok(epochs)
+}
+
+/// The newest final block.
+fn tip(disk: &Disk) -> Result<(BlockId, Arc<Block>)> {
+    let (height, id) = disk.store.committed_tip()?;
     let block = match height {
-        0 => disk.genesis_block,
-        _ => chain.store.block(id)?.context("the newest final block is not in the store")?,
+        0 => disk.genesis_block.clone(),
+        _ => disk.store.block(id)?.context("the newest final block is not in the store")?,
     };
+    Ok((id, Arc::new(block)))
+}
+
+/// Where consensus goes on.
+struct Position {
+    tip: (BlockId, Arc<Block>),
+    proof: Option<CommitProof>,
+    uncommitted: Vec<Arc<Block>>,
+}
+
+/// Brings together what the disk holds of consensus.
+fn recover(
+    chain: &Chain,
+    key: SecretKey,
+    disk: Disk,
+) -> Result<(Option<SafetyFile>, Seat, Position)> {
+    let tip = tip(&disk)?;
+    let height = tip.1.header.height;
     let proof: Option<CommitProof> = chain
         .store
         .commit_proof_at_or_after(height, height)?
         .map(|(_, bytes)| codec::decode(&bytes))
         .transpose()?;
-    let uncommitted =
-        chain.store.blocks_above(height)?.into_iter().map(|(_, block)| Arc::new(block)).collect();
-    let (safety, record, must_observe) = match disk.safety {
-        None => (None, None, false),
-        Some((file, SafetyState::Empty)) => (Some(file), None, false),
-        Some((file, SafetyState::Record(bytes))) => {
+    let epoch = tip.1.header.epoch;
+    let above = chain.store.blocks_above(height)?.into_iter().map(|(_, block)| Arc::new(block));
+    let uncommitted = above.filter(|block| block.header.epoch == epoch).collect();
+    let (safety, record, lost) = match disk.safety {
+        (file, SafetyState::Empty) => (Some(file), None, false),
+        (file, SafetyState::Record(bytes)) => {
             (Some(file), Some(SafetyRecord::decode(&bytes)?), false)
         }
-        Some((_, SafetyState::Damaged(damage))) => {
+        (_, SafetyState::Damaged(damage)) => {
             tracing::error!(?damage, "the safety record cannot be used");
             (None, None, true)
         }
     };
-    let recovered = Recovered {
-        safety: record,
-        committed: (Arc::new(block), id, proof),
-        uncommitted,
-        must_observe,
-    };
-    Ok((safety, recovered))
+    Ok((safety, Seat::new(key, record, lost), Position { tip, proof, uncommitted }))
 }

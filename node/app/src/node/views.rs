@@ -2,7 +2,7 @@
 
 use neura_api::{BlockHead, BlockView, ExecutedHead};
 use neura_runtime::Execution;
-use neura_storage::ExecutedRecord;
+use neura_storage::{ExecutedRecord, StorageError};
 use neura_types::{
     Block, BlockId, ExecutedRoot, Height, Log, Receipt, Transaction,
     abi::{ITasks, SolEvent},
@@ -13,6 +13,7 @@ use neura_types::{
 };
 
 use super::{
+    batches,
     chain::{Chain, randomness},
     executor::{Decoded, decode_body},
 };
@@ -34,8 +35,9 @@ pub fn ordered_head(chain: &Chain, id: BlockId, block: &Block) -> BlockHead {
         id,
         header: block.header.clone(),
         proposer: chain.proposer(&block.header),
-        transactions: block.payload.len() as u64,
-        size: codec::encode(block).len() as u64,
+        transactions: batches::block_items(block),
+        size: codec::encode(block).len() as u64
+            + block.batches.iter().map(|batch| u64::from(batch.bytes)).sum::<u64>(),
         executed: None,
         finality: Finality::Ordered,
     }
@@ -59,7 +61,7 @@ fn executed_head(chain: &Chain, id: BlockId, root: ExecutedRoot, base_fee: u64) 
     ExecutedHead {
         root,
         base_fee,
-        gas_limit: chain.params.block_gas_limit,
+        gas_limit: chain.params().block_gas_limit,
         randomness: randomness(id),
     }
 }
@@ -71,12 +73,14 @@ pub fn view(
     block: &Block,
     record: Option<&ExecutedRecord>,
     receipts: Vec<Receipt>,
-) -> BlockView {
-    BlockView {
+) -> Result<BlockView, StorageError> {
+    // A block whose batches are not here yet shows none of their transactions.
+    let body = chain.batches.transactions(block)?.unwrap_or_default();
+    Ok(BlockView {
         head: head(chain, id, block, record),
-        transactions: decoded(&decode_body(chain, &block.payload)),
+        transactions: decoded(&decode_body(chain, &body)),
         receipts,
-    }
+    })
 }
 
 fn decoded(transactions: &[Decoded]) -> Vec<Transaction> {

@@ -11,15 +11,19 @@ use neura_types::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use super::snapshots::SnapshotRequest;
+
 /// Most bytes of one consensus message: a proposal with the largest body and both certificates.
 pub const MAX_CONSENSUS_MESSAGE: usize = 20 << 20;
 /// Most bytes of one bundle of transactions: two of the largest.
 pub const MAX_BUNDLE_BYTES: usize = 2 * MAX_TRANSACTION_BYTES;
-/// Most bytes of one request.
-pub const MAX_REQUEST_BYTES: usize = 1 << 10;
+/// Most bytes of one request: one for batches is the largest.
+pub const MAX_REQUEST_BYTES: usize = 4 << 10;
+/// Most batches in one request: their digests.
+pub const MAX_BATCHES_ASKED: usize = 64;
 /// Most blocks in one answer.
 pub const MAX_RANGE_BLOCKS: u64 = 64;
-/// An answer is closed once it holds this many bytes of blocks.
+/// An answer is closed once it holds this many bytes of blocks, or of batches.
 pub const MAX_RANGE_BYTES: usize = 4 << 20;
 /// Bytes of a blob in one answer.
 pub const MAX_BLOB_PART: usize = 4 << 20;
@@ -37,7 +41,16 @@ pub enum Request {
     Blocks(BlockRequest),
     /// For part of a blob: answered by an optional [`BlobAnswer`].
     Blob(BlobRequest),
+    /// For the state of an earlier block, and the chain of epochs that proves it.
+    Snapshot(SnapshotRequest),
+    /// For batches by digest, at most [`MAX_BATCHES_ASKED`]: answered by a [`BatchAnswer`].
+    Batches(Vec<B256>),
 }
+
+/// The encoded batches that the answering node has of those asked for, as many as fit into [`MAX_RANGE_BYTES`], at least
+/// one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct BatchAnswer(pub Vec<Bytes>);
 
 /// A request for part of a blob.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

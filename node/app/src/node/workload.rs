@@ -1,141 +1,139 @@
-//! Where the bodies of blocks come from.
+//! Where the transactions of batches come from, and who verifies those of others.
 
 use std::{
-    collections::{BTreeMap, HashSet, VecDeque},
+    collections::VecDeque,
     sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
 };
 
-use neura_types::{B256, Block, BlockId, Bytes, Height, hash::keccak};
+use neura_types::{B256, Bytes, ValidatorIndex};
 use parking_lot::Mutex;
 
-use super::chain::Chain;
-use crate::mempool::BlockLimits;
+use super::{
+    batches::{Frame, MAX_BATCH_BYTES, MAX_BATCH_ITEMS},
+    chain::Chain,
+    executor::Decoded,
+    intake::Intake,
+};
+use crate::mempool::{BatchLimits, Sealing};
 
-/// Transactions that stand in the ancestors of a block to be filled and are not executed yet.
-pub type InFlight = HashSet<B256>;
+/// How much later than the validator before it each one seals a transaction that all of them know: longer than a batch
+/// takes to reach everyone, so that normally one seals it.
+const TURN: Duration = Duration::from_millis(500);
+/// A transaction that was sealed and not executed for so long is sealed again: longer than batches live.
+const LOST_AFTER: Duration = Duration::from_secs(45);
 
-/// Fills blocks.
+/// Fills batches.
 pub trait Workload: Send + Sync + std::fmt::Debug {
-    /// What the next block must not repeat, given its parent.
-    fn in_flight(&self, parent: BlockId) -> InFlight;
-    /// Whether a block could be filled now.
-    fn has_ready(&self, in_flight: &InFlight) -> bool;
-    /// The body of the next block.
-    fn take(&self, in_flight: &InFlight) -> Vec<Bytes>;
-    /// Told of every block proposed, by whomever.
-    fn proposed(&self, id: BlockId, block: &Block);
+    /// Transactions for this node's next batch; empty if nothing waits.
+    fn seal(&self) -> Vec<Bytes>;
+    /// Verifies the transactions of a batch, in its order. Empty if nothing is executed.
+    fn verify(&self, frame: &Frame) -> Vec<Decoded>;
+    /// A batch with these transactions was dropped.
+    fn released(&self, transactions: &[Decoded]);
+    /// Time passes.
+    fn sweep(&self);
 }
 
 /// The transactions of the pool.
 #[derive(Debug)]
 pub struct PoolWorkload {
     chain: Arc<Chain>,
-    /// Hashes of proposed blocks above the executed height.
-    bodies: Mutex<BTreeMap<BlockId, Arc<Body>>>,
-}
-
-#[derive(Debug)]
-struct Body {
-    height: Height,
-    parent: BlockId,
-    hashes: Vec<B256>,
-}
-
-impl Body {
-    fn of(block: &Block) -> Self {
-        let hashes = block.payload.iter().map(|raw| keccak(raw)).collect();
-        Self { height: block.header.height, parent: block.header.parent, hashes }
-    }
+    intake: Intake,
 }
 
 impl PoolWorkload {
-    /// Takes from the chain's pool.
-    pub fn new(chain: Arc<Chain>) -> Self {
-        Self { chain, bodies: Mutex::default() }
-    }
-
-    /// A proposed block's hashes; from the store if it was proposed before this node's last start.
-    fn body(&self, id: BlockId) -> Option<Arc<Body>> {
-        if let Some(body) = self.bodies.lock().get(&id) {
-            return Some(Arc::clone(body));
-        }
-        let block = self.chain.store.block(id).ok().flatten()?;
-        let body = Arc::new(Body::of(&block));
-        self.bodies.lock().insert(id, Arc::clone(&body));
-        Some(body)
-    }
-
-    fn base_fee(&self) -> u64 {
-        self.chain.next_base_fee.load(Ordering::Relaxed)
+    /// Takes from the chain's pool, and puts others' transactions into it through the intake.
+    pub fn new(chain: Arc<Chain>, intake: Intake) -> Self {
+        Self { chain, intake }
     }
 }
 
 impl Workload for PoolWorkload {
-    fn in_flight(&self, parent: BlockId) -> InFlight {
-        let executed = self.chain.executed_height();
-        let mut found = InFlight::new();
-        let mut next = parent;
-        while let Some(body) = self.body(next).filter(|body| body.height > executed) {
-            found.extend(&body.hashes);
-            next = body.parent;
-        }
-        found
-    }
-
-    fn has_ready(&self, in_flight: &InFlight) -> bool {
-        self.chain.mempool.lock().has_ready(self.base_fee(), in_flight)
-    }
-
-    fn take(&self, in_flight: &InFlight) -> Vec<Bytes> {
-        let params = &self.chain.params;
-        let limits = BlockLimits {
-            bytes: usize::try_from(params.max_block_bytes).unwrap_or(usize::MAX),
-            gas: params.block_gas_limit,
-            base_fee: self.base_fee(),
+    fn seal(&self) -> Vec<Bytes> {
+        let limits = BatchLimits {
+            bytes: MAX_BATCH_BYTES,
+            gas: self.chain.epochs.current().params.block_gas_limit,
+            base_fee: self.chain.next_base_fee.load(Ordering::Relaxed),
         };
-        self.chain.mempool.lock().select(limits, in_flight)
+        let sealed = self.chain.mempool.lock().seal(limits, Instant::now());
+        sealed.iter().map(|tx| tx.raw.clone()).collect()
     }
 
-    fn proposed(&self, id: BlockId, block: &Block) {
-        let executed = self.chain.executed_height();
-        let mut bodies = self.bodies.lock();
-        bodies.retain(|_, body| body.height > executed);
-        bodies.entry(id).or_insert_with(|| Arc::new(Body::of(block)));
+    fn verify(&self, frame: &Frame) -> Vec<Decoded> {
+        self.intake.take_batch(frame.items())
+    }
+
+    fn released(&self, transactions: &[Decoded]) {
+        release(&self.chain, transactions.iter().flatten().map(|tx| tx.hash));
+    }
+
+    fn sweep(&self) {
+        let turn = Turn::of(&self.chain);
+        let due = |hash: &B256| turn.due(hash);
+        self.chain.mempool.lock().unseal_older(LOST_AFTER, Instant::now(), due);
+    }
+}
+
+/// Lets transactions be sealed again, of those that the pool still holds.
+pub fn release(chain: &Chain, hashes: impl IntoIterator<Item = B256>) {
+    let turn = Turn::of(chain);
+    let mut pool = chain.mempool.lock();
+    for hash in hashes {
+        pool.set_sealing(&hash, Sealing::Due(turn.due(&hash)));
+    }
+    drop(pool);
+    chain.batches.sealable.notify_one();
+}
+
+/// When this node is to seal transactions that other validators know too: one of them at once, the others one after
+/// the other, should it fail to.
+#[derive(Debug, Clone, Copy)]
+pub struct Turn {
+    me: ValidatorIndex,
+    validators: u64,
+    now: Instant,
+}
+
+impl Turn {
+    /// In the present epoch, from now on.
+    pub fn of(chain: &Chain) -> Self {
+        let validators = chain.epochs.current().set.len() as u64;
+        Self { me: chain.validator().unwrap_or_default(), validators, now: Instant::now() }
+    }
+
+    /// The time for a transaction.
+    pub fn due(&self, hash: &B256) -> Instant {
+        let first = u64::from(hash[0]) << 8 | u64::from(hash[1]);
+        let rank = (first + u64::from(self.me)) % self.validators;
+        self.now + TURN.saturating_mul(u32::try_from(rank).unwrap_or(u32::MAX))
     }
 }
 
 /// Bytes that nobody executes: for measuring the ordering alone.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct OpaqueWorkload {
-    /// Most bytes of a body.
-    pub max_bytes: usize,
     /// What waits, oldest first.
     pub queue: Mutex<VecDeque<Bytes>>,
 }
 
 impl Workload for OpaqueWorkload {
-    fn in_flight(&self, _: BlockId) -> InFlight {
-        InFlight::new()
-    }
-
-    fn has_ready(&self, _: &InFlight) -> bool {
-        !self.queue.lock().is_empty()
-    }
-
-    fn take(&self, _: &InFlight) -> Vec<Bytes> {
+    fn seal(&self) -> Vec<Bytes> {
         let mut queue = self.queue.lock();
         let mut bytes = 0;
-        let mut body = Vec::new();
-        while let Some(item) = queue.pop_front() {
-            if bytes + item.len() > self.max_bytes {
-                queue.push_front(item);
-                break;
-            }
+        let fits = |item: &&Bytes| {
             bytes += item.len();
-            body.push(item);
-        }
-        body
+            bytes <= MAX_BATCH_BYTES
+        };
+        let count = queue.iter().take(MAX_BATCH_ITEMS).take_while(fits).count();
+        queue.drain(..count).collect()
     }
 
-    fn proposed(&self, _: BlockId, _: &Block) {}
+    fn verify(&self, _: &Frame) -> Vec<Decoded> {
+        Vec::new()
+    }
+
+    fn released(&self, _: &[Decoded]) {}
+
+    fn sweep(&self) {}
 }

@@ -4,6 +4,7 @@
 //! Ports are chosen by the system, data lies in temporary folders, and a wait ends by what it waits for: its limit only
 //! says when a test has failed.
 
+mod batches;
 mod cli;
 mod codes;
 mod deadlines;
@@ -13,3 +14,4 @@ mod harness;
 mod job;
 mod network;
 mod provider;
+mod staking;

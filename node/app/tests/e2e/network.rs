@@ -91,7 +91,7 @@ async fn a_new_full_node_follows_from_genesis_and_passes_transactions_on() {
     let paid = pay(&network, 0).await;
     network.advance(3).await;
     let follower = start(&network.full_node("follower")).await.unwrap();
-    assert_eq!(follower.validator, None);
+    assert_eq!(follower.chain.validator(), None);
     reached(&follower, paid).await;
 
     let client = neura_client::Client::new([format!("http://{}", follower.api_addr())]).unwrap();
@@ -175,7 +175,7 @@ async fn a_validator_that_lost_its_safety_record_follows_and_signs_nothing() {
     let end = network.advance(12).await;
 
     let node = network.node(index);
-    assert!(node.chain.consensus.read().as_ref().unwrap().observing);
+    assert!(node.chain.consensus().unwrap().observing);
     let metrics = eventually("the metrics", async || {
         let url = format!("{}/metrics", network.url(index));
         reqwest::get(url).await.ok()?.text().await.ok()
@@ -188,7 +188,7 @@ async fn a_validator_that_lost_its_safety_record_follows_and_signs_nothing() {
         assert_ne!(block.header.proposer, LOST, "height {height}");
         // The certificate of the parent: signed after the restart, too, from the second block on.
         if height > start + 1 {
-            let signers = block.justify.signers.members(&node.chain.set).unwrap();
+            let signers = block.justify.signers.members(&node.chain.epochs.current().set).unwrap();
             assert!(signers.iter().all(|(signer, _)| *signer != LOST), "height {height}");
         }
     }

@@ -1,8 +1,10 @@
+mod epochs;
+
 use std::collections::HashMap;
 
 use axum::{Router, http::StatusCode};
 use neura_types::{
-    Bytes, QuorumCertificate, U256,
+    Bytes, Params, QuorumCertificate, U256, ValidatorSet,
     block::{ExecutedRoot, Header},
     certificate::Signers,
     keys::SecretKey,
@@ -84,25 +86,28 @@ struct Chain {
     child: Block,
 }
 
-fn key(seed: u8) -> SecretKey {
+pub(super) fn key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed; 32])
 }
 
-fn set(seeds: std::ops::Range<u8>) -> ValidatorSet {
+/// An epoch of ten blocks with these validators.
+pub(super) fn config(epoch: Epoch, seeds: std::ops::Range<u8>) -> EpochConfig {
     let member = |seed| {
         let public_key = key(seed).public_key();
         Validator { public_key, account: public_key.address(), power: 1 }
     };
-    ValidatorSet::new(0, seeds.map(member).collect()).unwrap()
+    let set = ValidatorSet::new(epoch, seeds.map(member).collect()).unwrap();
+    let first = epoch * 10 + 1;
+    EpochConfig { epoch, first, last: first + 9, version: 1, set, params: Params::default() }
 }
 
 fn certificate(trusted: &Trusted, block: BlockId, signers: &[u8]) -> QuorumCertificate {
     let digest = Statement::Vote { view: 1, block, parent_view: 0 }.digest(&trusted.chain, 0);
     let signatures = signers.iter().map(|seed| {
         let key = key(*seed);
-        (trusted.set.index_of(&key.public_key()).unwrap(), key.sign(digest.as_slice()))
+        (trusted.config.set.index_of(&key.public_key()).unwrap(), key.sign(digest.as_slice()))
     });
-    let signers = Signers::collect(&trusted.set, signatures);
+    let signers = Signers::collect(&trusted.config.set, signatures);
     QuorumCertificate { epoch: 0, view: 1, block, parent_view: 0, signers }
 }
 
@@ -114,7 +119,8 @@ impl Chain {
 
         let chain = ChainContext { chain_id: 7, genesis: B256::repeat_byte(1) };
         let genesis = Block::genesis(chain.genesis, 0, ExecutedRoot::default());
-        let trusted = Trusted { chain, genesis_id: genesis.id(), set: set(0..4) };
+        let anchor = Anchor::genesis(genesis.id());
+        let trusted = Trusted { chain, anchor, config: config(0, 0..4) };
         let next = |parent: &Block, justify, executed| Block {
             header: Header {
                 view: parent.header.view + 1,
@@ -125,6 +131,7 @@ impl Chain {
             },
             justify,
             timeout: None,
+            batches: Vec::new(),
             payload: Vec::new(),
         };
         let executed = ExecutedRoot { state_root: root, ..ExecutedRoot::default() };
@@ -162,22 +169,26 @@ impl Chain {
             (format!("/v1/blocks/{id}/raw"), codec::encode(&self.block)),
             ("/v1/blocks/2/raw".to_owned(), codec::encode(&self.child)),
         ]);
-        let router = Router::new().fallback(move |uri: axum::http::Uri| async move {
-            match routes.get(uri.path()) {
-                Some(body) => (StatusCode::OK, body.clone()),
-                None => (StatusCode::NOT_FOUND, Vec::new()),
-            }
-        });
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = Client::new([listener.local_addr().unwrap().to_string()]).unwrap();
-        let server = tokio::spawn(async move { axum::serve(listener, router).await });
-        let checked = account(&client, &self.trusted, answer.address).await;
-        server.abort();
-        checked
+        let client = serving(routes).await;
+        account(&client, &mut self.trusted.clone(), answer.address).await
     }
 }
 
-fn assert_not_proven(checked: Result<Option<Account>, ClientError>) {
+/// A client of a node that gives these answers. The node serves until the test ends.
+pub(super) async fn serving(routes: HashMap<String, Vec<u8>>) -> Client {
+    let router = Router::new().fallback(move |uri: axum::http::Uri| async move {
+        match routes.get(uri.path()) {
+            Some(body) => (StatusCode::OK, body.clone()),
+            None => (StatusCode::NOT_FOUND, Vec::new()),
+        }
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = Client::new([listener.local_addr().unwrap().to_string()]).unwrap();
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    client
+}
+
+pub(super) fn assert_not_proven<T: std::fmt::Debug>(checked: Result<T, ClientError>) {
     assert!(matches!(checked, Err(ClientError::NotProven(_))), "{checked:?}");
 }
 
@@ -226,7 +237,7 @@ async fn a_certificate_without_quorum_or_of_others_is_refused() {
     assert_not_proven(chain.check(&chain.answer(ALICE)).await);
 
     let mut chain = Chain::new(&[0, 1, 2]);
-    chain.trusted.set = set(10..14);
+    chain.trusted.config = config(0, 10..14);
     assert_not_proven(chain.check(&chain.answer(ALICE)).await);
 
     let mut chain = Chain::new(&[0, 1, 2]);

@@ -93,6 +93,8 @@ async fn status(State(shared): State<Shared>) -> Json<Status> {
         certified: height,
         view: height,
         epoch: 0,
+        epoch_last: 1_000,
+        evidence: 0,
         peers: 0,
         validator: None,
         syncing: false,

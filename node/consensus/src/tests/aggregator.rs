@@ -55,11 +55,11 @@ fn only_a_window_of_views_is_kept() {
     let mut votes = Aggregator::new(Arc::clone(&rig.set));
     assert_eq!(votes.add(vote(&rig, 0, FUTURE_VIEWS + 1, 5), true, |_| true), Added::Ignored);
     for view in 1..1_000 {
-        votes.advance(view, 0);
+        votes.advance(view);
         assert_eq!(votes.add(vote(&rig, 0, view, 5), true, |_| true), Added::Kept);
         assert!(votes.size() <= 64);
     }
     assert_eq!(votes.add(vote(&rig, 1, 3, 5), true, |_| true), Added::Ignored);
-    votes.advance(1_000, 999);
+    votes.advance(2_000);
     assert_eq!(votes.size(), 0);
 }

@@ -56,7 +56,7 @@ fn a_certified_child_of_the_next_view_makes_its_parent_final_with_a_proof() {
     });
     let proof = proof.unwrap();
     assert_eq!(proof.block(), chain[0].id());
-    assert_eq!(proof.verify(&rig.set, &rig.chain, rig.genesis.id()), Ok(()));
+    assert_eq!(proof.verify(&rig.set, &rig.chain, rig.anchor()), Ok(()));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_certified_child_of_a_later_view_does_not() {
 fn a_commit_proof_that_was_tampered_with_proves_nothing() {
     let rig = Rig::new();
     let chain = rig.chain(3);
-    let verify = |proof: CommitProof| proof.verify(&rig.set, &rig.chain, rig.genesis.id());
+    let verify = |proof: CommitProof| proof.verify(&rig.set, &rig.chain, rig.anchor());
     let pair = neura_types::commit_proof::TwoChain {
         header: chain[1].header.clone(),
         justify: chain[1].justify.clone(),

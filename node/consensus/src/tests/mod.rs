@@ -2,7 +2,10 @@
 
 mod aggregator;
 mod commit;
+mod epoch;
+mod evidence;
 mod invariants;
+mod leaders;
 mod propose;
 mod restart;
 mod sync;
@@ -12,7 +15,7 @@ mod vote;
 use std::sync::Arc;
 
 use neura_types::{
-    Address, B256, Block, BlockId, Bytes, CommitCertificate, ExecutedRoot, Header,
+    Address, Anchor, B256, Block, BlockId, Bytes, CommitCertificate, ExecutedRoot, Header,
     QuorumCertificate, TimeoutCertificate, ValidatorIndex, ValidatorSet, View,
     block::payload_digest,
     certificate::Signers,
@@ -21,7 +24,10 @@ use neura_types::{
     vote::{ChainContext, ConsensusMessage, Proposal, Signed, Statement},
 };
 
-use crate::{Config, Input, Output, Peer, Recovered, Replica, SafetyRecord};
+use crate::{
+    Body, Config, Input, Output, Peer, Recovered, Replica, SafetyRecord,
+    leaders::{absences, leader_after},
+};
 
 /// Four validators of equal power and their keys.
 pub(crate) struct Rig {
@@ -29,6 +35,8 @@ pub(crate) struct Rig {
     pub(crate) set: Arc<ValidatorSet>,
     pub(crate) chain: ChainContext,
     pub(crate) genesis: Arc<Block>,
+    /// Last height of the epoch.
+    pub(crate) last_height: u64,
 }
 
 impl Rig {
@@ -43,11 +51,16 @@ impl Rig {
         let hash = B256::repeat_byte(1);
         let chain = ChainContext { chain_id: 7, genesis: hash };
         let genesis = Arc::new(Block::genesis(hash, 0, ExecutedRoot::default()));
-        Self { keys, set, chain, genesis }
+        Self { keys, set, chain, genesis, last_height: u64::MAX }
+    }
+
+    pub(crate) fn anchor(&self) -> Anchor {
+        Anchor::genesis(self.genesis.id())
     }
 
     pub(crate) fn config(&self, me: Option<ValidatorIndex>) -> Config {
-        Config::new(self.chain, self.genesis.id(), Arc::clone(&self.set), me)
+        let set = (Arc::clone(&self.set), self.last_height);
+        Config::new(self.chain, self.anchor(), set, me)
     }
 
     /// A validator at its first start, with what it does then.
@@ -143,18 +156,26 @@ impl Rig {
         justify: QuorumCertificate,
         timeout: Option<TimeoutCertificate>,
     ) -> Arc<Block> {
-        let payload = vec![Bytes::from(view.to_le_bytes().to_vec())];
+        let height = parent.header.height + 1;
+        let payload = match height > self.last_height {
+            true => Vec::new(),
+            false => vec![Bytes::from(view.to_le_bytes().to_vec())],
+        };
         let header = Header {
             epoch: 0,
             view,
-            height: parent.header.height + 1,
+            height,
             parent: parent.id(),
-            proposer: self.set.leader(view),
+            proposer: leader_after(&self.set, view, &parent.header),
             timestamp_ms: parent.header.timestamp_ms + 10,
-            payload_digest: payload_digest(&payload),
+            payload_digest: payload_digest(&[], &payload),
             executed: ExecutedRoot::default(),
+            absent: Vec::new(),
+            next_epoch: (height == self.last_height).then_some(B256::repeat_byte(9)),
         };
-        Arc::new(Block { header, justify, timeout, payload })
+        let mut block = Block { header, justify, timeout, batches: Vec::new(), payload };
+        block.header.absent = absences(&self.set, &block, &parent.header);
+        Arc::new(block)
     }
 
     /// A chain of blocks in views 1, 2, ... on genesis.

@@ -13,9 +13,11 @@ fn payload(view: View, parent: BlockId) -> Input {
     Input::Payload {
         view,
         parent,
-        timestamp_ms: 77,
-        executed: ExecutedRoot::default(),
-        payload: vec![Bytes::from_static(b"transaction")],
+        body: Box::new(Body {
+            timestamp_ms: 77,
+            payload: vec![Bytes::from_static(b"transaction")],
+            ..Body::default()
+        }),
     }
 }
 

@@ -27,9 +27,11 @@ fn after_a_restart_a_leader_sends_its_proposal_again_and_no_other() {
     let payload = |text: &'static [u8]| Input::Payload {
         view: 1,
         parent: rig.genesis.id(),
-        timestamp_ms: 5,
-        executed: ExecutedRoot::default(),
-        payload: vec![Bytes::from_static(text)],
+        body: Box::new(Body {
+            timestamp_ms: 5,
+            payload: vec![Bytes::from_static(text)],
+            ..Body::default()
+        }),
     };
     let before = replica.step(1, payload(b"one"));
     let record = persisted(&before).unwrap();
@@ -66,6 +68,9 @@ fn a_commit_vote_survives_and_blocks_votes_below_it() {
     let rig = Rig::new();
     let chain = rig.chain(2);
     let mut replica = rig.replica(0);
+    for block in &chain {
+        deliver(&mut replica, block.header.proposer, rig.proposal(block));
+    }
     let qc = ConsensusMessage::Quorum(Box::new(rig.qc(&chain[1])));
     let record = persisted(&deliver(&mut replica, 1, qc)).unwrap();
     assert_eq!((record.committed, record.voted, record.high_qc.view), (2, 2, 2));

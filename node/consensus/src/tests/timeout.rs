@@ -49,6 +49,7 @@ fn a_timeout_brings_its_certificate_along() {
     let rig = Rig::new();
     let block = rig.block(&rig.genesis, 1);
     let mut replica = rig.replica(3);
+    deliver(&mut replica, 1, rig.proposal(&block));
     let outputs = deliver(&mut replica, 0, rig.timeout(0, 2, &rig.qc(&block)));
     assert_eq!(replica.status().high_qc_view, 1);
     assert_eq!(said(&outputs), [Statement::Commit { view: 1, block: block.id() }]);

@@ -4,11 +4,10 @@ use alloy_primitives::{Address, B256, Bytes};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Amount, Epoch, Height,
+    Amount, Height,
     block::BlockId,
     provider::ProviderStatus,
     task::{Requirement, TaskId, TaskState},
-    validator::ValidatorIndex,
 };
 
 /// An error as RFC 9457 describes it (`application/problem+json`).
@@ -95,36 +94,6 @@ pub struct Shortfall {
     pub wanted: String,
     /// What the provider has.
     pub offered: String,
-}
-
-/// `GET /v1/validators`: the current set.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct Validators {
-    /// Epoch that the set serves.
-    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
-    pub epoch: Epoch,
-    /// Sum of all powers.
-    pub total_power: u64,
-    /// The members in order of their indices.
-    pub validators: Vec<ValidatorInfo>,
-}
-
-/// A validator.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct ValidatorInfo {
-    /// Index in the set.
-    #[cfg_attr(feature = "openapi", schema(value_type = u16))]
-    pub index: ValidatorIndex,
-    /// ed25519 key.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub public_key: B256,
-    /// Account that receives its fees.
-    #[cfg_attr(feature = "openapi", schema(value_type = String))]
-    pub account: Address,
-    /// Voting power.
-    pub power: u64,
 }
 
 /// `POST /v1/faucet`.

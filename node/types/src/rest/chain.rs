@@ -33,6 +33,11 @@ pub struct Status {
     /// Current epoch.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub epoch: Epoch,
+    /// Height of its last block.
+    #[cfg_attr(feature = "openapi", schema(value_type = u64))]
+    pub epoch_last: Height,
+    /// Validators of the epoch that this node saw contradict themselves since it was started.
+    pub evidence: u64,
     /// Connected peers.
     pub peers: u32,
     /// The node's index in the validator set, if it is in it and signs: a validator whose safety record is lost follows

@@ -4,7 +4,7 @@
 
 use utoipa::ToSchema;
 
-use super::BlockSummary;
+use super::{BlockSummary, ProposalInfo, ValidatorInfo};
 
 /// A compute task.
 #[derive(Debug, ToSchema)]
@@ -238,6 +238,40 @@ pub struct ExecutedRoot {
     pub state_root: String,
     pub receipts_root: String,
     pub gas_used: u64,
+    /// Base fee of the block after it, in wei per gas.
+    pub next_base_fee: u64,
+}
+
+/// What holds in an epoch.
+#[derive(Debug, ToSchema)]
+pub struct EpochConfig {
+    pub epoch: u64,
+    /// Height of its first block.
+    pub first: u64,
+    /// Height of its last block.
+    pub last: u64,
+    /// Version of the protocol.
+    pub version: u16,
+    pub set: ValidatorSet,
+    pub params: Params,
+}
+
+/// The validators of an epoch.
+#[derive(Debug, ToSchema)]
+pub struct ValidatorSet {
+    pub epoch: u64,
+    /// In order of their indices.
+    pub members: Vec<Validator>,
+}
+
+/// A member of a validator set.
+#[derive(Debug, ToSchema)]
+pub struct Validator {
+    /// ed25519 key.
+    pub public_key: String,
+    pub account: String,
+    /// Voting power.
+    pub power: u64,
 }
 
 /// How a settled fee is split, in basis points; the rest goes to the provider.
@@ -259,6 +293,7 @@ pub struct Params {
     pub base_fee_burn_bps: u16,
     pub view_timeout_ms: u64,
     pub idle_block_interval_ms: u64,
+    pub epoch_blocks: u64,
     pub accept_window_blocks: u64,
     pub approve_window_blocks: u64,
     pub respond_window_blocks: u64,
@@ -269,6 +304,17 @@ pub struct Params {
     pub min_provider_bond: String,
     pub provider_unbond_blocks: u64,
     pub max_settlements_per_block: u32,
+    pub max_validators: u16,
+    /// In wei.
+    pub min_validator_stake: String,
+    pub unbonding_epochs: u64,
+    pub jail_epochs: u64,
+    pub absence_epochs: u64,
+    pub slash_bps: u16,
+    pub evidence_reward_bps: u16,
+    pub max_commission_bps: u16,
+    pub max_commission_change_bps: u16,
+    pub voting_epochs: u64,
 }
 
 /// A page of blocks.
@@ -291,6 +337,22 @@ pub struct ProviderPage {
 #[derive(Debug, ToSchema)]
 pub struct TaskPage {
     pub items: Vec<Task>,
+    /// What to pass as `before` for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// A page of validators.
+#[derive(Debug, ToSchema)]
+pub struct ValidatorPage {
+    pub items: Vec<ValidatorInfo>,
+    /// What to pass as `after` for the next page; null on the last one.
+    pub next: Option<String>,
+}
+
+/// A page of proposals.
+#[derive(Debug, ToSchema)]
+pub struct ProposalPage {
+    pub items: Vec<ProposalInfo>,
     /// What to pass as `before` for the next page; null on the last one.
     pub next: Option<String>,
 }

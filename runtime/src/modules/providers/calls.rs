@@ -38,7 +38,7 @@ pub(super) fn register(host: &mut dyn Host, call: &Call, f: registerCall) -> Res
     }
     check_key(f.encryptionKey)?;
     check_offer(&f.offer)?;
-    let (height, least) = (host.block().height, host.block().params.min_provider_bond);
+    let (height, least) = (host.block().height, host.block().params().min_provider_bond);
     if call.value < least {
         let message = format!("the bond is {}: at least {least} must be sent", call.value);
         return Err(Fault::refused(code::BOND_TOO_SMALL, message));
@@ -148,7 +148,7 @@ pub(super) fn unregister(host: &mut dyn Host, call: &Call) -> Result<(), Fault> 
         return Err(Fault::refused(code::TASKS_ACTIVE, message));
     }
     let block = host.block();
-    provider.unbonds_at = block.height.saturating_add(block.params.provider_unbond_blocks);
+    provider.unbonds_at = block.height.saturating_add(block.params().provider_unbond_blocks);
     provider.status = ProviderStatus::Left;
     write(host, &mut provider)?;
     events::status_changed(host, &provider)

@@ -11,7 +11,7 @@ use super::*;
 use crate::modules::testing::{ALICE, FUNDS, World, account, offer, refusal};
 
 fn bond(world: &World) -> Amount {
-    world.block.params.min_provider_bond
+    world.block.params().min_provider_bond
 }
 
 fn join(world: &mut World, offer: Offer, bond: Amount) -> Result<(), Fault> {
@@ -198,7 +198,7 @@ fn a_provider_leaves_waits_takes_its_bond_and_may_come_back_under_a_new_key_numb
     );
     plain(&mut world, IProviders::unregisterCall {}).map(|_| ()).unwrap();
     let unbonds_at = world.provider(1).unbonds_at;
-    assert_eq!(unbonds_at, 1 + world.block.params.provider_unbond_blocks);
+    assert_eq!(unbonds_at, 1 + world.block.params().provider_unbond_blocks);
     assert_eq!(refusal(world.register(1)), code::BOND_LOCKED);
     let update = IProviders::updateCall { offer: offer(ALICE) };
     assert_eq!(refusal(plain(&mut world, update).map(|_| ())), code::PROVIDER_NOT_ACTIVE);

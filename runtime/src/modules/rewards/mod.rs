@@ -1,9 +1,10 @@
-//! Pay the validators: the module's balance is their pool, paid out by voting power at the end of a block.
+//! Pay the validators: the module's balance is their pool, divided by voting power at the end of an epoch.
 //!
 //! # Invariants
-//! - What is paid out never passes the pool; the rounding remainder stays in it.
-//! - A pool below [`MIN_PAYOUT_PER_VALIDATOR`] for each validator is left alone, so that an idle chain writes nothing
-//!   and no block writes a balance for the sake of dust.
+//! - What is paid out never passes the pool; the rounding remainder stays in it, and so do the parts of validators in
+//!   jail.
+//! - A pool below [`MIN_PAYOUT_PER_VALIDATOR`] for each validator is left alone, so that nothing is written for the sake of
+//!   dust.
 
 mod events;
 mod state;
@@ -18,6 +19,7 @@ use neura_types::{
 use super::{
     entry,
     host::{Call, Fault, Host},
+    staking,
 };
 
 /// Least pool per validator that is paid out: 1 gwei, less than a transfer costs.
@@ -50,17 +52,17 @@ pub fn distributed(host: &mut dyn Host) -> Result<Amount, Fault> {
     state::DISTRIBUTED.get(host, &())
 }
 
-/// Pays the pool out, if it is worth it.
-pub(crate) fn end_block(host: &mut dyn Host) -> Result<(), Fault> {
+/// Divides the pool, if it is worth it.
+pub(crate) fn end_epoch(host: &mut dyn Host) -> Result<(), Fault> {
     let pool = pool(host)?;
-    let validators = host.block().validators.clone();
-    let members = u64::try_from(validators.len()).unwrap_or(u64::MAX);
+    let epoch = host.block().epoch.clone();
+    let members = u64::try_from(epoch.set.len()).unwrap_or(u64::MAX);
     if pool < MIN_PAYOUT_PER_VALIDATOR.times(members)? {
         return Ok(());
     }
-    let total_power = U256::from(validators.total_power());
-    let mut paid = Amount::ZERO;
-    for (_, validator) in validators.iter() {
+    let total_power = U256::from(epoch.set.total_power());
+    let (mut paid, mut receivers) = (Amount::ZERO, 0u64);
+    for (_, validator) in epoch.set.iter() {
         // At most 2^128 × 2^63: fits 256 bits; rounded down, so the shares sum up to at most the pool.
         let share = pool
             .to_u256()
@@ -68,14 +70,17 @@ pub(crate) fn end_block(host: &mut dyn Host) -> Result<(), Fault> {
             .and_then(|product| product.checked_div(total_power))
             .ok_or_else(|| entry::broken("a validator set without power"))?;
         let share = Amount::from_u256(share)?;
-        if share > Amount::ZERO {
-            host.transfer(system::REWARDS, validator.account, share)?;
+        if share > Amount::ZERO && staking::reward(host, validator.account, share)? {
             paid = paid.add(share)?;
+            receivers = receivers.saturating_add(1);
         }
+    }
+    if paid == Amount::ZERO {
+        return Ok(());
     }
     let sum = distributed(host)?.add(paid)?;
     state::DISTRIBUTED.set(host, &(), sum)?;
-    events::distributed(host, paid, members)
+    events::distributed(host, paid, receivers)
 }
 
 #[cfg(test)]

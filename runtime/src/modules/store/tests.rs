@@ -46,6 +46,9 @@ fn an_unchanged_record_is_not_written_again() {
         fn transfer(&mut self, _: Address, _: Address, _: Amount) -> Result<(), Fault> {
             Err(Fault::ReadOnly)
         }
+        fn burn(&mut self, _: Address, _: Amount) -> Result<(), Fault> {
+            Err(Fault::ReadOnly)
+        }
         fn emit(&mut self, _: neura_types::Log) -> Result<(), Fault> {
             Err(Fault::ReadOnly)
         }

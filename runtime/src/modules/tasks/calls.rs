@@ -20,7 +20,7 @@ pub(super) fn create(
 ) -> Result<TaskId, Fault> {
     let terms = Terms::try_from(terms).map_err(|error| entry::malformed(&error.to_string()))?;
     let provider = checks::terms(host, call, &terms)?;
-    let (height, window) = (host.block().height, host.block().params.accept_window_blocks);
+    let (height, window) = (host.block().height, host.block().params().accept_window_blocks);
     let id = state::COUNT.get(host, &())?.saturating_add(1);
     let task = Task {
         id,
@@ -81,7 +81,7 @@ pub(super) fn submit(host: &mut dyn Host, call: &Call, f: submitCall) -> Result<
     checks::stands(host, &task, &[TaskState::Running, TaskState::Verifying])?;
     let blob = f.blob.into();
     checks::blob("result", &blob)?;
-    let (height, window) = (host.block().height, host.block().params.approve_window_blocks);
+    let (height, window) = (host.block().height, host.block().params().approve_window_blocks);
     let result = TaskResult { blob, commitment: f.commitment, at: height };
     if task.state == TaskState::Running {
         task.submitted_at = height;
@@ -123,7 +123,7 @@ pub(super) fn challenge(
         events::challenged(host, &task, bond, reason)?;
         return settlement::veto(host, task);
     }
-    let (height, window) = (host.block().height, host.block().params.respond_window_blocks);
+    let (height, window) = (host.block().height, host.block().params().respond_window_blocks);
     task.state = TaskState::Verifying;
     task.deadline = height.saturating_add(window);
     enter(host, &task)?;

@@ -88,7 +88,7 @@ pub(super) fn price(provider: &Provider, duration_blocks: u64) -> Result<Amount,
 }
 
 fn duration(host: &mut dyn Host, blocks: u64) -> Result<(), Fault> {
-    let most = host.block().params.max_duration_blocks;
+    let most = host.block().params().max_duration_blocks;
     if (1..=most).contains(&blocks) {
         return Ok(());
     }

@@ -28,7 +28,7 @@ pub(super) fn schedule(host: &mut dyn Host, deadline: Height, id: TaskId) -> Res
 /// Works off what is due, oldest first, within the block's budget. Writes nothing if nothing is due.
 pub(crate) fn end_block(host: &mut dyn Host) -> Result<(), Fault> {
     let now = host.block().height;
-    let mut budget = u64::from(host.block().params.max_settlements_per_block);
+    let mut budget = u64::from(host.block().params().max_settlements_per_block);
     let backlog = state::BACKLOG_HEIGHT.get(host, &())?;
     let (mut height, mut position) = match backlog {
         0 => (now, 0),

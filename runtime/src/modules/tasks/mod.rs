@@ -199,7 +199,7 @@ fn of_party(
 
 /// What contesting the result of a task costs: a part of its escrow.
 fn challenge_bond(host: &mut dyn Host, task: &Task) -> Result<Amount, Fault> {
-    Ok(task.escrow.share(host.block().params.challenge_bond_bps)?)
+    Ok(task.escrow.share(host.block().params().challenge_bond_bps)?)
 }
 
 /// A task by the number that a caller gave.

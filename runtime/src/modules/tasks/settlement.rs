@@ -67,7 +67,7 @@ pub(super) fn veto(host: &mut dyn Host, task: Task) -> Result<(), Fault> {
 
 /// Splits a task's escrow by what was used of it.
 fn split(host: &mut dyn Host, task: &Task) -> Result<Settlement, Fault> {
-    let shares = host.block().params.fee_split;
+    let shares = host.block().params().fee_split;
     let used_blocks = task.submitted_at.saturating_sub(task.accepted_at).max(1);
     // Past 2^128 wei the escrow is the smaller anyway.
     let fee = task.price_per_block.times(used_blocks).unwrap_or(task.escrow).min(task.escrow);

@@ -33,7 +33,8 @@ pub(super) fn block(chain: &Chain, block: BlockRef) -> Answer<Option<Arc<BlockVi
     let height = block.header.height;
     let record = chain.store.executed(height).map_err(storage)?;
     let receipts = chain.store.receipts(height).map_err(storage)?.unwrap_or_default();
-    Ok(Some(Arc::new(views::view(chain, id, &block, record.as_ref(), receipts))))
+    let view = views::view(chain, id, &block, record.as_ref(), receipts).map_err(storage)?;
+    Ok(Some(Arc::new(view)))
 }
 
 pub(super) fn head(chain: &Chain, block: BlockRef) -> Answer<Option<BlockHead>> {
@@ -67,7 +68,8 @@ pub(super) fn transaction(chain: &Chain, hash: B256) -> Answer<Option<Transactio
 fn included(chain: &Chain, place: TxLocation, receipt: Receipt) -> Answer<TransactionView> {
     let missing = || internal(format!("block {} is not in the store", place.height));
     let (_, block) = chain.block_at(place.height).map_err(storage)?.ok_or_else(missing)?;
-    let raw = block.payload.get(place.payload_index as usize).ok_or_else(missing)?;
+    let body = chain.batches.transactions(&block).map_err(storage)?.ok_or_else(missing)?;
+    let raw = body.get(place.payload_index as usize).ok_or_else(missing)?;
     let transaction = Transaction::decode(raw.clone(), chain.genesis.chain_id).map_err(internal)?;
     let record = chain.store.executed(place.height).map_err(storage)?;
     Ok(TransactionView {

@@ -37,8 +37,11 @@ pub(super) fn with_state<T>(
         StorageError::NotExecuted { .. } => BackendError::UnknownBlock,
         other => storage(other),
     })?;
-    let base_fee =
-        chain.store.executed(height).map_err(storage)?.map_or(0, |record| record.next_base_fee);
+    let base_fee = chain
+        .store
+        .executed(height)
+        .map_err(storage)?
+        .map_or(0, |record| record.root.next_base_fee);
     work(&view, chain.block_context(id, &block.header, base_fee))
 }
 
@@ -72,7 +75,7 @@ pub(super) fn call(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<Ca
 
 pub(super) fn estimate_gas(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<u64> {
     let mut request = runtime_request(call);
-    request.gas = Some(request.gas.unwrap_or(MAX_CALL_GAS).min(chain.params.block_gas_limit));
+    request.gas = Some(request.gas.unwrap_or(MAX_CALL_GAS).min(chain.params().block_gas_limit));
     with_state(chain, at, |view, context| {
         neura_runtime::estimate_gas(view, &context, &request)
             .map_err(|error| call_error(error, request.from))

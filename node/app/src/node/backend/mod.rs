@@ -7,21 +7,23 @@ mod blocks;
 mod execution;
 mod faucet;
 mod registry;
+mod staking;
 
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use neura_api::{
-    Backend, BackendError, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, Event, Fees,
-    Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
+    Backend, BackendError, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, EpochRef,
+    Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView, ValidatorRef,
 };
 use neura_p2p::NetworkHandle;
 use neura_storage::StorageError;
 use neura_types::{
-    Account, Address, Amount, B256, Block, Bytes, Height, Params, StateRead, U256, ValidatorIndex,
-    ValidatorSet,
+    Account, Address, Amount, B256, Block, Bytes, Height, StateRead, U256,
     provider::{Provider, Requester},
-    rest::{AccountProof, Status},
+    rest::{
+        AccountProof, EpochInfo, ProposalInfo, StakingAccount, Status, ValidatorInfo, Validators,
+    },
     state::StateError,
     task::{BlobRef, Task, TaskId},
 };
@@ -48,8 +50,6 @@ pub struct NodeBackend {
     pub network: NetworkHandle,
     /// The door for transactions.
     pub intake: Intake,
-    /// This node's index in the set.
-    pub validator: Option<ValidatorIndex>,
     /// Off-chain store.
     pub blobs: Arc<BlobKeeper>,
     /// The faucet, on a devnet.
@@ -83,7 +83,8 @@ impl NodeBackend {
 impl Backend for NodeBackend {
     async fn status(&self) -> Answer<Status> {
         let chain = &self.chain;
-        let consensus = *chain.consensus.read();
+        let consensus = chain.consensus();
+        let epoch = chain.epochs.current();
         let (ordered, executed) = (chain.committed_height(), chain.executed_height());
         let lagging = ordered.saturating_sub(executed) > SYNCING_LAG;
         let fetching = consensus.as_ref().is_some_and(|status| status.fetching);
@@ -95,9 +96,13 @@ impl Backend for NodeBackend {
             executed,
             certified: chain.certified_height(),
             view: consensus.map_or(0, |status| status.view),
-            epoch: chain.set.epoch(),
+            epoch: epoch.epoch,
+            epoch_last: epoch.last,
+            evidence: chain.evidence.load(Ordering::Relaxed),
             peers: u32::try_from(self.network.peers().len()).unwrap_or(u32::MAX),
-            validator: self.validator.filter(|_| !consensus.is_some_and(|status| status.observing)),
+            validator: chain
+                .validator()
+                .filter(|_| !consensus.is_some_and(|status| status.observing)),
             syncing: lagging || fetching,
             faucet: self.faucet.is_some(),
             max_blob_bytes: self.blobs.max_blob_bytes(),
@@ -215,12 +220,36 @@ impl Backend for NodeBackend {
         self.read(move |chain| registry::task(chain, id)).await
     }
 
-    async fn validators(&self) -> Answer<ValidatorSet> {
-        Ok(ValidatorSet::clone(&self.chain.set))
+    async fn validators(&self) -> Answer<Validators> {
+        self.read(staking::validators).await
     }
 
-    async fn params(&self) -> Answer<Params> {
-        Ok(Params::clone(&self.chain.params))
+    async fn candidates(&self, after: u64, limit: u32) -> Answer<Listing<ValidatorInfo, u64>> {
+        self.read(move |chain| staking::candidates(chain, after, limit)).await
+    }
+
+    async fn validator(&self, name: ValidatorRef) -> Answer<Option<ValidatorInfo>> {
+        self.read(move |chain| staking::validator(chain, name)).await
+    }
+
+    async fn staking(&self, account: Address, operator: Option<Address>) -> Answer<StakingAccount> {
+        self.read(move |chain| staking::account(chain, account, operator)).await
+    }
+
+    async fn epoch(&self, epoch: EpochRef) -> Answer<Option<EpochInfo>> {
+        self.read(move |chain| staking::epoch(chain, epoch)).await
+    }
+
+    async fn proposals(
+        &self,
+        before: Option<u64>,
+        limit: u32,
+    ) -> Answer<Listing<ProposalInfo, u64>> {
+        self.read(move |chain| staking::proposals(chain, before, limit)).await
+    }
+
+    async fn proposal(&self, id: u64) -> Answer<Option<ProposalInfo>> {
+        self.read(move |chain| staking::proposal(chain, id)).await
     }
 
     async fn faucet(&self, to: Address, amount: Option<Amount>) -> Answer<(B256, Amount)> {

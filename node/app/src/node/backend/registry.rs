@@ -21,7 +21,8 @@ const MODULE_PAGE: u64 = neura_runtime::modules::MAX_PAGE;
 /// Providers listed at most; beyond, an index by address would be due.
 const MAX_PROVIDERS: u64 = 10_000;
 
-fn at_tip<T>(
+/// Reads the modules' records after the newest executed block.
+pub(super) fn at_tip<T>(
     chain: &Chain,
     read: impl FnOnce(&mut ReadHost<'_, neura_storage::StateView<'_>>) -> Result<T, Fault>,
 ) -> Answer<T> {

@@ -1,14 +1,14 @@
 //! Answer the core's wish for a body: at once when transactions wait, paced when the chain is idle.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
-use neura_consensus::Input;
-use neura_types::{Height, View, block::BlockId};
+use neura_consensus::{Body, Input};
+use neura_types::{B256, BatchRef, Height, View, block::BlockId};
 use tokio::time::Instant;
 
 use crate::node::{
+    batches::BlockLimits,
     chain::{Chain, unix_time_ms},
-    workload::{InFlight, Workload},
 };
 
 /// Pace of empty blocks while a result that has changed the state is not certified yet.
@@ -23,6 +23,7 @@ pub(super) struct Request {
     pub(super) parent_timestamp_ms: u64,
     pub(super) parent_executed: Height,
     pub(super) must_be_empty: bool,
+    pub(super) ends_epoch: bool,
     pub(super) since: Instant,
 }
 
@@ -30,20 +31,20 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Builder {
     chain: Arc<Chain>,
-    workload: Arc<dyn Workload>,
-    request: Option<(Request, InFlight)>,
+    /// The newest wish, and the batches that the block's ancestors name.
+    request: Option<(Request, HashSet<B256>)>,
     idle_interval: Duration,
 }
 
 impl Builder {
-    pub(super) fn new(chain: Arc<Chain>, workload: Arc<dyn Workload>) -> Self {
-        let idle_interval = Duration::from_millis(chain.params.idle_block_interval_ms);
-        Self { chain, workload, request: None, idle_interval }
+    pub(super) fn new(chain: Arc<Chain>) -> Self {
+        let idle_interval = Duration::from_millis(chain.params().idle_block_interval_ms);
+        Self { chain, request: None, idle_interval }
     }
 
-    pub(super) fn request(&mut self, request: Request) {
-        let in_flight = self.workload.in_flight(request.parent);
-        self.request = Some((request, in_flight));
+    /// `taken` are the batches that the block's ancestors name.
+    pub(super) fn request(&mut self, request: Request, taken: HashSet<B256>) {
+        self.request = Some((request, taken));
     }
 
     /// When an empty block is due.
@@ -66,30 +67,50 @@ impl Builder {
     /// The answer, once it can be given: the state below the block is executed, and there is something to put into
     /// it or an empty block is due.
     pub(super) fn ready(&mut self) -> Option<Input> {
-        let (request, in_flight) = self.request.as_ref()?;
+        let (request, taken) = self.request.as_ref()?;
         let executed = self.executed_for(request)?;
         let lagging = self.chain.committed_height().saturating_sub(self.chain.executed_height())
-            > self.chain.params.execution_lag.saturating_mul(2);
+            > self.chain.params().execution_lag.saturating_mul(2);
         let fill = !request.must_be_empty && !lagging;
         let due = self.due().is_some_and(|at| at <= Instant::now());
-        if !(due || fill && self.workload.has_ready(in_flight)) {
+        if !(due || fill && self.chain.batches.has_waiting(taken)) {
             return None;
         }
-        let payload = if fill { self.workload.take(in_flight) } else { Vec::new() };
+        let next_epoch = self.next_epoch(request)?;
+        let batches = if fill { self.select(taken) } else { Vec::new() };
         let (request, _) = self.request.take()?;
-        Some(Input::Payload {
-            view: request.view,
-            parent: request.parent,
+        let body = Body {
             timestamp_ms: unix_time_ms().max(request.parent_timestamp_ms.saturating_add(1)),
             executed,
-            payload,
-        })
+            batches,
+            payload: Vec::new(),
+            next_epoch,
+        };
+        Some(Input::Payload { view: request.view, parent: request.parent, body: Box::new(body) })
+    }
+
+    fn select(&self, taken: &HashSet<B256>) -> Vec<BatchRef> {
+        let epoch = self.chain.epochs.current();
+        let limits = BlockLimits {
+            bytes: epoch.params.max_block_bytes.into(),
+            gas: epoch.params.block_gas_limit,
+        };
+        self.chain.batches.select(taken, limits)
+    }
+
+    /// What the last block of an epoch says of the next one; it follows from a state executed long ago.
+    fn next_epoch(&self, request: &Request) -> Option<Option<B256>> {
+        if !request.ends_epoch {
+            return Some(None);
+        }
+        let next = self.chain.epochs.current().epoch.saturating_add(1);
+        self.chain.epochs.get(next).map(|config| Some(config.digest()))
     }
 
     /// The newest own result that the block may carry: not newer than the lag allows, not older than its parent's.
     fn executed_for(&self, request: &Request) -> Option<neura_types::ExecutedRoot> {
         let lowest = request.parent_executed;
-        let highest = request.height.saturating_sub(self.chain.params.execution_lag).max(lowest);
+        let highest = request.height.saturating_sub(self.chain.params().execution_lag).max(lowest);
         let height = highest.min(self.chain.executed_height());
         if height < lowest { None } else { self.chain.root(height) }
     }

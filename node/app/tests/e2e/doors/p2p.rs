@@ -2,7 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use neura::node::wire::{self, BlobRequest, BlockRequest, Bundle, Request};
+use neura::node::{
+    batches::Frame,
+    wire::{self, BlobRequest, BlockRequest, Bundle, Request},
+};
 use neura_p2p::{Class, Network as Peer, NetworkConfig};
 use neura_types::{Amount, B256, Bytes, vote::ConsensusMessage};
 
@@ -23,8 +26,8 @@ fn fresh() -> u64 {
 
 /// Joins the network with an identity and connects to the validators with these indices.
 async fn join(network: &Network, identity: [u8; 32], to: &[usize], validators: bool) -> Peer {
-    let genesis = network.node(0).chain.genesis_hash.to_string();
-    let tag = format!("{}/{}", network.devnet.genesis.chain_id, &genesis[2..10]);
+    let genesis = &network.devnet.genesis;
+    let tag = neura_p2p::chain_tag(genesis.chain_id, &genesis.hash());
     let mut config = NetworkConfig::new(identity, tag);
     for index in to {
         let id = network.identity(*index).1;
@@ -55,6 +58,7 @@ fn requests() -> Vec<Bytes> {
         wire::encode(&Request::Blocks(ancestors)),
         wire::encode(&Request::Blocks(BlockRequest::Committed { from: 0, wait_ms: u64::MAX })),
         wire::encode(&Request::Blocks(BlockRequest::Committed { from: u64::MAX, wait_ms: 0 })),
+        wire::encode(&Request::Batches(vec![B256::repeat_byte(1); 100])),
     ]
 }
 
@@ -141,12 +145,16 @@ async fn three_validators_finalise_while_the_fourth_sends_rubbish() {
             for class in Class::ALL {
                 let seed = fresh();
                 let old = wire::encode(&ConsensusMessage::Quorum(Box::new(quorum.clone())));
+                // Batches of nothing that can be executed, ever new ones, as many as go out.
+                let junk = vec![Bytes::from(noise(seed, 500)); 100];
+                let batch = Frame::seal(3, seed, junk).bytes;
                 for frame in [
                     noise(seed, 1).into(),
                     noise(seed, 3_000).into(),
                     noise(seed, 200_000).into(),
                     old.slice(..old.len() - 1),
                     old,
+                    batch,
                 ] {
                     // What is not linked just now, as it is banned, misses nothing.
                     let _ = peer.handle.broadcast(class, frame.into());

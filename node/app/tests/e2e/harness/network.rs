@@ -52,7 +52,7 @@ impl Network {
     pub(crate) async fn start_node(&mut self, index: usize) {
         let config = &self.devnet.nodes[index];
         let node = Node::start(config, StartOptions::default()).await.unwrap();
-        assert_eq!(node.validator.map(usize::from), Some(index));
+        assert_eq!(node.chain.validator().map(usize::from), Some(index));
         self.nodes[index] = Some(node);
     }
 
@@ -150,7 +150,7 @@ pub(crate) async fn reached(node: &Node, height: Height) {
     let (ordered, executed) = (node.chain.committed_height(), node.chain.executed_height());
     panic!(
         "validator {:?} did not reach height {height} (ordered {ordered}, executed {executed}): {failed}",
-        node.validator
+        node.chain.validator()
     );
 }
 
@@ -164,7 +164,12 @@ pub(crate) fn assert_same_chain(nodes: &[&Node], heights: RangeInclusive<Height>
         };
         let first = of(nodes[0]);
         for node in nodes {
-            assert_eq!(of(node), first, "validator {:?} at height {height}", node.validator);
+            assert_eq!(
+                of(node),
+                first,
+                "validator {:?} at height {height}",
+                node.chain.validator()
+            );
         }
     }
 }

@@ -56,6 +56,8 @@ pub(super) async fn status(State(node): State<Node>) -> Json<Status> {
         certified: chain.height,
         view: chain.height,
         epoch: 0,
+        epoch_last: 1_000,
+        evidence: 0,
         peers: 0,
         validator: None,
         syncing: false,

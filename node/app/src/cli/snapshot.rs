@@ -1,0 +1,286 @@
+//! `neura snapshot`: write the state of a stopped node to a folder, look at such a folder, start a fresh node from it.
+
+mod epochs;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use neura_storage::{
+    EpochRecord, Manifest, SafetyFile, SnapshotFolder, SnapshotImport, Store, StoreConfig,
+};
+use neura_types::{B256, Block, EpochConfig, Genesis, Height, codec};
+use serde_json::json;
+
+use super::{Screen, Shared};
+use crate::{
+    keyfile,
+    node::{snapshots::Trust, start::read_genesis},
+};
+use epochs::Epochs;
+
+/// How far below the newest executed block a state is looked for that a proven header certifies, first and at most.
+const LOOK_BACK: [Height; 3] = [32, 256, 4_096];
+
+/// Commands of `neura snapshot`. They work on the data folder of a node that is not running.
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Command {
+    /// Write the state after a block to a folder.
+    Export {
+        #[command(flatten)]
+        node: NodeFolder,
+        /// The folder; made, must be empty.
+        out: PathBuf,
+        /// Lowest height whose state is wanted; the newest that is certified if left out.
+        #[arg(long)]
+        height: Option<Height>,
+    },
+    /// Fill a fresh data folder from a snapshot. It is checked from genesis on, along the chain of validator sets that it
+    /// brings; or from a block that is trusted.
+    Import {
+        #[command(flatten)]
+        node: NodeFolder,
+        /// Folder of the snapshot.
+        folder: PathBuf,
+        /// Block that proves the snapshot, as `neura snapshot info` shows it and somebody whom you trust confirms.
+        #[arg(long, value_name = "HEIGHT:BLOCK-ID", value_parser = checkpoint)]
+        trust: Option<Checkpoint>,
+        /// The node's identity key has never signed anything on this chain: let it vote when it is elected. Without this
+        /// the node follows the chain and signs nothing.
+        #[arg(long)]
+        new_key: bool,
+    },
+    /// Show what a snapshot is of.
+    Info {
+        /// Its folder.
+        folder: PathBuf,
+    },
+}
+
+/// Where a node keeps its chain.
+#[derive(Debug, clap::Args)]
+pub(super) struct NodeFolder {
+    /// Data folder of the node.
+    #[arg(long, env = "NEURA_DATA")]
+    data: PathBuf,
+    /// Genesis file; default: genesis.json in the data folder.
+    #[arg(long, env = "NEURA_GENESIS")]
+    genesis: Option<PathBuf>,
+}
+
+impl NodeFolder {
+    fn open(&self) -> Result<(Genesis, Store)> {
+        let path = self.genesis.clone().unwrap_or_else(|| self.data.join("genesis.json"));
+        let genesis = read_genesis(&path)?;
+        keyfile::create_private_dir(&self.data)?;
+        let config = StoreConfig::new(genesis.chain_id, genesis.hash());
+        let store = Store::open(&self.data.join("chain"), config)
+            .with_context(|| format!("opening the data folder {}", self.data.display()))?;
+        Ok((genesis, store))
+    }
+}
+
+/// A block that is trusted to be final.
+type Checkpoint = (Height, B256);
+
+fn checkpoint(text: &str) -> Result<Checkpoint, String> {
+    let wrong = || format!("'{text}' is no checkpoint: write HEIGHT:BLOCK-ID, such as 1200:0x5a…");
+    let (height, id) = text.split_once(':').ok_or_else(wrong)?;
+    Ok((height.parse().map_err(|_| wrong())?, id.parse().map_err(|_| wrong())?))
+}
+
+pub(super) fn run(command: Command, shared: &Shared) -> Result<()> {
+    let screen = Screen::new(shared.json);
+    match command {
+        Command::Export { node, out, height } => export(&node, &out, height, screen),
+        Command::Import { node, folder, trust, new_key } => {
+            let (snapshot, epochs) = (open(&folder)?, Epochs::read(&folder)?);
+            let (genesis, store) = node.open()?;
+            let trust = check(&genesis, snapshot.manifest(), &epochs, trust)?;
+            import((&genesis, &store), &snapshot, trust, screen)?;
+            let record = node.data.join("safety.dat");
+            if new_key && !record.exists() {
+                SafetyFile::create(&record)?;
+            }
+            Ok(())
+        }
+        Command::Info { folder } => info(open(&folder)?.manifest(), screen),
+    }
+}
+
+fn open(folder: &Path) -> Result<SnapshotFolder> {
+    SnapshotFolder::open(folder)
+        .with_context(|| format!("opening the snapshot in {}", folder.display()))
+}
+
+fn export(node: &NodeFolder, out: &Path, height: Option<Height>, mut screen: Screen) -> Result<()> {
+    let (_, store) = node.open()?;
+    ensure!(store.is_initialised()?, "{} holds no chain yet", node.data.display());
+    let height = certified(&store, height)?;
+    let around = epochs_at(&store, height)?;
+    screen.waiting(&format!("writing the state after block {height}"));
+    let manifest = store.export_snapshot(height, around, out)?;
+    let (header, ..) = manifest.proved().context("the snapshot holds no header")?;
+    epochs::write(&store, header.epoch, out)?;
+    info(&manifest, screen)
+}
+
+/// The height whose state is exported.
+fn certified(store: &Store, wanted: Option<Height>) -> Result<Height> {
+    let (tip, _) = store.executed_tip()?;
+    let from: Vec<Height> = match wanted {
+        Some(height) => vec![height],
+        None => LOOK_BACK.iter().map(|back| tip.saturating_sub(*back)).collect(),
+    };
+    for height in from {
+        if let Some(found) = store.snapshot_height(height)? {
+            return Ok(found);
+        }
+    }
+    bail!(
+        "no state from block {} on is certified by a final header yet: let the node run on for a moment",
+        wanted.unwrap_or_default()
+    )
+}
+
+/// The epochs that a node needs to go on: those around the one of the block, as far as its state knows them.
+fn epochs_at(store: &Store, height: Height) -> Result<Vec<EpochConfig>> {
+    let (_, block) = store
+        .block_id_at(height)?
+        .map(|id| store.block(id).map(|block| (id, block)))
+        .transpose()?
+        .with_context(|| format!("block {height} is not kept"))?;
+    let epoch = block.with_context(|| format!("block {height} is not kept"))?.header.epoch;
+    let state = store.state_at(height)?;
+    let mut found = Vec::new();
+    for number in epoch.saturating_sub(1)..=epoch.saturating_add(2) {
+        found.extend(neura_runtime::epoch_config(&state, number)?);
+    }
+    Ok(found)
+}
+
+/// Checks who proved a snapshot: the block that the user trusts, or the validators whom the chain of epochs leads to
+/// from genesis. Returns the way there.
+fn check(
+    genesis: &Genesis,
+    manifest: &Manifest,
+    epochs: &Epochs,
+    trust: Option<Checkpoint>,
+) -> Result<Trust> {
+    let (header, id, _) = manifest.proved().context("the snapshot holds no header")?;
+    if let Some((height, trusted)) = trust {
+        ensure!(
+            (height, trusted) == (header.height, id),
+            "the snapshot is proved by block {0}:{id}, not by the trusted {height}:{trusted}: ask whom you trust for the \
+             id of block {0}",
+            header.height
+        );
+    }
+    let base = manifest.block().context("the snapshot holds no header")?.0.epoch;
+    // A trusted block certifies the state, which names the epochs around it: compared when it is there.
+    let mut trust = match (trust, base.checked_sub(1)) {
+        (Some(_), Some(before @ 1..)) => {
+            let present = (epochs.get(before)?.config.clone(), epochs.anchor(before)?);
+            Trust::checkpoint(genesis, present)
+        }
+        _ => Trust::genesis(genesis, genesis_block(genesis)?.id())?,
+    };
+    epochs.lead(&mut trust, header.epoch).context(
+        "the validators who proved the snapshot do not follow from genesis: take it from somebody else",
+    )?;
+    trust.check(manifest)?;
+    Ok(trust)
+}
+
+fn genesis_block(genesis: &Genesis) -> Result<Block> {
+    let changes = neura_runtime::genesis_changes(genesis)?;
+    let executed = neura_storage::genesis_root(&changes, genesis.params.initial_base_fee)?;
+    Ok(Block::genesis(genesis.hash(), genesis.timestamp_ms, executed))
+}
+
+fn import(
+    (genesis, store): (&Genesis, &Store),
+    folder: &SnapshotFolder,
+    trust: Trust,
+    mut screen: Screen,
+) -> Result<()> {
+    let import = SnapshotImport::begin(store, folder.manifest().clone())?;
+    let missing = import.missing();
+    let bar = screen.progress(folder.manifest().chunks.len() as u64, "chunks");
+    bar.set_position((folder.manifest().chunks.len() - missing.len()) as u64);
+    for index in missing {
+        import.put_chunk(index, &folder.chunk_bytes(index)?)?;
+        bar.inc(1);
+    }
+    let base: Block = codec::decode(&folder.block_bytes()?).context("the snapshot's block")?;
+    let passed: Vec<_> = trust.records().collect();
+    for record in passed.iter().filter(|record| record.config.epoch < base.header.epoch) {
+        store.put_epoch(record)?;
+    }
+    import.finish(&genesis_block(genesis)?, &base)?;
+    bar.finish_and_clear();
+    compare(store, &folder.manifest().epochs, &passed)?;
+    let height = import.manifest().height();
+    if !screen.result(&json!({ "height": height, "block": base.id() }))? {
+        screen.line(format!("the node starts after block {height} ({})", base.id()));
+    }
+    Ok(())
+}
+
+/// Compares what the snapshot tells of epochs with its state, which is certified.
+fn compare(store: &Store, near: &[EpochConfig], passed: &[EpochRecord]) -> Result<()> {
+    let state = store.state()?;
+    let near = near.iter().map(|config| (config, false));
+    // The state forgets old epochs; those were followed.
+    let passed = passed.iter().map(|record| (&record.config, true));
+    for (told, forgotten) in near.chain(passed) {
+        let known = neura_runtime::epoch_config(&state, told.epoch)?;
+        ensure!(
+            known.map_or(forgotten, |known| known == *told),
+            "the snapshot tells of epoch {} otherwise than its own state: remove the data folder and take another one",
+            told.epoch
+        );
+    }
+    Ok(())
+}
+
+fn info(manifest: &Manifest, mut screen: Screen) -> Result<()> {
+    let (_, block) = manifest.block().context("the snapshot holds no header")?;
+    let (header, id, _) = manifest.proved().context("the snapshot holds no header")?;
+    let root = manifest.base.root;
+    let bytes: u64 = manifest.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+    let epochs: Vec<_> = manifest.epochs.iter().map(|config| config.epoch).collect();
+    let value = json!({
+        "chain_id": manifest.chain_id,
+        "genesis_hash": manifest.genesis_hash,
+        "height": root.height,
+        "block": block,
+        "state_root": root.state_root,
+        "proved_by": { "height": header.height, "block": id, "epoch": header.epoch },
+        "epochs": epochs,
+        "chunks": manifest.chunks.len(),
+        "bytes": bytes,
+    });
+    if screen.result(&value)? {
+        return Ok(());
+    }
+    screen.line(format!("chain      {} (genesis {})", manifest.chain_id, manifest.genesis_hash));
+    screen.line(format!("state      after block {} ({block})", root.height));
+    screen.line(format!("root       {}", root.state_root));
+    screen.line(format!("proved by  {}:{id} of epoch {}", header.height, header.epoch));
+    screen.line(format!("size       {bytes} bytes in {} chunks", manifest.chunks.len()));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_a_height_and_a_block() {
+        let id = B256::repeat_byte(0x5a);
+        assert_eq!(checkpoint(&format!("1200:{id}")), Ok((1_200, id)));
+        for text in ["", "1200", "1200:", &format!("{id}"), &format!("x:{id}"), "1:0x5a"] {
+            assert!(checkpoint(text).unwrap_err().contains("HEIGHT:BLOCK-ID"), "{text}");
+        }
+    }
+}

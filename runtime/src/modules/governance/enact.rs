@@ -1,0 +1,97 @@
+//! Count votes at the end of an epoch, and give the next configuration what was accepted.
+
+use neura_types::{Epoch, EpochConfig, Params};
+
+use super::{
+    calls::changed,
+    events, known,
+    state::{self, Matter, Proposal, Status, Upgrade},
+};
+use crate::modules::host::{Fault, Host};
+
+/// Parameters and version of the epoch after `next`: those of `next` with what was accepted by now.
+pub(crate) fn enact(host: &mut dyn Host, next: &EpochConfig) -> Result<(Params, u16), Fault> {
+    let mut params = next.params.clone();
+    let epoch = host.block().epoch.clone();
+    for (_, member) in epoch.set.iter() {
+        let id = state::OPEN.get(host, &member.account)?;
+        if id > 0 {
+            let mut proposal = known(host, id)?;
+            count(host, &mut proposal, epoch.epoch, &mut params)?;
+        }
+    }
+    let version = version(host, next)?;
+    Ok((params, version))
+}
+
+fn count(
+    host: &mut dyn Host,
+    proposal: &mut Proposal,
+    epoch: Epoch,
+    params: &mut Params,
+) -> Result<(), Fault> {
+    let approving = approving(host, proposal.id)?;
+    // A vote that came in time counts; an epoch in which the proposer did not serve is not made up for.
+    if proposal.expires_at >= epoch && is_accepted(host, approving) {
+        proposal.status = accept(host, proposal, params)?;
+    } else if proposal.expires_at <= epoch {
+        proposal.status = Status::Expired;
+    } else {
+        return Ok(());
+    }
+    state::OPEN.set(host, &proposal.proposer, 0)?;
+    state::PROPOSALS.put(host, &proposal.id, proposal)?;
+    clear_votes(host, proposal.id)?;
+    events::ended(host, proposal, approving)
+}
+
+fn accept(host: &mut dyn Host, proposal: &Proposal, params: &mut Params) -> Result<Status, Fault> {
+    match &proposal.matter {
+        Matter::Params(changes) => match changed(params.clone(), changes) {
+            Ok(changed) => *params = changed,
+            Err(_) => return Ok(Status::Failed),
+        },
+        Matter::Upgrade(upgrade) => {
+            state::UPGRADE.put(host, &(), upgrade)?;
+            events::upgrade_scheduled(host, *upgrade)?;
+        }
+    }
+    Ok(Status::Passed)
+}
+
+/// Voting power in the present epoch of those who approve.
+pub(super) fn approving(host: &mut dyn Host, id: u64) -> Result<u64, Fault> {
+    let epoch = host.block().epoch.clone();
+    let mut power = 0u64;
+    for (_, member) in epoch.set.iter() {
+        if state::VOTES.get(host, &(id, member.account))? > 0 {
+            power = power.saturating_add(member.power);
+        }
+    }
+    Ok(power)
+}
+
+/// Two thirds of all voting power.
+fn is_accepted(host: &mut dyn Host, approving: u64) -> bool {
+    let total = u128::from(host.block().validators().total_power());
+    u128::from(approving).saturating_mul(3) >= total.saturating_mul(2)
+}
+
+/// Votes of those who no longer serve stay: a word each, which nobody counts.
+fn clear_votes(host: &mut dyn Host, id: u64) -> Result<(), Fault> {
+    let epoch = host.block().epoch.clone();
+    for (_, member) in epoch.set.iter() {
+        state::VOTES.set(host, &(id, member.account), 0)?;
+    }
+    Ok(())
+}
+
+/// The version of the epoch after `next`; an upgrade whose epoch has come is done.
+fn version(host: &mut dyn Host, next: &EpochConfig) -> Result<u16, Fault> {
+    let due = |upgrade: &Upgrade| upgrade.epoch <= next.epoch.saturating_add(1);
+    let Some(upgrade) = state::UPGRADE.get(host, &())?.filter(due) else {
+        return Ok(next.version);
+    };
+    state::UPGRADE.remove(host, &())?;
+    Ok(next.version.max(upgrade.version))
+}
