@@ -101,7 +101,7 @@ interface IStaking {
     function setCommission(uint16 commissionBps) external;
 
     /// @notice Withdraws the caller's validator from election. Its stake stays bonded; undelegate releases it.
-    function leave() external;
+    function retire() external;
 
     /// @notice Lets the caller's validator stand for election.
     /// @param instead A candidate with less stake whose place it takes; zero while there is room.

@@ -133,8 +133,6 @@ bugs! {
     EvidenceUnverified,
     /// A timeout is sent only once.
     TimeoutNotResent,
-    /// A timeout certificate's own certificate is not learned.
-    TimeoutQcIgnored,
     /// Old views' votes are never forgotten and new views' never taken.
     WindowStays,
     /// Votes of any future view are kept.

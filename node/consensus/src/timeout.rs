@@ -137,9 +137,7 @@ impl Replica {
         if tc.view > known.max(self.high_qc.view) {
             self.high_tc = Some(tc);
         }
-        if !broken(Bug::TimeoutQcIgnored) {
-            self.on_quorum(&high_qc, from, out);
-        }
+        self.on_quorum(&high_qc, from, out);
         self.enter(next, out);
     }
 }

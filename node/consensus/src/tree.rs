@@ -14,7 +14,7 @@ const MAX_FORK_BLOCKS: usize = 256;
 const MAX_TREE_BYTES: usize = 96 << 20;
 /// Blocks kept whose parents are missing. A gap of blocks that are not final is closed backwards through them, so they
 /// are as many as views may pass without a commit, most of them empty, while validators withhold commit votes.
-const MAX_ORPHANS: usize = 1_024;
+pub(crate) const MAX_ORPHANS: usize = 1_024;
 /// Bytes of the bodies of those blocks.
 const MAX_ORPHAN_BYTES: usize = 96 << 20;
 

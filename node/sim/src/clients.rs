@@ -118,7 +118,7 @@ impl Clients {
                 from: self.users + usize::from(*leaver),
                 to: system::STAKING,
                 value: U256::ZERO,
-                input: IStaking::leaveCall {}.abi_encode().into(),
+                input: IStaking::retireCall {}.abi_encode().into(),
             });
         }
     }

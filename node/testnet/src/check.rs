@@ -258,8 +258,10 @@ impl Checker {
             let found = try_join_all(nodes.iter().map(|node| node.rpc.receipts(&hashes))).await?;
             for (node, receipts) in nodes.iter().zip(&found) {
                 let oldest = self.oldest.get(&node.index).copied().unwrap_or(0);
-                let kept =
-                    part.iter().zip(receipts).filter(|(transfer, _)| transfer.height >= oldest);
+                let kept = part
+                    .iter()
+                    .zip(receipts)
+                    .filter(|(transfer, _)| oldest == 0 || transfer.height > oldest);
                 let wrong = kept.filter(|(transfer, receipt)| {
                     !receipt.as_ref().is_some_and(|receipt| {
                         receipt.status == "0x1" && receipt.block_hash == transfer.block

@@ -73,6 +73,7 @@ async fn a_network_that_forgot_what_it_acknowledged_is_found_out() {
         node.kill().unwrap();
         std::fs::remove_dir_all(node.data.join("chain")).unwrap();
         std::fs::remove_file(node.data.join("safety.dat")).unwrap();
+        std::fs::remove_file(node.data.join("transactions.journal")).unwrap();
     }
     for node in &mut network.nodes {
         node.start().unwrap();

@@ -147,7 +147,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
         Command::Leave(signer) => {
             let text = "stands for election no longer; keep its node running until it has no power \
                         (`neura validator status`), then `neura validator undelegate self all`";
-            own(open(&signer)?, &IStaking::leaveCall {}, text).await
+            own(open(&signer)?, &IStaking::retireCall {}, text).await
         }
         Command::Enlist { instead, signer } => {
             let mut actor = open(&signer)?;

@@ -164,17 +164,19 @@ impl Node {
             }
         })
         .await;
-        let chain = Arc::downgrade(&self.chain);
-        drop(self.chain);
-        // Answers that are being given end by themselves.
+        // Answers that are being given end by themselves. This is the last to hold the chain, so that the data folder is
+        // closed, and not just about to be, when it lets go.
+        let chain = self.chain;
         let released = async {
-            while chain.strong_count() > 0 {
+            while Arc::strong_count(&chain) > 1 {
                 tokio::time::sleep(RELEASE_LOOK).await;
             }
         };
         if tokio::time::timeout(RELEASE_LIMIT, released).await.is_err() {
             tracing::warn!("the node has stopped, but something still uses its data folder");
         }
+        // Nothing can be done about a panic there.
+        let _ = tokio::task::spawn_blocking(move || drop(chain)).await;
     }
 }
 

@@ -165,11 +165,12 @@ fn unasked_ancestors_are_ignored() {
 #[test]
 fn the_number_of_waiting_blocks_is_bounded() {
     let rig = Rig::new();
-    let chain = rig.chain(200);
+    let bound = crate::tree::MAX_ORPHANS;
+    let chain = rig.chain(bound as u64 + 20);
     let mut replica = rig.replica(0);
     for block in chain.iter().skip(1) {
         deliver(&mut replica, block.header.proposer, rig.proposal(block));
     }
-    assert_eq!(replica.status().orphan_blocks, 128);
+    assert_eq!(replica.status().orphan_blocks, bound);
     assert!(replica.status().fetching);
 }

@@ -128,10 +128,10 @@ fn the_power_that_counts_is_that_of_the_epoch_in_which_the_votes_are_counted() {
 
 #[test]
 fn a_proposal_whose_proposer_was_away_at_its_end_is_not_accepted_later() {
-    use neura_types::abi::IStaking::{enlistCall, leaveCall};
+    use neura_types::abi::IStaking::{enlistCall, retireCall};
     let mut world = world();
     let id = propose(&mut world, 1, &[("slash_bps", 700)]).unwrap();
-    world.call(operator(1), Amount::ZERO, system::STAKING, &leaveCall {}).unwrap();
+    world.call(operator(1), Amount::ZERO, system::STAKING, &retireCall {}).unwrap();
     world.end_epoch();
     let back = enlistCall { instead: Address::ZERO };
     world.call(operator(1), Amount::ZERO, system::STAKING, &back).unwrap();

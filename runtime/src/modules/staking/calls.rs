@@ -142,7 +142,7 @@ pub(super) fn set_commission(host: &mut dyn Host, call: &Call, bps: u16) -> Resu
     events::commission_changed(host, &candidate)
 }
 
-pub(super) fn leave(host: &mut dyn Host, call: &Call) -> Result<(), Fault> {
+pub(super) fn retire(host: &mut dyn Host, call: &Call) -> Result<(), Fault> {
     let mut candidate = known(host, call.caller)?;
     if candidate.slot.is_none() {
         let message = format!("the validator of {} does not stand for election", call.caller);

@@ -63,7 +63,7 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault>
         F::claim(f) => delegations::claim(host, call, f.operator)
             .map(|amount| entry::answer::<IStaking::claimCall>(&amount.0)),
         F::setCommission(f) => calls::set_commission(host, call, f.commissionBps).map(nothing),
-        F::leave(_) => calls::leave(host, call).map(nothing),
+        F::retire(_) => calls::retire(host, call).map(nothing),
         F::enlist(f) => calls::enlist(host, call, f.instead).map(nothing),
         F::unjail(_) => calls::unjail(host, call).map(nothing),
         F::submitEvidence(f) => evidence::submit(host, call, &f.evidence)
@@ -89,7 +89,7 @@ fn admit(call: &Call, function: &F) -> Result<(), Fault> {
         | F::withdraw(_)
         | F::claim(_)
         | F::setCommission(_)
-        | F::leave(_)
+        | F::retire(_)
         | F::enlist(_)
         | F::unjail(_)
         | F::submitEvidence(_) => entry::write(call),

@@ -42,7 +42,7 @@ fn stake_counts_from_the_second_epoch_after_and_by_bounded_steps() {
 #[test]
 fn a_leaver_goes_two_epochs_later() {
     let mut world = world();
-    plain(&mut world, operator(1), IStaking::leaveCall {}).map(|_| ()).unwrap();
+    plain(&mut world, operator(1), IStaking::retireCall {}).map(|_| ()).unwrap();
     world.end_epoch();
     assert_eq!(power(&mut world, 1, operator(1)), 2);
     assert_eq!(powers(&mut world, 2), [(operator(0), 1), (operator(2), 3), (operator(3), 4)]);
@@ -154,7 +154,7 @@ fn a_set_changes_by_less_than_a_third_whatever_the_stake_does() {
     join(&mut world, 1, 900);
     join(&mut world, 2, 30);
     delegate(&mut world, ALICE, operator(0), Amount::ankr(500));
-    plain(&mut world, operator(3), IStaking::leaveCall {}).map(|_| ()).unwrap();
+    plain(&mut world, operator(3), IStaking::retireCall {}).map(|_| ()).unwrap();
     for _ in 0..24 {
         world.end_epoch();
         let epoch = world.epoch();

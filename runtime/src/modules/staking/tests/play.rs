@@ -79,7 +79,7 @@ fn act(world: &mut World, (what, who, of, number): Act) {
             let bond = Amount::ankr(1 + number % 7);
             drop(call(world, account(seed), bond, registration));
         }
-        16 => drop(plain(world, caller, IStaking::leaveCall {})),
+        16 => drop(plain(world, caller, IStaking::retireCall {})),
         17 => drop(plain(world, caller, IStaking::enlistCall { instead: ALICE })),
         18 => drop(plain(world, caller, IStaking::unjailCall {})),
         19 => {

@@ -102,7 +102,7 @@ fn shares_that_nobody_has_are_not_taken_out() {
 fn who_has_no_validator_changes_none() {
     let mut world = world();
     let codes = [
-        refusal(plain(&mut world, ALICE, IStaking::leaveCall {}).map(|_| ())),
+        refusal(plain(&mut world, ALICE, IStaking::retireCall {}).map(|_| ())),
         refusal(plain(&mut world, ALICE, IStaking::unjailCall {}).map(|_| ())),
         refusal(plain(&mut world, ALICE, IStaking::enlistCall { instead: BOB }).map(|_| ())),
         refusal(
@@ -190,7 +190,7 @@ fn a_full_list_is_entered_only_by_more_stake_than_another_has() {
     assert!(candidate(&mut world, last).slot.is_some());
     assert_eq!(candidate(&mut world, operator(0)).slot, None);
     world.check();
-    plain(&mut world, operator(2), IStaking::leaveCall {}).map(|_| ()).unwrap();
+    plain(&mut world, operator(2), IStaking::retireCall {}).map(|_| ()).unwrap();
     world.check();
     plain(&mut world, operator(0), IStaking::enlistCall { instead: ALICE }).map(|_| ()).unwrap();
     world.check();

@@ -121,9 +121,9 @@ fn an_operator_adds_to_its_bond_leaves_and_comes_back() {
     let own = join(&mut world, 1, 5);
     delegate(&mut world, own, own, Amount::ankr(1));
     assert_eq!(candidate(&mut world, own).pool.stake, Amount::ankr(6));
-    plain(&mut world, own, IStaking::leaveCall {}).map(|_| ()).unwrap();
+    plain(&mut world, own, IStaking::retireCall {}).map(|_| ()).unwrap();
     assert_eq!(
-        refusal(plain(&mut world, own, IStaking::leaveCall {}).map(|_| ())),
+        refusal(plain(&mut world, own, IStaking::retireCall {}).map(|_| ())),
         code::NOT_LISTED
     );
     world.end_epoch();
@@ -139,7 +139,7 @@ fn an_operator_adds_to_its_bond_leaves_and_comes_back() {
 fn a_validator_without_enough_stake_does_not_come_back() {
     let mut world = world();
     let shares = candidate(&mut world, operator(0)).pool.shares;
-    plain(&mut world, operator(0), IStaking::leaveCall {}).map(|_| ()).unwrap();
+    plain(&mut world, operator(0), IStaking::retireCall {}).map(|_| ()).unwrap();
     undelegate(&mut world, operator(0), operator(0), shares).unwrap();
     let enlist = IStaking::enlistCall { instead: Address::ZERO };
     let result = plain(&mut world, operator(0), enlist).map(|_| ());
