@@ -2,22 +2,21 @@
 
 use std::{
     collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddr},
-    sync::Arc,
-    time::Duration,
+    io::{Read, Write},
+    net::{Ipv4Addr, Shutdown, SocketAddr},
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{
-        TcpListener, TcpStream,
-        tcp::{OwnedReadHalf, OwnedWriteHalf},
-    },
-    sync::{mpsc, watch},
-    task::{AbortHandle, JoinSet},
-    time::Instant,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::{AbortHandle, JoinSet, spawn_blocking},
 };
 
 /// Bytes that are read at a time.
@@ -123,41 +122,77 @@ async fn link(near: TcpStream, route: &Route) -> std::io::Result<()> {
     let _listed = Listed(route, port);
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
-    let (near_in, near_out) = near.into_split();
-    let (far_in, far_out) = far.into_split();
-    tokio::try_join!(carry(near_in, far_out, delay), carry(far_in, near_out, delay))?;
-    Ok(())
+    let ends = Ends { near: blocking(near)?, far: blocking(far)? };
+    let there = carry(ends.near.try_clone()?, ends.far.try_clone()?, delay);
+    let back = carry(ends.far.try_clone()?, ends.near.try_clone()?, delay);
+    tokio::try_join!(there, back).map(|_| ())
 }
 
-/// Carries one direction until its end or an error.
+fn blocking(stream: TcpStream) -> std::io::Result<std::net::TcpStream> {
+    let stream = stream.into_std()?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
+
+/// Both sockets of a link. Dropped, it wakes the threads that wait on them.
+struct Ends {
+    near: std::net::TcpStream,
+    far: std::net::TcpStream,
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        for stream in [&self.near, &self.far] {
+            // It may be closed already.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Carries one direction until its end or an error. On threads of its own: the runtime's timers count whole
+/// milliseconds, rounded up, which would come on top of every delay.
 async fn carry(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
+    from: std::net::TcpStream,
+    to: std::net::TcpStream,
     delay: Duration,
 ) -> std::io::Result<()> {
-    let (sender, mut receiver) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
-    let take = async move {
-        let mut buffer = vec![0; CHUNK];
-        loop {
-            let count = from.read(&mut buffer).await?;
-            let chunk = (Instant::now() + delay, buffer[..count].to_vec());
-            if count == 0 || sender.send(chunk).await.is_err() {
-                return Ok::<(), std::io::Error>(());
-            }
+    let (sender, receiver) = sync_channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
+    let take = spawn_blocking(move || take(from, &sender, delay));
+    let give = spawn_blocking(move || give(&receiver, to));
+    let (taken, given) = tokio::try_join!(take, give)?;
+    taken.and(given)
+}
+
+fn take(
+    mut from: std::net::TcpStream,
+    sender: &SyncSender<(Instant, Vec<u8>)>,
+    delay: Duration,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; CHUNK];
+    loop {
+        let count = from.read(&mut buffer)?;
+        let chunk = (Instant::now() + delay, buffer[..count].to_vec());
+        if count == 0 || sender.send(chunk).is_err() {
+            return Ok(());
         }
-    };
-    let give = async {
-        while let Some((due, bytes)) = receiver.recv().await {
-            tokio::time::sleep_until(due).await;
-            to.write_all(&bytes).await?;
-        }
-        to.shutdown().await
-    };
-    tokio::try_join!(take, give).map(|_| ())
+    }
+}
+
+fn give(
+    receiver: &Receiver<(Instant, Vec<u8>)>,
+    mut to: std::net::TcpStream,
+) -> std::io::Result<()> {
+    while let Ok((due, bytes)) = receiver.recv() {
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        to.write_all(&bytes)?;
+    }
+    to.shutdown(Shutdown::Write)
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
     use super::*;
 
     async fn echo() -> SocketAddr {

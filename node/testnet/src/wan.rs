@@ -58,14 +58,52 @@ pub struct WanReport {
     pub ordered_per_s: u64,
     /// Distance of final blocks at the slowest node.
     pub block_interval: Option<Spread>,
-    /// From offering to finality at the first node that had it.
+    /// Of blocks that carry something, from the time that the proposer gave them.
+    pub proposed_to_final: Finality,
+    /// Of sampled transactions, from when they were offered to a node.
+    pub offered_to_final: Finality,
+}
+
+/// Times until something was final, by who had it.
+#[derive(Debug, Default, Serialize)]
+pub struct Finality {
+    /// At the first node.
     pub first: Option<Spread>,
-    /// From offering to finality at as many nodes as a quorum takes.
+    /// At as many nodes as a quorum takes.
     pub quorum: Option<Spread>,
-    /// From offering to finality at the last node that runs.
+    /// At the last node that runs.
     pub slowest: Option<Spread>,
-    /// Sampled transactions that some node had not seen final at the end.
+    /// What some node had not seen final at the end.
     pub unfinished: usize,
+}
+
+impl Finality {
+    /// From each node's latencies in microseconds, by what became final; a quorum are so many nodes.
+    fn of(nodes: &[&BTreeMap<u64, u64>], quorum: usize) -> Self {
+        let keys: BTreeSet<u64> = nodes.iter().flat_map(|node| node.keys().copied()).collect();
+        let (mut first, mut at_quorum, mut slowest, mut unfinished) = (vec![], vec![], vec![], 0);
+        for key in keys {
+            let mut times: Vec<f64> = nodes
+                .iter()
+                .filter_map(|node| node.get(&key))
+                .map(|us| *us as f64 / 1_000.0)
+                .collect();
+            times.sort_by(f64::total_cmp);
+            first.extend(times.first());
+            at_quorum.extend(times.get(quorum - 1));
+            if times.len() == nodes.len() {
+                slowest.extend(times.last());
+            } else {
+                unfinished += 1;
+            }
+        }
+        Self {
+            first: Spread::of(first),
+            quorum: Spread::of(at_quorum),
+            slowest: Spread::of(slowest),
+            unfinished,
+        }
+    }
 }
 
 /// Runs the measurement.
@@ -167,7 +205,9 @@ fn established(table: &str) -> impl Iterator<Item = (u16, u16)> + '_ {
 #[derive(Debug, Default)]
 struct Record {
     /// By serial number: microseconds from offering to finality here.
-    latencies: BTreeMap<u64, u64>,
+    transactions: BTreeMap<u64, u64>,
+    /// By height: microseconds from the proposal to finality here.
+    blocks: BTreeMap<u64, u64>,
     /// Distances of final blocks, in milliseconds.
     intervals: Vec<f64>,
     /// Transactions in them.
@@ -176,7 +216,8 @@ struct Record {
 }
 
 impl Record {
-    /// Lines are `tx SERIAL OFFERED FINAL` and `block HEIGHT FINAL TRANSACTIONS`, times in microseconds of Unix time.
+    /// Lines are `tx SERIAL OFFERED FINAL` and `block HEIGHT PROPOSED FINAL TRANSACTIONS`, times in microseconds of
+    /// Unix time.
     fn read(text: &str, window: std::ops::Range<u64>) -> Result<Self> {
         let mut record =
             Self { seconds: (window.end - window.start) as f64 / 1e6, ..Self::default() };
@@ -186,16 +227,21 @@ impl Record {
             let kind = words.next();
             let mut number =
                 || -> Result<u64> { Ok(words.next().context("a line is cut short")?.parse()?) };
-            let (first, second, third) = (number()?, number()?, number()?);
+            let (key, begun, done) = (number()?, number()?, number()?);
             match kind {
-                Some("tx") if window.contains(&second) => {
-                    record.latencies.insert(first, third.saturating_sub(second));
+                Some("tx") if window.contains(&begun) => {
+                    record.transactions.insert(key, done.saturating_sub(begun));
                 }
-                Some("block") if window.contains(&second) => {
-                    if let Some(before) = before.replace(second) {
-                        record.intervals.push(second.saturating_sub(before) as f64 / 1_000.0);
+                Some("block") if window.contains(&done) => {
+                    if let Some(before) = before.replace(done) {
+                        record.intervals.push(done.saturating_sub(before) as f64 / 1_000.0);
                     }
-                    record.ordered += third;
+                    let items = number()?;
+                    record.ordered += items;
+                    // An empty block does not keep anyone waiting.
+                    if items > 0 && window.contains(&begun) {
+                        record.blocks.insert(key, done.saturating_sub(begun));
+                    }
                 }
                 _ => {}
             }
@@ -205,25 +251,9 @@ impl Record {
 }
 
 fn report(plan: &WanPlan, offered: u64, records: &[Record]) -> WanReport {
-    let serials: BTreeSet<u64> =
-        records.iter().flat_map(|record| record.latencies.keys().copied()).collect();
     let quorum = plan.validators - (plan.validators - 1) / 3;
-    let (mut first, mut at_quorum, mut slowest, mut unfinished) = (vec![], vec![], vec![], 0);
-    for serial in serials {
-        let mut times: Vec<f64> = records
-            .iter()
-            .filter_map(|record| record.latencies.get(&serial))
-            .map(|us| *us as f64 / 1_000.0)
-            .collect();
-        times.sort_by(f64::total_cmp);
-        first.extend(times.first());
-        at_quorum.extend(times.get(quorum - 1));
-        if times.len() == records.len() {
-            slowest.extend(times.last());
-        } else {
-            unfinished += 1;
-        }
-    }
+    let blocks: Vec<_> = records.iter().map(|record| &record.blocks).collect();
+    let transactions: Vec<_> = records.iter().map(|record| &record.transactions).collect();
     let per_second = |record: &Record| (record.ordered as f64 / record.seconds) as u64;
     let slow = records.iter().min_by_key(|record| record.ordered);
     WanReport {
@@ -236,10 +266,8 @@ fn report(plan: &WanPlan, offered: u64, records: &[Record]) -> WanReport {
         offered_per_s: offered,
         ordered_per_s: slow.map_or(0, per_second),
         block_interval: slow.and_then(|record| Spread::of(record.intervals.clone())),
-        first: Spread::of(first),
-        quorum: Spread::of(at_quorum),
-        slowest: Spread::of(slowest),
-        unfinished,
+        proposed_to_final: Finality::of(&blocks, quorum),
+        offered_to_final: Finality::of(&transactions, quorum),
     }
 }
 
@@ -261,16 +289,21 @@ mod tests {
             .iter()
             .map(|late| {
                 let text = format!(
-                    "tx 5 1000 {}\nblock 1 1000 7\nblock 2 51000 8\ntx 6 99 100\n",
-                    1_000 + late
+                    "tx 5 1000 {}\nblock 1 1000 1000 7\nblock 2 41000 51000 8\nblock 3 1000 {} 0\ntx 6 99 100\n",
+                    1_000 + late,
+                    101_000 + late
                 );
                 Record::read(&text, 1_000..1_001_000).unwrap()
             })
             .collect();
         let report = report(&plan, 1, &records);
-        let at = |spread: Option<Spread>| spread.unwrap().p50_ms;
-        assert_eq!((at(report.first), at(report.quorum), at(report.slowest)), (10.0, 30.0, 40.0));
-        assert_eq!((at(report.block_interval), report.ordered_per_s), (50.0, 15));
+        let at = |spread: &Option<Spread>| spread.unwrap().p50_ms;
+        let Finality { first, quorum, slowest, .. } = &report.offered_to_final;
+        assert_eq!((at(first), at(quorum), at(slowest)), (10.0, 30.0, 40.0));
+        assert_eq!(at(&report.proposed_to_final.slowest), 10.0, "of two blocks, 0 and 10");
+        assert_eq!(report.proposed_to_final.slowest.unwrap().count, 2, "none of the empty one");
+        assert_eq!(report.ordered_per_s, 15);
+        assert!(at(&report.block_interval) >= 50.0);
         assert!(Record::read("tx 5 1000", 0..1).is_err());
     }
 

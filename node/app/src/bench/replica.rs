@@ -2,8 +2,8 @@
 //! are final here.
 //!
 //! Lines of the record, times in microseconds of Unix time: `tx SERIAL OFFERED FINAL` for every transaction whose serial
-//! number is a multiple of `SAMPLE`, `block HEIGHT FINAL TRANSACTIONS` for every block. Processes of one machine share
-//! its clock, so that records can be compared.
+//! number is a multiple of `SAMPLE`, `block HEIGHT PROPOSED FINAL TRANSACTIONS` for every block. Processes of one machine
+//! share its clock, so that records can be compared.
 
 use std::{
     fs::File,
@@ -113,7 +113,8 @@ async fn write_down(chain: &Chain, record: &mut impl Write) -> Result<()> {
         while next <= tip {
             let (_, block) = chain.block_at(next)?.context("a final block is not in the store")?;
             let items = chain.batches.transactions(&block)?.context("a batch is not here")?;
-            writeln!(record, "block {next} {now} {}", items.len())?;
+            let proposed = block.header.timestamp_ms.saturating_mul(1_000);
+            writeln!(record, "block {next} {proposed} {now} {}", items.len())?;
             for (offered, serial) in items.iter().filter_map(|tx| stamp(tx)) {
                 if serial % SAMPLE == 0 {
                     writeln!(record, "tx {serial} {offered} {now}")?;
