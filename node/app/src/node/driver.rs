@@ -6,6 +6,7 @@
 mod build;
 mod check;
 mod fetch;
+mod order;
 mod seat;
 
 pub(crate) use self::fetch::input;
@@ -19,11 +20,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use neura_api::Event;
-use neura_consensus::{CommittedBlock, FetchRequest, Input, Output, Peer, Replica};
+use neura_consensus::{CommittedBlock, FetchRequest, Input, Output, Peer, Replica, SafetyRecord};
 use neura_p2p::{Class, Event as NetEvent, EventKind, Events, NetworkHandle};
 use neura_storage::{Committed, SafetyFile};
 use neura_types::{
-    B256, BlockId, codec,
+    B256, Block, BlockId, codec,
     vote::{ConsensusMessage, Evidence},
 };
 use tokio::{
@@ -31,7 +32,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{build::Builder, check::Checker};
+use self::{
+    build::Builder,
+    check::Checker,
+    order::{Effects, carry_out},
+};
 use super::{catchup::CatchUp, chain::Chain, peers::Peers, views, wire};
 
 /// Inputs taken in one turn of the loop, and so covered by one sync. Bounds the time until outputs leave.
@@ -193,7 +198,7 @@ impl Driver {
             outputs.extend(self.parts.replica.step(self.now_ms(), Input::Timer));
         }
         loop {
-            self.carry_out(outputs)?;
+            carry_out(outputs, self)?;
             if let Some(first) = self.enter_next_epoch()? {
                 outputs = first;
                 continue;
@@ -218,41 +223,63 @@ impl Driver {
         self.checker = Checker::new(Arc::clone(&self.parts.chain));
     }
 
-    /// Makes durable what must be, then does the rest in order.
-    fn carry_out(&mut self, outputs: Vec<Output>) -> Result<()> {
-        let mut blocks = Vec::new();
-        let mut record = None;
-        let mut rest = Vec::with_capacity(outputs.len());
-        for output in outputs {
-            match output {
-                Output::StoreBlock { id, block } => blocks.push((id, block)),
-                Output::Persist(newest) => record = Some(newest),
-                other => rest.push(other),
+    /// The batches that a block and its ancestors name, as far as they are not final.
+    fn taken(&self, mut block: BlockId) -> HashSet<B256> {
+        let mut taken = HashSet::new();
+        while let Some(ancestor) = self.parts.replica.block(&block) {
+            taken.extend(ancestor.batches.iter().map(|batch| batch.digest));
+            block = ancestor.header.parent;
+        }
+        taken
+    }
+
+    fn fetch(&self, request: FetchRequest) {
+        let (network, peers) = (self.parts.network.clone(), Arc::clone(&self.parts.peers));
+        let catch_up = Arc::clone(&self.parts.catch_up);
+        let answers = self.parts.answers.clone();
+        self.runtime.spawn(async move {
+            let input = match request {
+                FetchRequest::Committed { from, ask } => catch_up.fetch(from, ask).await,
+                request => fetch::fetch(&network, &peers, request).await,
+            };
+            // A full queue or a stopped driver: the core asks again, or nobody needs the answer.
+            let _ = answers.try_send(input);
+        });
+    }
+
+    fn send(&self, to: neura_types::ValidatorIndex, message: &ConsensusMessage) {
+        if let Some(peer) = self.parts.peers.id(Peer::Validator(to)) {
+            let frame = codec::encode(message).into();
+            if let Err(error) = self.parts.network.send(peer, class_of(message), frame) {
+                tracing::debug!(%error, to, "not sent");
             }
         }
-        if !blocks.is_empty() {
-            let named: Vec<_> = blocks.iter().map(|(id, block)| (*id, &**block)).collect();
-            self.parts.chain.store.put_blocks(&named, true).context("storing blocks")?;
+    }
+
+    fn broadcast(&self, message: &ConsensusMessage) {
+        let frame = codec::encode(message).into();
+        if let Err(error) = self.parts.network.broadcast(class_of(message), frame) {
+            tracing::warn!(%error, "not broadcast");
         }
-        if let (Some(record), Some(safety)) = (record, &mut self.parts.safety) {
-            safety.write(&record.encode()).context("writing the safety record")?;
-            self.parts.seat.note(*record);
-            self.parts.chain.store.note_safety_sequence(safety.sequence())?;
-        }
-        // First of all: what is built or checked in this turn may stand on blocks that become final in it.
-        for output in &rest {
-            if let Output::Commit(block) = output {
-                self.parts.chain.batches.ordered(&block.block);
-            }
-        }
-        let mut commits = Vec::new();
-        for output in rest {
-            match output {
-                Output::Commit(block) => commits.push(block),
-                other => self.act(other),
-            }
-        }
-        self.commit(commits)
+    }
+}
+
+impl Effects for Driver {
+    fn store(&mut self, blocks: &[(BlockId, Arc<Block>)]) -> Result<()> {
+        let named: Vec<_> = blocks.iter().map(|(id, block)| (*id, &**block)).collect();
+        self.parts.chain.store.put_blocks(&named, true).context("storing blocks")
+    }
+
+    fn record(&mut self, record: SafetyRecord) -> Result<()> {
+        let safety = self.parts.safety.as_mut().context("there is no safety record to write to")?;
+        safety.write(&record.encode()).context("writing the safety record")?;
+        let sequence = safety.sequence();
+        self.parts.seat.note(record);
+        Ok(self.parts.chain.store.note_safety_sequence(sequence)?)
+    }
+
+    fn ordered(&mut self, block: &CommittedBlock) {
+        self.parts.chain.batches.ordered(&block.block);
     }
 
     fn act(&mut self, output: Output) {
@@ -303,47 +330,7 @@ impl Driver {
         }
     }
 
-    /// The batches that a block and its ancestors name, as far as they are not final.
-    fn taken(&self, mut block: BlockId) -> HashSet<B256> {
-        let mut taken = HashSet::new();
-        while let Some(ancestor) = self.parts.replica.block(&block) {
-            taken.extend(ancestor.batches.iter().map(|batch| batch.digest));
-            block = ancestor.header.parent;
-        }
-        taken
-    }
-
-    fn fetch(&self, request: FetchRequest) {
-        let (network, peers) = (self.parts.network.clone(), Arc::clone(&self.parts.peers));
-        let catch_up = Arc::clone(&self.parts.catch_up);
-        let answers = self.parts.answers.clone();
-        self.runtime.spawn(async move {
-            let input = match request {
-                FetchRequest::Committed { from, ask } => catch_up.fetch(from, ask).await,
-                request => fetch::fetch(&network, &peers, request).await,
-            };
-            // A full queue or a stopped driver: the core asks again, or nobody needs the answer.
-            let _ = answers.try_send(input);
-        });
-    }
-
-    fn send(&self, to: neura_types::ValidatorIndex, message: &ConsensusMessage) {
-        if let Some(peer) = self.parts.peers.id(Peer::Validator(to)) {
-            let frame = codec::encode(message).into();
-            if let Err(error) = self.parts.network.send(peer, class_of(message), frame) {
-                tracing::debug!(%error, to, "not sent");
-            }
-        }
-    }
-
-    fn broadcast(&self, message: &ConsensusMessage) {
-        let frame = codec::encode(message).into();
-        if let Err(error) = self.parts.network.broadcast(class_of(message), frame) {
-            tracing::warn!(%error, "not broadcast");
-        }
-    }
-
-    /// Makes final blocks durable and hands them to execution.
+    /// Final blocks are handed to execution.
     fn commit(&mut self, blocks: Vec<CommittedBlock>) -> Result<()> {
         let chain = &self.parts.chain;
         let Some(last) = blocks.last().map(|block| block.block.header.height) else {

@@ -86,7 +86,22 @@ async fn a_validator_that_was_not_sent_a_batch_fetches_it_and_votes() {
     network.stop().await;
 }
 
-/// A validator whose blocks name a batch that exists nowhere. Apart from that it follows the protocol.
+/// What is wrong with a block that is sound but for that.
+type Lie = fn(&mut Body);
+
+/// What the core cannot know, so that a node's own checks must find it.
+const LIES: [Lie; 4] = [
+    |body| body.batches = vec![NOWHERE],
+    |body| body.executed.state_root = B256::repeat_byte(0xbb),
+    |body| body.timestamp_ms += 60_000,
+    |body| body.executed.next_base_fee += 1,
+];
+
+/// A batch that nobody has.
+const NOWHERE: BatchRef =
+    BatchRef { digest: B256::repeat_byte(0xbb), author: 0, bytes: 100, items: 1 };
+
+/// A validator whose blocks lie, each in the next way. Apart from that it follows the protocol.
 struct Liar<'a> {
     chain: &'a Chain,
     direct: Direct,
@@ -94,7 +109,6 @@ struct Liar<'a> {
     outputs: Vec<Output>,
     zero: Instant,
     timer: Instant,
-    named: BatchRef,
     proposed: Vec<View>,
 }
 
@@ -108,9 +122,8 @@ impl<'a> Liar<'a> {
         let key = SecretKey::from_seed(&identity);
         let recovered = Recovered::genesis(Arc::new(genesis));
         let (replica, outputs) = Replica::new(config, Some(key), recovered, 0).unwrap();
-        let named = BatchRef { digest: B256::repeat_byte(0xbb), author: 0, bytes: 100, items: 1 };
         let (zero, timer) = (Instant::now(), Instant::now() + Duration::from_secs(3600));
-        Self { chain, direct, replica, outputs, zero, timer, named, proposed: Vec::new() }
+        Self { chain, direct, replica, outputs, zero, timer, proposed: Vec::new() }
     }
 
     /// Takes part until it has led so often.
@@ -161,13 +174,13 @@ impl<'a> Liar<'a> {
                 Output::BuildPayload {
                     view, parent, parent_timestamp_ms, parent_executed, ..
                 } => {
-                    self.proposed.push(view);
-                    let body = Body {
+                    let mut body = Body {
                         timestamp_ms: unix_time_ms().max(parent_timestamp_ms + 1),
                         executed: self.chain.root(parent_executed).unwrap(),
-                        batches: vec![self.named],
                         ..Body::default()
                     };
+                    LIES[self.proposed.len() % LIES.len()](&mut body);
+                    self.proposed.push(view);
                     self.step(Input::Payload { view, parent, body: Box::new(body) });
                 }
                 Output::Fetch(FetchRequest::Committed { from, .. }) => self.catch_up(from),
@@ -202,20 +215,20 @@ impl<'a> Liar<'a> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_block_whose_batch_nobody_has_gets_no_votes_and_the_chain_goes_on() {
+async fn blocks_that_lie_about_what_only_nodes_know_get_no_votes_and_the_chain_goes_on() {
     let mut network = Network::start(4, quick()).await;
     let direct = replace(&mut network).await;
     let (identity, _) = network.identity(LIAR);
     let chain = Arc::clone(&network.node(0).chain);
     let mut liar = Liar::new(&chain, direct, identity);
-    liar.lead(2).await;
-    let named = liar.named;
+    liar.lead(LIES.len()).await;
+    let proposed = std::mem::take(&mut liar.proposed);
     liar.direct.handle.shutdown().await;
     drop(liar);
     let height = network.advance(6).await;
     for height in 1..=height {
         let (_, block) = chain.block_at(height).unwrap().unwrap();
-        assert!(!block.batches.contains(&named), "block {height} names what nobody has");
+        assert!(!proposed.contains(&block.header.view), "block {height} lies and is final");
     }
     assert_same_chain(&network.running(), 1..=height);
     drop(chain);

@@ -8,6 +8,7 @@ mod batches;
 mod cli;
 mod codes;
 mod deadlines;
+mod disk;
 mod doors;
 mod ethereum;
 mod harness;
