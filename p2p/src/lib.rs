@@ -35,6 +35,8 @@ mod book;
 mod bucket;
 mod class;
 mod config;
+#[doc(hidden)]
+pub mod decoders;
 mod dialer;
 mod direct;
 mod discovery;

@@ -51,8 +51,8 @@ pub(crate) enum Request {
 /// A request on the wire is one frame: 4-byte little-endian length, then so many bytes.
 #[derive(Clone, Debug)]
 pub(crate) struct Codec {
-    max_request_bytes: usize,
-    max_response_bytes: usize,
+    pub(crate) max_request_bytes: usize,
+    pub(crate) max_response_bytes: usize,
 }
 
 const STATUS_ANSWER: u8 = 0;

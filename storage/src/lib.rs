@@ -18,6 +18,8 @@ mod bodies;
 mod chain;
 pub mod columns;
 mod config;
+#[doc(hidden)]
+pub mod decoders;
 mod epochs;
 mod error;
 mod execute;

@@ -251,7 +251,7 @@ impl Inner {
     }
 
     /// Reads an encoded value.
-    pub(crate) fn read<T: DeserializeOwned>(
+    pub(crate) fn read<T: DeserializeOwned + Serialize>(
         &self,
         column: Column,
         key: &[u8],
@@ -259,7 +259,10 @@ impl Inner {
         self.get(column, key)?.map(|bytes| decode(column, &bytes)).transpose()
     }
 
-    pub(crate) fn meta<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
+    pub(crate) fn meta<T: DeserializeOwned + Serialize>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, StorageError> {
         self.read(Column::Meta, key.as_bytes())
     }
 
@@ -417,7 +420,10 @@ impl Inner {
 }
 
 /// Reads an encoded value of a column.
-pub(crate) fn decode<T: DeserializeOwned>(column: Column, bytes: &[u8]) -> Result<T, StorageError> {
+pub(crate) fn decode<T>(column: Column, bytes: &[u8]) -> Result<T, StorageError>
+where
+    T: DeserializeOwned + Serialize,
+{
     codec::decode(bytes)
         .map_err(|e| StorageError::Corrupt { column: column.name(), reason: e.to_string() })
 }

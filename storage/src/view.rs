@@ -230,7 +230,10 @@ impl<'a> StateView<'a> {
             .map_err(|e| self.inner.read_failed(column, e))
     }
 
-    fn meta<T: serde::de::DeserializeOwned>(&self, key: &str) -> Result<Option<T>, StorageError> {
+    fn meta<T: serde::de::DeserializeOwned + serde::Serialize>(
+        &self,
+        key: &str,
+    ) -> Result<Option<T>, StorageError> {
         self.get(Column::Meta, key.as_bytes())?
             .map(|bytes| decode(Column::Meta, &bytes))
             .transpose()

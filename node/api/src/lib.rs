@@ -35,4 +35,6 @@ pub use config::ApiConfig;
 pub use error::{BackendError, ErrorClass};
 pub use openapi::document as openapi_document;
 pub use revert::reason as revert_reason;
+#[doc(hidden)]
+pub use rpc::decoders::read_body;
 pub use server::{ServeError, ServerHandle, serve};

@@ -46,12 +46,16 @@ pub fn check_private(path: &Path) -> Result<()> {
 pub fn read_secret(path: &Path) -> Result<[u8; 32]> {
     check_private(path)?;
     let text = bounded::read_text(path, MAX_KEY_FILE)?;
-    let line = text
-        .lines()
-        .map(str::trim)
-        .find(|line| !line.is_empty() && !line.starts_with('#'))
-        .with_context(|| format!("key file {} holds no key", path.display()))?;
-    parse_hex32(line).with_context(|| format!("key file {}", path.display()))
+    parse_secret(&text).with_context(|| format!("key file {}", path.display()))
+}
+
+/// The secret in the text of a key file.
+///
+/// # Errors
+/// If there is none, or its line holds anything else.
+pub fn parse_secret(text: &str) -> Result<[u8; 32]> {
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(parse_hex32(line.context("it holds no key")?)?)
 }
 
 /// Writes 32 secret bytes to a new file of mode 0600 and syncs it.

@@ -132,6 +132,7 @@ fn scripts_can_be_run_and_stop_at_the_first_failure() {
         "scripts/test",
         "scripts/bench",
         "scripts/model",
+        "scripts/fuzz",
         "scripts/setup",
         ".ci/run",
     ] {

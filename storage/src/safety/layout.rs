@@ -80,10 +80,15 @@ fn encode_sectors(slot: usize, sequence: u64, record: &[u8], sectors: usize) -> 
         sector[DIGEST_AT..PAYLOAD_AT].copy_from_slice(&digest);
         let part = parts.next().unwrap_or_default();
         sector[PAYLOAD_AT..PAYLOAD_AT + part.len()].copy_from_slice(part);
-        let crc = crc32fast::hash(&sector[..CRC_AT]);
-        sector[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+        reseal(sector);
     }
     Some(bytes)
+}
+
+/// Writes the checksum of a sector.
+pub(super) fn reseal(sector: &mut [u8]) {
+    let crc = crc32fast::hash(&sector[..CRC_AT]);
+    sector[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
 }
 
 /// Bytes of a fresh file: the record in both slots, with this sequence and, newer, the next; none if it is too long.

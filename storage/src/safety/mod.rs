@@ -39,7 +39,8 @@ use std::{
 
 pub use layout::MAX_RECORD_BYTES;
 
-use layout::fresh_file;
+use judge::{Verdict, judge};
+use layout::{FILE_BYTES, SECTOR_BYTES, SLOT_BYTES, encode_record, fresh_file, reseal};
 use medium::{LockedFile, sync_parent};
 use slots::Slots;
 
@@ -249,4 +250,27 @@ fn place(path: &Path, sequence: u64, record: &[u8]) -> Result<(), SafetyError> {
 fn io(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> SafetyError {
     let path = path.to_path_buf();
     move |source| SafetyError::Io { path, action, source }
+}
+
+/// The newest record of a file whose slots begin with the halves of `bytes`, each sector with a checksum that holds.
+pub(crate) fn resealed_record(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut file = vec![0; FILE_BYTES];
+    let (first, second) =
+        bytes.split_at((bytes.len() / 2).next_multiple_of(SECTOR_BYTES).min(bytes.len()));
+    for (part, at) in [(first, 0), (second, SLOT_BYTES)] {
+        let part = &part[..part.len().min(SLOT_BYTES)];
+        file[at..at + part.len()].copy_from_slice(part);
+    }
+    file.chunks_exact_mut(SECTOR_BYTES).for_each(reseal);
+    match judge(&file) {
+        Verdict::Newest { record, .. } => Some(record),
+        Verdict::Damaged(_) => None,
+    }
+}
+
+/// The sectors of two records in two slots, one after the other.
+pub(crate) fn sectors(records: [(u64, &[u8]); 2]) -> Vec<u8> {
+    let [(first, old), (second, new)] = records;
+    let slots = [encode_record(0, first, old), encode_record(1, second, new)];
+    slots.into_iter().flatten().flatten().collect()
 }

@@ -117,3 +117,11 @@ impl Chunk {
         }))
     }
 }
+
+/// Whether a chunk leads to a root, if the manifest says of it what it says of itself.
+pub(crate) fn check_chunk(bytes: &[u8], root: B256) -> bool {
+    let Ok(chunk) = codec::decode_limited::<Chunk>(bytes, MAX_CHUNK_BYTES) else { return false };
+    let info =
+        ChunkInfo { span: chunk.span, bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
+    chunk.span.is_sound() && Chunk::check(bytes, &info, root).is_ok()
+}

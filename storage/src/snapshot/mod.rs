@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use neura_types::Height;
 
 pub use chunk::MAX_CHUNK_BYTES;
+pub(crate) use chunk::check_chunk;
 pub use folder::SnapshotFolder;
 pub use import::SnapshotImport;
 pub use manifest::{ChunkInfo, MAX_MANIFEST_BYTES, Manifest, SnapshotBase};

@@ -4,6 +4,7 @@
 //! flight and is not read while they run, an answer is not kept for a peer that does not take it.
 
 mod blocks;
+pub(crate) mod decoders;
 pub(crate) mod encode;
 mod envelope;
 mod error;

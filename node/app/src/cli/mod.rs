@@ -29,6 +29,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use account::Account;
 pub use screen::Screen;
+#[doc(hidden)]
+pub use snapshot::parse_epochs;
 
 /// Hire GPUs from strangers, or lend yours, on a chain of its own.
 #[derive(Debug, Parser)]
@@ -115,7 +117,7 @@ pub fn main() -> ExitCode {
                 let value = serde_json::json!({
                     "error": { "code": error_code(&error), "message": format!("{error:#}") }
                 });
-                println!("{value}");
+                screen::print(&value.to_string());
             } else {
                 eprintln!("error: {error:#}");
             }

@@ -117,18 +117,7 @@ impl Job {
             reason: "it is not a text file: name a job file such as examples/digits/job.toml"
                 .into(),
         })?;
-        let raw: RawFile = toml::from_str(&text)
-            .map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
-        let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
-        if raw.job.executor != "int8" {
-            let reason = format!("executor '{}' is not known: write \"int8\"", raw.job.executor);
-            return Err(field(reason));
-        }
-        if raw.terms.duration_blocks == 0 {
-            return Err(field("duration_blocks must be at least 1".into()));
-        }
-        let max_price =
-            Amount::parse(&raw.terms.max_price).map_err(|error| field(error.to_string()))?;
+        let (raw, max_price) = parse(path, &text)?;
         let near = |name: &Path| path.parent().unwrap_or(Path::new(".")).join(name);
         Ok(Self {
             payload: payload(&near(&raw.job.model), &near(&raw.job.inputs))?,
@@ -142,6 +131,31 @@ impl Job {
             privacy: raw.terms.result.unwrap_or(ResultPrivacy::Sealed),
         })
     }
+}
+
+/// Whether a text is a job file, whatever the files that it names hold.
+///
+/// # Errors
+/// As [`Job::load`] for the text alone.
+pub fn check_text(text: &str) -> Result<(), JobError> {
+    parse(Path::new("job.toml"), text).map(|_| ())
+}
+
+/// Reads the text of a job file, and the price in it.
+fn parse(path: &Path, text: &str) -> Result<(RawFile, Amount), JobError> {
+    let raw: RawFile =
+        toml::from_str(text).map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
+    let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
+    if raw.job.executor != "int8" {
+        let reason = format!("executor '{}' is not known: write \"int8\"", raw.job.executor);
+        return Err(field(reason));
+    }
+    if raw.terms.duration_blocks == 0 {
+        return Err(field("duration_blocks must be at least 1".into()));
+    }
+    let max_price =
+        Amount::parse(&raw.terms.max_price).map_err(|error| field(error.to_string()))?;
+    Ok((raw, max_price))
 }
 
 fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {

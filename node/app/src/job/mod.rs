@@ -9,6 +9,6 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub use file::{Job, JobError};
+pub use file::{Job, JobError, check_text};
 pub use outcome::{Accuracy, Report, open_result, report};
 pub use submit::{Choice, Offer, Refusal, Step, pick, submit, watch};

@@ -63,7 +63,8 @@ fn entry(raw: &Bytes) -> Vec<u8> {
     [&length.to_le_bytes(), &raw[..]].concat()
 }
 
-fn entries(mut content: &[u8]) -> Vec<Bytes> {
+/// The transactions in a journal's content, up to where it is torn.
+pub fn entries(mut content: &[u8]) -> Vec<Bytes> {
     let mut found = Vec::new();
     while let Some((length, rest)) = content.split_first_chunk() {
         let length = u32::from_le_bytes(*length) as usize;

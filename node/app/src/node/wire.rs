@@ -109,6 +109,12 @@ pub fn encode<T: Serialize>(message: &T) -> Bytes {
 ///
 /// # Errors
 /// See [`CodecError`].
-pub fn decode<T: DeserializeOwned>(bytes: &[u8], limit: usize) -> Result<T, CodecError> {
+pub fn decode<T>(bytes: &[u8], limit: usize) -> Result<T, CodecError>
+where
+    T: DeserializeOwned + Serialize,
+{
     codec::decode_limited(bytes, limit)
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,17 +66,37 @@ pub fn run(seed: u64, bug: Option<Bug>, diet: Diet) -> Outcome {
     if arena.watch.violation.is_none() && !arena.temper.amnesia {
         heal(&mut arena);
     }
-    for node in arena.nodes.values() {
-        if format!("{:?}", node.replica).len() > MAX_DESCRIPTION {
-            arena.watch.violation.get_or_insert_with(|| "memory grows without bound".to_owned());
-        }
-    }
+    check_memory(&mut arena);
     activate(None);
     Outcome {
         violation: arena.watch.violation.take(),
         blocks: arena.watch.height().map_or(0, |height| height - anchor),
         reporters: arena.duty.reporters.len(),
     }
+}
+
+/// What replicas remember has its bounds.
+fn check_memory(arena: &mut Arena) {
+    for node in arena.nodes.values() {
+        if format!("{:?}", node.replica).len() > MAX_DESCRIPTION {
+            arena.watch.violation.get_or_insert_with(|| "memory grows without bound".to_owned());
+        }
+    }
+}
+
+/// Plays the schedule that bytes describe, as far as they go: what a fuzzer calls. Returns what went wrong.
+pub fn follow(tape: &[u8], bug: Option<Bug>) -> Option<Violation> {
+    activate(bug);
+    let mut rng = Rng::from_bytes(tape);
+    let diet = if rng.chance(50) { Diet::Mixed } else { Diet::Garbage };
+    let realm = Realm::new(if rng.chance(50) { 1 + rng.below(4) as u64 } else { 1_000_000 });
+    let mut arena = Arena::new(realm, rng);
+    // Both take long whatever the bytes say, and are tried by seeds.
+    (arena.temper.flood, arena.temper.lag) = (false, false);
+    chaos(&mut arena, diet);
+    check_memory(&mut arena);
+    activate(None);
+    arena.watch.violation.take()
 }
 
 /// The first schedule from a seed on that finds a bug, with its number from 1 and the violation.
@@ -97,7 +117,7 @@ fn chaos(arena: &mut Arena, diet: Diet) {
         lag(arena);
     }
     for _ in 0..events {
-        if arena.watch.violation.is_some() {
+        if arena.watch.violation.is_some() || arena.rng.is_spent() {
             return;
         }
         if diet == Diet::Garbage && arena.rng.chance(60) {

@@ -5,7 +5,7 @@ use neura_types::{
     codec::{self, CodecError},
     hash::{Domain, hash},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Most bytes of a batch's transactions: a quarter of the smallest block would be too little for the largest
 /// transaction, more would hold up small frames behind it.
@@ -41,13 +41,28 @@ pub struct Frame {
 }
 
 /// A batch whose transactions stand in the buffer that it was read from.
-#[derive(Deserialize)]
+#[derive(Serialize, Deserialize)]
 struct Borrowed<'a> {
     author: ValidatorIndex,
-    #[expect(dead_code, reason = "part of the encoding; only distinguishes batches")]
     sequence: u64,
     #[serde(borrow)]
-    items: Vec<&'a [u8]>,
+    items: Vec<Item<'a>>,
+}
+
+/// A transaction in the buffer, written as one string of bytes instead of byte by byte.
+#[derive(Deserialize)]
+struct Item<'a>(#[serde(borrow)] &'a [u8]);
+
+impl Serialize for Item<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl AsRef<[u8]> for Item<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self.0
+    }
 }
 
 impl Frame {
@@ -65,11 +80,11 @@ impl Frame {
     /// [`FrameError`]
     pub fn parse(bytes: Bytes) -> Result<Self, FrameError> {
         let batch: Borrowed<'_> = codec::decode_borrowed(&bytes, MAX_FRAME_BYTES)?;
-        let total = batch.items.iter().map(|item| item.len()).sum();
+        let total = batch.items.iter().map(|item| item.0.len()).sum();
         let size = FrameError::Size { items: batch.items.len(), bytes: total };
         let sound = (1..=MAX_BATCH_ITEMS).contains(&batch.items.len())
             && total <= MAX_BATCH_BYTES
-            && batch.items.iter().all(|item| !item.is_empty());
+            && batch.items.iter().all(|item| !item.0.is_empty());
         if !sound {
             return Err(size);
         }
@@ -81,7 +96,7 @@ impl Frame {
     pub fn items(&self) -> Vec<Bytes> {
         let batch = codec::decode_borrowed::<Borrowed<'_>>(&self.bytes, MAX_FRAME_BYTES);
         let items = batch.map(|batch| batch.items).unwrap_or_default();
-        items.into_iter().map(|item| Bytes(self.bytes.0.slice_ref(item))).collect()
+        items.into_iter().map(|item| Bytes(self.bytes.0.slice_ref(item.0))).collect()
     }
 }
 
@@ -126,6 +141,17 @@ mod tests {
         assert!(refused(items(&[MAX_BATCH_BYTES, 1])));
         assert!(refused(vec![Bytes::from_static(&[1]); MAX_BATCH_ITEMS + 1]));
         assert!(!refused(items(&[MAX_BATCH_BYTES])));
+    }
+
+    #[test]
+    fn a_batch_has_no_second_encoding_under_another_digest() {
+        let frame = Frame::seal(1, 7, items(&[3]));
+        let wide = [&[0xfb, 1, 0], &frame.bytes[1..]].concat();
+        assert!(Frame::parse(frame.bytes).is_ok());
+        assert!(matches!(
+            Frame::parse(wide.into()),
+            Err(FrameError::Codec(CodecError::NotCanonical { .. }))
+        ));
     }
 
     proptest::proptest! {

@@ -56,7 +56,7 @@ struct Sources {
 }
 
 impl Sources {
-    async fn ask<T: serde::de::DeserializeOwned>(
+    async fn ask<T: serde::de::DeserializeOwned + serde::Serialize>(
         &self,
         peer: PeerId,
         request: SnapshotRequest,
