@@ -1,6 +1,6 @@
 //! Notice validators that contradict themselves.
 
-use neura_types::vote::{Evidence, Signed};
+use neura_types::vote::{Evidence, Signed, Statement};
 
 use crate::{
     bugs::{Bug, broken},
@@ -9,9 +9,12 @@ use crate::{
 };
 
 impl Replica {
-    /// Reports a validator once.
+    /// Reports a validator once; and again if it was for a double proposal, and it then does what can fork the chain.
     pub(crate) fn convict(&mut self, evidence: Evidence, out: &mut Outbox) {
-        if self.convicted.insert(evidence.first.author) {
+        let grave = !matches!(evidence.first.statement, Statement::Propose { .. });
+        let known = self.convicted.get(&evidence.first.author);
+        if known.is_none_or(|was_grave| grave && !was_grave) {
+            self.convicted.insert(evidence.first.author, grave);
             out.push(Output::Evidence(Box::new(evidence)));
         }
     }

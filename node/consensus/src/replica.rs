@@ -1,9 +1,6 @@
 //! Take one input, apply the rules, return the outputs.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use neura_types::{
     Block, BlockId, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
@@ -56,8 +53,8 @@ pub struct Replica {
     pub(crate) last_proof: Option<CommitProof>,
     /// Proof of the anchor, by the set of the epoch before.
     pub(crate) entry_proof: Option<CommitProof>,
-    /// Validators that contradicted themselves: one conviction of each is enough.
-    pub(crate) convicted: BTreeSet<ValidatorIndex>,
+    /// Validators that were reported, each with whether it was for more than a double proposal.
+    pub(crate) convicted: BTreeMap<ValidatorIndex, bool>,
     /// Our latest messages, for peers that lack them.
     pub(crate) own: OwnMessages,
     pub(crate) now_ms: u64,
@@ -107,7 +104,7 @@ impl Replica {
             pending_proof: None,
             last_proof: proof,
             entry_proof,
-            convicted: BTreeSet::new(),
+            convicted: BTreeMap::new(),
             own: OwnMessages::default(),
             now_ms,
             armed_ms: None,

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use futures::future::try_join_all;
 use neura_types::{
-    B256,
+    Address, B256, EpochConfig, ValidatorSet,
     rest::{BlockSummary, ValidatorInfo, Validators},
 };
 
@@ -87,6 +87,8 @@ pub struct Checker {
     chain: Vec<Agreed>,
     /// Lowest block of each node.
     oldest: BTreeMap<usize, u64>,
+    /// Epochs that all nodes agreed on, from genesis on.
+    epochs: Vec<EpochConfig>,
     /// Acknowledged transfers that were looked up.
     looked_up: usize,
     /// What is wrong so far.
@@ -108,6 +110,7 @@ impl Checker {
         let nodes: Vec<&Node> = network.awake().collect();
         self.compare_chains(&nodes, height).await?;
         self.compare_sets(&nodes).await?;
+        self.compare_epochs(&nodes).await?;
         self.read_metrics(&nodes).await?;
         self.look_up(&nodes, &new).await?;
         self.looked_up += new.len();
@@ -172,21 +175,55 @@ impl Checker {
         Ok(())
     }
 
-    /// A validator signs, and no counter of evidence has moved.
+    /// Who is a validator signs, and no counter of evidence has moved.
     async fn read_metrics(&mut self, nodes: &[&Node]) -> Result<()> {
-        let texts = try_join_all(nodes.iter().map(|node| node.rpc.metrics())).await?;
-        for (node, text) in nodes.iter().zip(texts) {
-            for line in text.lines().filter(|line| !line.starts_with('#')) {
-                let (name, value) = line.rsplit_once(' ').unwrap_or((line, "0"));
-                let value: f64 = value.parse().unwrap_or(0.0);
+        for node in nodes {
+            for (name, value) in metrics(node).await? {
                 if name.contains("evidence") && value > 0.0 {
-                    self.violations.add(format!("{}: {line}", node.name()));
-                }
-                if name == "neura_signs" && value == 0.0 && node.validator {
-                    self.violations
-                        .add(format!("{} is a validator and signs nothing", node.name()));
+                    self.violations.add(format!("{}: {name} {value}", node.name()));
                 }
             }
+            if is_silent(node).await? {
+                self.violations.add(format!("{} is a validator and signs nothing", node.name()));
+            }
+        }
+        Ok(())
+    }
+
+    /// All nodes name the same validators, powers and parameters for each epoch, and from one to the next less than a
+    /// third of all power moves.
+    async fn compare_epochs(&mut self, nodes: &[&Node]) -> Result<()> {
+        let reached = try_join_all(nodes.iter().map(|node| node.client.status())).await?;
+        let newest = reached.iter().map(|status| status.epoch).min().unwrap_or(0);
+        for epoch in self.epochs.len() as u64..=newest {
+            let number = epoch.to_string();
+            let found = try_join_all(nodes.iter().map(|node| node.client.epoch(&number))).await?;
+            let Some((first, others)) = found.split_first() else { return Ok(()) };
+            if first.digest != first.config.digest() {
+                self.violations.add(format!("epoch {epoch}: the digest is that of another one"));
+            }
+            for (node, other) in nodes.iter().skip(1).zip(others) {
+                if other.config != first.config || other.digest != first.digest {
+                    self.violations.add(format!(
+                        "epoch {epoch}: {} knows it as {:?}, {} as {:?}",
+                        nodes[0].name(),
+                        first.config,
+                        node.name(),
+                        other.config
+                    ));
+                }
+            }
+            if let Some(before) = self.epochs.last() {
+                let (moved, total) =
+                    (moved(&before.set, &first.config.set), before.set.total_power());
+                if moved > (total.saturating_sub(1) / 3).max(1) {
+                    self.violations.add(format!(
+                        "from epoch {} to {epoch} {moved} of {total} power moves",
+                        before.epoch
+                    ));
+                }
+            }
+            self.epochs.push(first.config.clone());
         }
         Ok(())
     }
@@ -239,6 +276,13 @@ impl Checker {
         let mut known: BTreeMap<u64, (String, Vec<_>)> = BTreeMap::new();
         for (node, set) in nodes.iter().zip(&found) {
             let (name, theirs) = (node.name(), members(set));
+            let sum: u64 = theirs.iter().map(|(.., power)| power).sum();
+            if sum != set.total_power {
+                let (epoch, total) = (set.epoch, set.total_power);
+                self.violations.add(format!(
+                    "epoch {epoch}: {name} says {total} of powers that sum up to {sum}"
+                ));
+            }
             let (first, ours) =
                 known.entry(set.epoch).or_insert_with(|| (name.clone(), theirs.clone()));
             if *ours != theirs {
@@ -276,6 +320,45 @@ impl Checker {
         }
         Ok(())
     }
+}
+
+/// A node's metrics: name with labels, value.
+async fn metrics(node: &Node) -> Result<Vec<(String, f64)>> {
+    let text = node.rpc.metrics().await?;
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
+    let parse = |line: &str| {
+        let (name, value) = line.rsplit_once(' ')?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    Ok(lines.filter_map(parse).collect())
+}
+
+/// Whether a node is in the set of its epoch and signs nothing. Looked at again if an epoch ended in between.
+async fn is_silent(node: &Node) -> Result<bool> {
+    for _ in 0..SET_LOOKS {
+        let before = node.client.epoch("current").await?.config;
+        let signs =
+            metrics(node).await?.iter().any(|(name, value)| name == "neura_signs" && *value > 0.0);
+        let serves = before.set.iter().any(|(_, member)| member.account == node.account);
+        if signs || !serves {
+            return Ok(false);
+        }
+        if node.client.epoch("current").await?.config.epoch == before.epoch {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The sum of all changes of power between two sets.
+fn moved(before: &ValidatorSet, after: &ValidatorSet) -> u64 {
+    let powers = |set: &ValidatorSet| -> BTreeMap<Address, u64> {
+        set.iter().map(|(_, member)| (member.account, member.power)).collect()
+    };
+    let (before, after) = (powers(before), powers(after));
+    let accounts: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+    let of = |set: &BTreeMap<Address, u64>, account| set.get(account).copied().unwrap_or(0);
+    accounts.into_iter().map(|account| of(&before, account).abs_diff(of(&after, account))).sum()
 }
 
 /// Blocks of a node from the height `first` on.

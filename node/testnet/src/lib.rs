@@ -3,7 +3,7 @@
 //! # Design
 //! A [`Network`] lays out keys, genesis and configuration with the commands of the `neura` binary, and starts one process
 //! per node. [`Payments`] is its traffic: signed transfers, with a ledger of what the nodes acknowledged as final.
-//! A [`Checker`] reads every node over REST and JSON-RPC and compares. The runs put these together: [`crash`] kills
+//! A [`StakeChange`] is what an operator does with a validator. A [`Checker`] reads every node over REST and JSON-RPC and compares. The runs put these together: [`crash`] kills
 //! nodes again and again, [`scenario`] perturbs generated networks, [`flood`] attacks one, [`recovery`] and [`wan`]
 //! measure. Nodes are cut off from each other by network namespaces, or by a [`DelayProxy`] per link.
 //!
@@ -26,6 +26,7 @@ pub mod recovery;
 mod rpc;
 mod samples;
 pub mod scenario;
+mod stakes;
 pub mod wan;
 mod workload;
 
@@ -37,6 +38,7 @@ pub use node::Node;
 pub use perturb::Perturbation;
 pub use rpc::{Mined, Rpc};
 pub use samples::Spread;
+pub use stakes::StakeChange;
 pub use workload::{Acknowledged, Ledger, Payer, Payments, payers};
 
 /// Where a run says how far it is; the command line prints it to standard error.

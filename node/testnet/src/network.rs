@@ -20,6 +20,7 @@ use crate::{
     links::Links,
     netns::Cables,
     node::{self, Parts},
+    stakes::{FIRST_STAKE, FUNDS, Stakes},
 };
 
 /// Parameters of a chain that is quick when nothing happens and when a leader is gone.
@@ -105,6 +106,8 @@ pub struct Network {
     /// EIP-155 chain id.
     pub chain_id: u64,
     pub(crate) links: Links,
+    pub(crate) stakes: Stakes,
+    pub(crate) binary: PathBuf,
     folder: Option<tempfile::TempDir>,
     path: PathBuf,
 }
@@ -127,6 +130,7 @@ struct Config {
 #[derive(serde::Deserialize)]
 struct Identity {
     public_key: String,
+    address: Address,
     peer_id: String,
 }
 
@@ -160,6 +164,7 @@ impl Network {
                 index,
                 validator: index < plan.validators,
                 public_key: identity.public_key,
+                account: identity.address,
                 peer_id: identity.peer_id,
                 data,
                 host: links.host(index),
@@ -175,7 +180,9 @@ impl Network {
             configure(plan, node, &nodes, &links)?;
         }
         let chain_id = make_genesis(binary, plan, &nodes, &genesis)?;
-        Ok(Self { nodes, chain_id, links, folder: Some(folder), path })
+        let stakes = Stakes::genesis(nodes.iter().filter(|node| node.validator));
+        let binary = binary.to_owned();
+        Ok(Self { nodes, chain_id, links, stakes, binary, folder: Some(folder), path })
     }
 
     /// Lays out a network, starts all nodes and waits until each has executed a block.
@@ -226,13 +233,14 @@ impl Network {
         heights.into_iter().flatten().max().unwrap_or(0)
     }
 
-    /// Waits until every node that can answer has executed a height.
+    /// Waits until every node that can answer has executed a height. A slow machine makes it long: `patience` is for a
+    /// node that executes nothing at all.
     ///
     /// # Errors
-    /// If one ends or does not get there within `patience`; the text says which, and its last words.
+    /// If one ends or comes no further for so long; the text says which, and its last words.
     pub async fn all_reach(&mut self, height: u64, patience: Duration) -> Result<()> {
-        let deadline = Instant::now() + patience;
         for index in 0..self.nodes.len() {
+            let (mut seen, mut deadline) = (None, Instant::now() + patience);
             while self.nodes[index].is_awake() {
                 self.none_ended()?;
                 let node = &self.nodes[index];
@@ -240,10 +248,12 @@ impl Network {
                 if at.is_some_and(|at| at >= height) {
                     break;
                 }
-                if Instant::now() > deadline {
+                if at > seen {
+                    (seen, deadline) = (at, Instant::now() + patience);
+                } else if Instant::now() > deadline {
                     let at = at.map_or("no answer".to_owned(), |at| format!("at {at}"));
                     bail!(
-                        "{} has not executed height {height} within {} s: {at}; its last words:\n{}",
+                        "{} is to execute height {height} and came no further for {} s: {at}; its last words:\n{}",
                         node.name(),
                         patience.as_secs(),
                         node.last_words()
@@ -314,7 +324,10 @@ fn make_genesis(binary: &Path, plan: &Plan, nodes: &[Node], path: &Path) -> Resu
     add("--params", text(&params)?.to_owned());
     add("--out", text(path)?.to_owned());
     for node in nodes.iter().filter(|node| node.validator) {
-        add("--validator", node.public_key.clone());
+        add("--validator", format!("{}:{FIRST_STAKE}", node.public_key));
+    }
+    for node in nodes {
+        add("--account", format!("{}={FUNDS}", node.account));
     }
     for account in &plan.accounts {
         add("--account", format!("{account}=1000000"));

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use neura_client::{Client, ClientError};
-use neura_types::rest::Status;
+use neura_types::{Address, rest::Status};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -33,10 +33,12 @@ const TAIL: u64 = 2_048;
 pub struct Node {
     /// Position in the network; validators come first, in the order of the genesis file.
     pub index: usize,
-    /// Whether its key is in the genesis file.
+    /// Whether its key is in the genesis file; others may join, and this one leave, later.
     pub validator: bool,
     /// Public key in hexadecimal.
     pub public_key: String,
+    /// Account of its key: the operator of its validator.
+    pub account: Address,
     /// Peer id.
     pub peer_id: String,
     /// Its folder.
@@ -63,6 +65,7 @@ pub(crate) struct Parts {
     pub(crate) index: usize,
     pub(crate) validator: bool,
     pub(crate) public_key: String,
+    pub(crate) account: Address,
     pub(crate) peer_id: String,
     pub(crate) data: PathBuf,
     pub(crate) host: IpAddr,
@@ -79,6 +82,7 @@ impl Node {
             index: parts.index,
             validator: parts.validator,
             public_key: parts.public_key,
+            account: parts.account,
             peer_id: parts.peer_id,
             log: parts.data.with_extension("log"),
             data: parts.data,

@@ -7,9 +7,9 @@ use rand::{RngExt, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 use tokio::time::sleep;
 
-use crate::Network;
+use crate::{Network, StakeChange};
 
-/// One thing that happens, and after it everything is as before. To add one: a variant, a line in `draw`, an arm in
+/// One thing that happens, and after it everything is as before, except for what is at stake. To add one: a variant, a line in `draw`, an arm in
 /// `apply` and in the text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Perturbation {
@@ -51,6 +51,8 @@ pub enum Perturbation {
         /// Which.
         nodes: Vec<usize>,
     },
+    /// An operator changes what is at stake, and with it the sets of later epochs.
+    Stake(StakeChange),
 }
 
 impl Perturbation {
@@ -107,6 +109,7 @@ impl Perturbation {
                 Ok(())
             }
             Self::Join { nodes } => nodes.iter().try_for_each(|node| network.nodes[*node].start()),
+            Self::Stake(change) => change.apply(network).await,
         }
     }
 }
@@ -120,6 +123,7 @@ impl fmt::Display for Perturbation {
             Self::Partition { group, lasting } => write!(f, "split off {group:?} for {lasting:?}"),
             Self::Restart { nodes } => write!(f, "restart {nodes:?}"),
             Self::Join { nodes } => write!(f, "{nodes:?} join"),
+            Self::Stake(change) => write!(f, "{change}"),
         }
     }
 }

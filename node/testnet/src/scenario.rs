@@ -10,18 +10,21 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{
-    Checker, LinkKind, Network, Payments, Perturbation, Plan, QUICK, Say, Task, Violations,
-    network::QUICK_EPOCH, workload,
+    Checker, LinkKind, Network, Payments, Perturbation, Plan, QUICK, Say, StakeChange, Task,
+    Violations, network::QUICK_EPOCH, workload,
 };
 
 /// Accounts that pay.
 const PAYERS: usize = 3;
-/// Time for all nodes to go on after a perturbation, and for the last transfers to be acknowledged.
+/// Time without any progress after which a node, or a transfer, counts as stuck.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Blocks by which all nodes must go on after each perturbation.
 const GO_ON: u64 = 3;
 /// Height from which on nodes have a snapshot for those that join by one.
 const SNAPSHOTS_FROM: u64 = 2 * QUICK_EPOCH + 10;
+
+/// Added to [`QUICK`] where a validator is to be jailed.
+const JAILS: (&str, &str) = ("absence_epochs = 1000\n", "absence_epochs = 2\njail_epochs = 1\n");
 
 /// A network and what happens to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,7 +66,26 @@ impl Scenario {
                 perturbations.insert(rng.random_range(0..=perturbations.len()), join);
             }
         }
+        // Who is late would be jailed before it ever ran, and one that follows cannot bond before it does.
+        let all_run = late.first().is_none_or(|late| *late >= validators);
+        let follower = (full_nodes > usize::from(!late.is_empty())).then_some(validators);
+        let mut at = 0;
+        for change in StakeChange::draw(&mut rng, validators, follower, all_run) {
+            at = rng.random_range(at..=perturbations.len());
+            perturbations.insert(at, Perturbation::Stake(change));
+            at += 1;
+        }
         Self { seed, validators, full_nodes, late, by_snapshot, perturbations }
+    }
+
+    /// Parameters of its chain.
+    fn params(&self) -> String {
+        let jails =
+            |one: &Perturbation| matches!(one, Perturbation::Stake(StakeChange::Absence { .. }));
+        match self.perturbations.iter().any(jails) {
+            true => QUICK.replace(JAILS.0, JAILS.1),
+            false => QUICK.to_owned(),
+        }
     }
 
     /// In one line.
@@ -108,7 +130,7 @@ pub async fn run(
     let plan = Plan {
         validators: scenario.validators,
         full_nodes: scenario.full_nodes,
-        params: QUICK.to_owned(),
+        params: scenario.params(),
         accounts: payers.iter().map(|payer| payer.key.address()).collect(),
         by_snapshot: scenario.by_snapshot.clone(),
         links,
@@ -153,6 +175,7 @@ async fn perform(
         perturbation.apply(network).await?;
         network.all_advance(GO_ON, PATIENCE).await?;
     }
+    network.stakes_settle().await?;
     payments.finish(PATIENCE).await?;
     checker.check(network, payments).await?;
     for node in &scenario.by_snapshot {
@@ -188,6 +211,13 @@ mod tests {
         assert!(drawn(|one| matches!(one, Perturbation::Disconnect { .. })));
         assert!(drawn(|one| matches!(one, Perturbation::Partition { .. })));
         assert!(drawn(|one| matches!(one, Perturbation::Restart { .. })));
+        use StakeChange::{Absence, Bond, Delegate, Retire, Undelegate};
+        assert!(drawn(|one| matches!(one, Perturbation::Stake(Bond { .. }))));
+        assert!(drawn(|one| matches!(one, Perturbation::Stake(Delegate { .. }))));
+        assert!(drawn(|one| matches!(one, Perturbation::Stake(Undelegate { .. }))));
+        assert!(drawn(|one| matches!(one, Perturbation::Stake(Retire { .. }))));
+        assert!(drawn(|one| matches!(one, Perturbation::Stake(Absence { .. }))));
+        assert!(QUICK.contains(JAILS.0), "or nobody would be jailed");
         for scenario in &scenarios {
             let joins = scenario
                 .perturbations

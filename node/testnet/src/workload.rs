@@ -138,15 +138,22 @@ impl Payments {
     /// Signs no more, and waits until every transfer has been acknowledged.
     ///
     /// # Errors
-    /// If one has not been within `patience`; the text says which and what the nodes said last.
+    /// If none was for so long as `patience`; the text says which wait and what the nodes said last.
     pub async fn finish(&mut self, patience: Duration) -> Result<()> {
         self.stop.send_replace(true);
-        let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(patience, ended).await.is_err() {
-            let waiting = self.ledger.lock().waiting.join("; ");
-            bail!("transfers without an outcome after {} s: {waiting}", patience.as_secs());
+        let acknowledged = || self.ledger.lock().acknowledged.len();
+        let mut seen = acknowledged();
+        loop {
+            match tokio::time::timeout(patience, self.tasks.join_next()).await {
+                Ok(None) => return Ok(()),
+                Ok(Some(_)) => {}
+                Err(_) if acknowledged() > seen => seen = acknowledged(),
+                Err(_) => {
+                    let (waiting, s) = (self.ledger.lock().waiting.join("; "), patience.as_secs());
+                    bail!("transfers without an outcome for {s} s: {waiting}");
+                }
+            }
         }
-        Ok(())
     }
 }
 

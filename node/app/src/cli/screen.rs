@@ -1,6 +1,9 @@
 //! What the user sees while and after a command runs.
 
-use std::{io::IsTerminal, time::Duration};
+use std::{
+    io::{IsTerminal, Write},
+    time::Duration,
+};
 
 use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -30,8 +33,8 @@ impl Screen {
             return;
         }
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| println!("{}", text.as_ref())),
-            None => println!("{}", text.as_ref()),
+            Some(spinner) => spinner.suspend(|| print(text.as_ref())),
+            None => print(text.as_ref()),
         }
     }
 
@@ -79,8 +82,14 @@ impl Screen {
     pub fn result<T: Serialize>(&mut self, value: &T) -> Result<bool> {
         self.done();
         if self.json {
-            println!("{}", serde_json::to_string(value)?);
+            print(&serde_json::to_string(value)?);
         }
         Ok(self.json)
     }
+}
+
+/// Prints a line. A reader that has gone, as `head` does when it has seen enough, is no failure: what was asked for is
+/// done all the same.
+pub(super) fn print(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -2,12 +2,13 @@
 
 mod epochs;
 
+#[doc(hidden)]
+pub use epochs::parse as parse_epochs;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use neura_storage::{
-    EpochRecord, Manifest, SafetyFile, SnapshotFolder, SnapshotImport, Store, StoreConfig,
-};
+use neura_storage::{EpochRecord, Manifest, SnapshotFolder, SnapshotImport, Store, StoreConfig};
 use neura_types::{B256, Block, EpochConfig, Genesis, Height, codec};
 use serde_json::json;
 
@@ -44,10 +45,6 @@ pub(super) enum Command {
         /// Block that proves the snapshot, as `neura snapshot info` shows it and somebody whom you trust confirms.
         #[arg(long, value_name = "HEIGHT:BLOCK-ID", value_parser = checkpoint)]
         trust: Option<Checkpoint>,
-        /// The node's identity key has never signed anything on this chain: let it vote when it is elected. Without this
-        /// the node follows the chain and signs nothing.
-        #[arg(long)]
-        new_key: bool,
     },
     /// Show what a snapshot is of.
     Info {
@@ -68,14 +65,20 @@ pub(super) struct NodeFolder {
 }
 
 impl NodeFolder {
-    fn open(&self) -> Result<(Genesis, Store)> {
-        let path = self.genesis.clone().unwrap_or_else(|| self.data.join("genesis.json"));
-        let genesis = read_genesis(&path)?;
+    fn genesis(&self) -> Result<Genesis> {
+        read_genesis(&self.genesis.clone().unwrap_or_else(|| self.data.join("genesis.json")))
+    }
+
+    fn chain(&self) -> PathBuf {
+        self.data.join("chain")
+    }
+
+    /// Opens the store, which is made if there is none.
+    fn open(&self, genesis: &Genesis) -> Result<Store> {
         keyfile::create_private_dir(&self.data)?;
         let config = StoreConfig::new(genesis.chain_id, genesis.hash());
-        let store = Store::open(&self.data.join("chain"), config)
-            .with_context(|| format!("opening the data folder {}", self.data.display()))?;
-        Ok((genesis, store))
+        Store::open(&self.chain(), config)
+            .with_context(|| format!("opening the data folder {}", self.data.display()))
     }
 }
 
@@ -92,16 +95,12 @@ pub(super) fn run(command: Command, shared: &Shared) -> Result<()> {
     let screen = Screen::new(shared.json);
     match command {
         Command::Export { node, out, height } => export(&node, &out, height, screen),
-        Command::Import { node, folder, trust, new_key } => {
+        Command::Import { node, folder, trust } => {
             let (snapshot, epochs) = (open(&folder)?, Epochs::read(&folder)?);
-            let (genesis, store) = node.open()?;
+            let genesis = node.genesis()?;
             let trust = check(&genesis, snapshot.manifest(), &epochs, trust)?;
-            import((&genesis, &store), &snapshot, trust, screen)?;
-            let record = node.data.join("safety.dat");
-            if new_key && !record.exists() {
-                SafetyFile::create(&record)?;
-            }
-            Ok(())
+            let store = node.open(&genesis)?;
+            import((&genesis, &store), &snapshot, trust, screen)
         }
         Command::Info { folder } => info(open(&folder)?.manifest(), screen),
     }
@@ -113,8 +112,10 @@ fn open(folder: &Path) -> Result<SnapshotFolder> {
 }
 
 fn export(node: &NodeFolder, out: &Path, height: Option<Height>, mut screen: Screen) -> Result<()> {
-    let (_, store) = node.open()?;
-    ensure!(store.is_initialised()?, "{} holds no chain yet", node.data.display());
+    let none = || format!("{} holds no chain: name the data folder of a node", node.data.display());
+    ensure!(node.chain().exists(), none());
+    let store = node.open(&node.genesis()?)?;
+    ensure!(store.is_initialised()?, none());
     let height = certified(&store, height)?;
     let around = epochs_at(&store, height)?;
     screen.waiting(&format!("writing the state after block {height}"));
@@ -166,6 +167,13 @@ fn check(
     epochs: &Epochs,
     trust: Option<Checkpoint>,
 ) -> Result<Trust> {
+    let (own, theirs) = (genesis.hash(), manifest.genesis_hash);
+    ensure!(
+        (genesis.chain_id, own) == (manifest.chain_id, theirs),
+        "the snapshot is of chain {} (genesis {theirs}), the genesis file is that of chain {} (genesis {own})",
+        manifest.chain_id,
+        genesis.chain_id
+    );
     let (header, id, _) = manifest.proved().context("the snapshot holds no header")?;
     if let Some((height, trusted)) = trust {
         ensure!(

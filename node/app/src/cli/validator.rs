@@ -9,7 +9,8 @@ use neura_types::{
     Address, Amount,
     abi::{IStaking, SolCall},
     codec,
-    rest::{DelegationInfo, ValidatorInfo},
+    epoch::EVIDENCE_EPOCHS,
+    rest::{DelegationInfo, ValidatorInfo, ValidatorStatus},
     staking::possession_digest,
     system::STAKING,
     vote::{ChainContext, Evidence},
@@ -257,8 +258,14 @@ async fn sources(
 
 async fn withdraw(mut actor: Actor, name: Option<String>) -> Result<()> {
     let epoch = actor.client.status().await?.epoch;
+    let held = actor.client.staking(actor.address()).await?.delegations;
+    let leaving = held.iter().flat_map(|d| &d.unbonding).map(|entry| entry.released_at);
+    let nothing = match leaving.min() {
+        Some(first) => format!("withdraw before epoch {first}; now: {epoch}"),
+        None => "withdraw: `neura validator undelegate` releases stake".to_owned(),
+    };
     let released = |d: &DelegationInfo| d.unbonding.iter().any(|entry| entry.released_at <= epoch);
-    let sources = sources(&mut actor, name, "withdraw yet", released).await?;
+    let sources = sources(&mut actor, name, &nothing, released).await?;
     let call = |operator| IStaking::withdrawCall { operator };
     let paid = |done: &Confirmed| event::<IStaking::Withdrawn>(done).map(|event| event.amount);
     take(actor, sources, call, paid).await
@@ -345,6 +352,9 @@ async fn status(name: &str, signer: &Signer, shared: &Shared) -> Result<()> {
 /// Where a validator stands, in words.
 fn standing(info: &ValidatorInfo) -> String {
     let mut text = info.status.to_string();
+    if info.status == ValidatorStatus::Tombstoned {
+        text.push_str(" (it contradicted itself and never serves again)");
+    }
     if let Some(epoch) = info.jailed_until {
         text.push_str(&format!(" (`neura validator unjail` from epoch {epoch} on)"));
     }
@@ -409,6 +419,13 @@ async fn report(mut actor: Actor, file: &std::path::Path) -> Result<()> {
     let (epoch, author) = (evidence.first.epoch, evidence.first.author);
     let config = actor.client.epoch(&epoch.to_string()).await?.config;
     let status = actor.client.status().await?;
+    ensure!(
+        status.epoch <= epoch.saturating_add(EVIDENCE_EPOCHS),
+        "{} is of epoch {epoch}, and now is epoch {}: evidence counts in its own epoch and the {EVIDENCE_EPOCHS} that \
+         follow",
+        file.display(),
+        status.epoch
+    );
     let chain = ChainContext { chain_id: status.chain_id, genesis: status.genesis_hash };
     if !evidence.verify(&config.set, &chain) {
         bail!(

@@ -10,7 +10,7 @@ mod order;
 mod seat;
 
 pub(crate) use self::fetch::input;
-pub use self::seat::Seat;
+pub use self::seat::{Memory, Seat};
 
 use std::{
     collections::HashSet,
@@ -58,8 +58,8 @@ pub struct Parts {
     pub seat: Seat,
     /// The newest final block, if it is the last of its epoch.
     pub ending: Option<CommittedBlock>,
-    /// The safety record; none if it was lost.
-    pub safety: Option<SafetyFile>,
+    /// The safety record. One that was lost is begun anew with the first signature after it.
+    pub safety: SafetyFile,
     /// The network.
     pub network: NetworkHandle,
     /// Which peer is which validator.
@@ -271,11 +271,12 @@ impl Effects for Driver {
     }
 
     fn record(&mut self, record: SafetyRecord) -> Result<()> {
-        let safety = self.parts.safety.as_mut().context("there is no safety record to write to")?;
-        safety.write(&record.encode()).context("writing the safety record")?;
-        let sequence = safety.sequence();
-        self.parts.seat.note(record);
-        Ok(self.parts.chain.store.note_safety_sequence(sequence)?)
+        let (seat, safety) = (&mut self.parts.seat, &mut self.parts.safety);
+        let bytes = record.encode();
+        let written = if seat.is_lost() { safety.replace(&bytes) } else { safety.write(&bytes) };
+        written.context("writing the safety record")?;
+        seat.note(record);
+        Ok(self.parts.chain.store.note_safety_sequence(safety.sequence())?)
     }
 
     fn ordered(&mut self, block: &CommittedBlock) {

@@ -50,9 +50,15 @@ impl Epochs {
         Self { known: RwLock::new(known), current: RwLock::new(current) }
     }
 
-    /// Remembers a configuration that was read from the state.
+    /// Remembers a configuration that was read from the state. One of a newer protocol is announced: the operator has an
+    /// epoch's time for it.
     pub fn learn(&self, config: EpochConfig) {
         let mut known = self.known.write();
+        if config.version > PROTOCOL_VERSION && !known.contains_key(&config.epoch) {
+            let EpochConfig { epoch, first, version: needs, .. } = config;
+            let reason = EpochError::Version { epoch, first, needs };
+            tracing::warn!(%reason, "an upgrade is scheduled: this program will stop then");
+        }
         known.entry(config.epoch).or_insert_with(|| Arc::new(config));
         while known.len() > MAX_KNOWN {
             known.pop_first();

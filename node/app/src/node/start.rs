@@ -20,7 +20,7 @@ use super::{
     batches::{self, Incoming, keeper},
     catchup::CatchUp,
     chain::Chain,
-    driver::{self, ANSWER_QUEUE, DRIVER_EVENTS, Driver, Seat},
+    driver::{self, ANSWER_QUEUE, DRIVER_EVENTS, Driver, Memory, Seat},
     epochs::Epochs,
     evidence::{REPORT_QUEUE, Reporter},
     executor::{self, Mode},
@@ -356,8 +356,8 @@ fn start_threads(parts: ThreadParts) -> Result<Vec<JoinHandle<()>>> {
     let (safety, seat, position) = recover(&chain, key, disk)?;
     if seat.is_lost() && chain.validator().is_some() {
         tracing::error!(
-            "the safety record is missing or damaged: this validator follows the chain and signs nothing, \
-             because it may have voted already. See docs/operations.md"
+            "the safety record is missing or damaged: this validator may have voted already, and signs nothing \
+             before an epoch begins that is younger than this start. See docs/operations.md"
         );
     }
     let started = Instant::now();
@@ -467,11 +467,7 @@ struct Position {
 }
 
 /// Brings together what the disk holds of consensus.
-fn recover(
-    chain: &Chain,
-    key: SecretKey,
-    disk: Disk,
-) -> Result<(Option<SafetyFile>, Seat, Position)> {
+fn recover(chain: &Chain, key: SecretKey, disk: Disk) -> Result<(SafetyFile, Seat, Position)> {
     let tip = tip(&disk)?;
     let height = tip.1.header.height;
     let proof: Option<CommitProof> = chain
@@ -482,15 +478,14 @@ fn recover(
     let epoch = tip.1.header.epoch;
     let above = chain.store.blocks_above(height)?.into_iter().map(|(_, block)| Arc::new(block));
     let uncommitted = above.filter(|block| block.header.epoch == epoch).collect();
-    let (safety, record, lost) = match disk.safety {
-        (file, SafetyState::Empty) => (Some(file), None, false),
-        (file, SafetyState::Record(bytes)) => {
-            (Some(file), Some(SafetyRecord::decode(&bytes)?), false)
-        }
-        (_, SafetyState::Damaged(damage)) => {
-            tracing::error!(?damage, "the safety record cannot be used");
-            (None, None, true)
+    let (safety, recovered) = disk.safety;
+    let memory = match recovered {
+        SafetyState::Empty => Memory::Blank,
+        SafetyState::Record(bytes) => Memory::Kept(Box::new(SafetyRecord::decode(&bytes)?)),
+        SafetyState::Damaged(damage) => {
+            tracing::warn!(%damage, "there is no safety record to go on from");
+            Memory::Lost
         }
     };
-    Ok((safety, Seat::new(key, record, lost), Position { tip, proof, uncommitted }))
+    Ok((safety, Seat::new(key, memory), Position { tip, proof, uncommitted }))
 }

@@ -11,6 +11,20 @@ use crate::harness::{Cli, Network, Running, children, eventually, neura, output,
 
 const TREASURY: &str = "0x0000000000000000000000000000000000000099";
 
+/// As in `neura epoch | head -1`.
+#[test]
+fn a_reader_that_has_seen_enough_makes_no_command_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let key = folder.path().join("some.key");
+    let mut command = neura(folder.path());
+    command.arg("identity").arg(&key).stdout(writer).stderr(std::process::Stdio::piped());
+    let done = command.spawn().unwrap().wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    assert!(key.exists());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_one_validator_is_made_from_flags() {
     let cli = Cli::new("http://127.0.0.1:9");

@@ -1,7 +1,7 @@
 //! Garbage, oversized and truncated bytes at every door: a clear error, never a panic or a hang, and the chain goes on.
 
 mod files;
-mod p2p;
+pub(crate) mod p2p;
 mod rest;
 mod rpc;
 

@@ -10,6 +10,7 @@ mod codes;
 mod deadlines;
 mod disk;
 mod doors;
+mod double;
 mod ethereum;
 mod harness;
 mod job;

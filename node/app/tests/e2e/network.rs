@@ -2,9 +2,9 @@
 
 use neura::{
     config::NodeConfig,
-    node::{Node, StartOptions},
+    node::{Node, StartOptions, chain::unix_time_ms},
 };
-use neura_types::{Address, Amount, Height, U256};
+use neura_types::{Address, Amount, Height, Params, U256};
 
 use crate::harness::{Network, assert_same_chain, eventually, quick, reached};
 
@@ -164,33 +164,45 @@ async fn a_data_folder_of_another_chain_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_validator_that_lost_its_safety_record_follows_and_signs_nothing() {
+async fn a_validator_that_lost_its_safety_record_signs_again_in_an_epoch_that_began_after_its_return()
+ {
     const LOST: u16 = 3;
     let index = usize::from(LOST);
-    let mut network = Network::start(4, quick()).await;
+    let mut network = Network::start(4, Params { epoch_blocks: 24, ..quick() }).await;
     network.stop_node(index).await;
-    std::fs::remove_file(network.devnet.nodes[index].data.join("safety.dat")).unwrap();
+    let record = network.devnet.nodes[index].data.join("safety.dat");
+    std::fs::remove_file(&record).unwrap();
+    let returned_ms = unix_time_ms();
     network.start_node(index).await;
     let start = network.advance(1).await;
-    let end = network.advance(12).await;
-
-    let node = network.node(index);
-    assert!(node.chain.consensus().unwrap().observing);
-    let metrics = eventually("the metrics", async || {
-        let url = format!("{}/metrics", network.url(index));
-        reqwest::get(url).await.ok()?.text().await.ok()
+    assert!(network.node(index).chain.consensus().unwrap().observing);
+    let url = format!("{}/metrics", network.url(index));
+    let metrics = reqwest::get(url).await.unwrap().text().await.unwrap();
+    assert!(metrics.lines().any(|line| line == "neura_signs 0"), "{metrics}");
+    eventually("its signature", async || {
+        (!network.node(index).chain.consensus().unwrap().observing).then_some(())
     })
     .await;
-    assert!(metrics.lines().any(|line| line == "neura_signs 0"), "{metrics}");
+    let end = network.advance(24).await;
     assert_same_chain(&network.running(), 1..=end);
+    assert!(record.exists(), "a new record");
+
+    let chain = &network.node(index).chain;
+    let block_at = |height| chain.block_at(height).unwrap().unwrap().1;
+    let mut proposed = 0;
     for height in start + 1..=end {
-        let (_, block) = node.chain.block_at(height).unwrap().unwrap();
-        assert_ne!(block.header.proposer, LOST, "height {height}");
-        // The certificate of the parent: signed after the restart, too, from the second block on.
-        if height > start + 1 {
-            let signers = block.justify.signers.members(&node.chain.epochs.current().set).unwrap();
+        let block = block_at(height);
+        let config = chain.epochs.get(block.header.epoch).unwrap();
+        let began = block_at(config.first - 1).header.timestamp_ms;
+        if block.header.proposer == LOST {
+            proposed += 1;
+            assert!(began > returned_ms, "height {height}: the epoch is older than the return");
+        }
+        if height > config.first && began <= returned_ms {
+            let signers = block.justify.signers.members(&config.set).unwrap();
             assert!(signers.iter().all(|(signer, _)| *signer != LOST), "height {height}");
         }
     }
+    assert!(proposed > 0, "it leads again");
     network.stop().await;
 }

@@ -5,7 +5,7 @@ use neura_client::{Client, proof};
 use neura_types::{Address, Amount, Epoch, Height, Params};
 use serde_json::Value;
 
-use crate::harness::{Cli, Network, eventually, quick, reached};
+use crate::harness::{Cli, Network, PATIENCE, eventually, quick, reached};
 
 /// What each of the first validators has at stake, and the newcomer.
 const STAKE: &str = "100000";
@@ -92,8 +92,9 @@ async fn a_fifth_validator_bonds_serves_leaves_and_gets_its_stake_back() {
     newcomer.does(&["validator", "leave"]).await;
     let left = newcomer.does(&["validator", "undelegate", "self", "all"]).await;
     let early = cli.refused(&["validator", "withdraw", "--identity", &identity]).await;
-    assert!(early.message.contains("nothing to withdraw yet"), "{}", early.message);
     let released = left["released_at"].as_u64().unwrap();
+    let until = format!("nothing to withdraw before epoch {released}");
+    assert!(early.message.contains(&until), "{}", early.message);
     until_epoch(&client, released).await;
     assert_eq!(serves(&client, account).await, None);
     eventually("it knows that it does not", async || {
@@ -166,6 +167,38 @@ async fn what_two_thirds_vote_for_holds_from_an_epoch_on() {
     network.stop().await;
 }
 
+/// An upgrade that nobody has installed is the one case in which all nodes stop together, and by intent.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_that_this_program_does_not_speak_stops_it_before_its_first_block() {
+    let mut network = Network::start(4, short_epochs()).await;
+    let cli = Cli::new(network.url(0));
+    let client = network.client(0);
+    let operator = |index: usize| Operator {
+        cli: &cli,
+        identity: network.devnet.nodes[index].identity.display().to_string(),
+    };
+    let begins = epoch(&client).await + 4;
+    let number = begins.to_string();
+    let proposed = operator(0).does(&["governance", "upgrade", "2", "--epoch", &number]).await;
+    let id = proposed["id"].as_u64().unwrap().to_string();
+    for index in 0..3 {
+        operator(index).does(&["governance", "vote", &id, "yes"]).await;
+    }
+    let reason = tokio::time::timeout(PATIENCE, network.node(0).failed()).await.unwrap();
+    let first = network.devnet.genesis.params.epoch_blocks * begins + 1;
+    let expected = format!("epoch {begins} (from block {first} on) needs protocol version 2");
+    assert!(reason.contains(&expected), "{reason}");
+    assert_eq!(network.node(0).chain.committed_height(), first - 1);
+
+    // It says the same at every start, until another program is installed.
+    network.stop_node(0).await;
+    let again = Node::start(&network.devnet.nodes[0], StartOptions::default()).await.unwrap();
+    let reason = tokio::time::timeout(PATIENCE, again.failed()).await.unwrap();
+    assert!(reason.contains(&expected), "{reason}");
+    again.stop().await;
+    network.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_stopped_node_fills_a_fresh_one_that_is_checked_from_genesis() {
     let mut network = Network::start(4, short_epochs()).await;
@@ -181,6 +214,19 @@ async fn a_snapshot_of_a_stopped_node_fills_a_fresh_one_that_is_checked_from_gen
         cli.json(&[&["snapshot", "export", &out][..], &base, &[data.as_str()]].concat()).await;
     assert_eq!(made, cli.json(&["snapshot", "info", &out]).await);
     let height = made["height"].as_u64().unwrap();
+
+    let nowhere = network.folder.path().join("nowhere");
+    let from = nowhere.display().to_string();
+    let refused =
+        cli.refused(&[&["snapshot", "export", "x"][..], &base, &[from.as_str()]].concat()).await;
+    assert!(refused.message.contains("holds no chain"), "{}", refused.message);
+    let other = network.folder.path().join("other.json");
+    let text = std::fs::read_to_string(&genesis).unwrap().replace("26770", "26771");
+    std::fs::write(&other, text).unwrap();
+    let other = ["--genesis", other.to_str().unwrap(), "--data", from.as_str()];
+    let refused = cli.refused(&[&["snapshot", "import", &out][..], &other].concat()).await;
+    assert!(refused.message.contains("snapshot is of chain 26770"), "{}", refused.message);
+    assert!(!nowhere.exists(), "what is refused leaves nothing behind");
 
     let fresh = network.full_node("fresh");
     let data = fresh.data.display().to_string();

@@ -55,6 +55,28 @@ fn one_validator_is_reported_once() {
     assert_eq!(found, 1);
 }
 
+/// A key in two places leads twice before it votes twice: who sees that first must not miss what costs the stake.
+#[test]
+fn a_double_proposal_does_not_hide_a_double_vote() {
+    let rig = Rig::new();
+    let one = rig.block(&rig.genesis, 1);
+    let other = altered(&one, |block| block.header.timestamp_ms += 1);
+    let leader = one.header.proposer;
+    let proposals = [rig.proposal(&one), rig.proposal(&other)];
+    let votes = [rig.vote(leader, &one), rig.vote(leader, &other)];
+    let found_in = |messages: Vec<ConsensusMessage>| {
+        let mut replica = rig.replica((leader + 1) % 4);
+        let found = messages
+            .into_iter()
+            .flat_map(|message| evidence(&deliver(&mut replica, leader, message)));
+        found.map(|found| matches!(found.first.statement, Statement::Propose { .. })).collect()
+    };
+    let light_first: Vec<bool> = found_in([proposals.clone(), votes.clone()].concat());
+    assert_eq!(light_first, [true, false]);
+    let grave_first: Vec<bool> = found_in([votes, proposals].concat());
+    assert_eq!(grave_first, [false]);
+}
+
 #[test]
 fn a_commit_vote_for_a_settled_view_still_convicts() {
     let rig = Rig::new();

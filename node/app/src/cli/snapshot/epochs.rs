@@ -79,7 +79,11 @@ impl Epochs {
     }
 }
 
-fn parse(mut file: impl Read) -> Result<BTreeMap<Epoch, EpochRecord>> {
+/// Reads the file that travels with a snapshot. Nothing in it is checked yet.
+///
+/// # Errors
+/// If a record is too long or none, or the file is cut.
+pub fn parse(mut file: impl Read) -> Result<BTreeMap<Epoch, EpochRecord>> {
     let mut records = BTreeMap::new();
     let mut length = [0; 4];
     while read_whole(&mut file, &mut length)? {

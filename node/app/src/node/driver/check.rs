@@ -17,7 +17,7 @@ use crate::node::{
 };
 
 /// How far a block's time may be ahead of this node's clock.
-const MAX_CLOCK_DRIFT_MS: u64 = 1_000;
+pub(super) const MAX_CLOCK_DRIFT_MS: u64 = 1_000;
 /// Blocks that may wait for execution to catch up; the core holds far fewer uncommitted ones.
 const MAX_WAITING: usize = 64;
 /// Missing batches are waited for during this part of a view: then there is time left to end it.

@@ -5,41 +5,74 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use neura_consensus::{CommittedBlock, Config, Output, Recovered, Replica, SafetyRecord};
 use neura_storage::{EpochEnd, EpochRecord, ProvenHeader};
-use neura_types::{Anchor, Block, BlockId, CommitProof, EpochConfig, codec, keys::SecretKey};
+use neura_types::{
+    Anchor, Block, BlockId, CommitProof, Epoch, EpochConfig, codec, keys::SecretKey,
+};
 
-use crate::node::{chain::Chain, peers::peer_ids};
+use super::check::MAX_CLOCK_DRIFT_MS;
+use crate::node::{
+    chain::{Chain, unix_time_ms},
+    peers::peer_ids,
+};
 
 /// How much longer than the first view timer one may become.
 const MAX_TIMEOUT_FACTOR: u64 = 10;
+
+/// How much later than this node an epoch must have begun: a block is voted for if its time is at most a second ahead of
+/// the voters' clocks, and those may differ from this one by two.
+const CLOCK_MARGIN_MS: u64 = 3_000;
+
+/// What the disk still knew of the key's signatures when the node started.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Memory {
+    /// All of them: the newest durable record.
+    Kept(Box<SafetyRecord>),
+    /// None was ever made with this folder.
+    Blank,
+    /// The record is missing, damaged, or an older copy.
+    Lost,
+}
 
 /// This node's part in consensus, across epochs.
 #[derive(Debug)]
 pub struct Seat {
     key: SecretKey,
-    /// The newest durable record.
-    record: Option<SafetyRecord>,
-    /// The record was missing or damaged at the start: nothing is signed.
-    lost: bool,
+    memory: Memory,
+    started_ms: u64,
 }
 
 impl Seat {
-    /// With what the disk holds of the record.
-    pub fn new(key: SecretKey, record: Option<SafetyRecord>, lost: bool) -> Self {
-        Self { key, record, lost }
+    /// With what the disk holds of the record, at the start of the node.
+    pub fn new(key: SecretKey, memory: Memory) -> Self {
+        Self { key, memory, started_ms: unix_time_ms() }
     }
 
-    /// Whether the record was lost.
+    /// Whether the record was lost, and nothing was signed since.
     pub fn is_lost(&self) -> bool {
-        self.lost
+        self.memory == Memory::Lost
     }
 
     /// Remembers what was made durable.
     pub(super) fn note(&mut self, record: SafetyRecord) {
-        self.record = Some(record);
+        self.memory = Memory::Kept(Box::new(record));
     }
 
-    /// A replica for an epoch, at the newest final block. A record of an earlier epoch says nothing of this one. One of
-    /// a later epoch means that final blocks were lost: the replica follows until it is there again.
+    /// Whether nothing that the key may have signed before can contradict what it signs in an epoch. Without a record
+    /// that is so in epochs that began after this node did: a signature is good in its own epoch only. `began_ms` is the
+    /// time of the block before the epoch, `now_ms` this node's clock, which must not be behind. In the first epoch
+    /// everyone starts without a record. One of a later epoch means that final blocks were lost: the node follows until
+    /// it is there again.
+    fn may_sign(&self, epoch: Epoch, began_ms: u64, now_ms: u64) -> bool {
+        let since = self.started_ms.saturating_add(CLOCK_MARGIN_MS);
+        let until = now_ms.saturating_add(MAX_CLOCK_DRIFT_MS);
+        match &self.memory {
+            Memory::Kept(record) => record.epoch <= epoch,
+            Memory::Blank if epoch == 0 => true,
+            Memory::Blank | Memory::Lost => (since..=until).contains(&began_ms),
+        }
+    }
+
+    /// A replica for an epoch, at the newest final block. A record of an earlier epoch says nothing of this one.
     pub fn replica(
         &self,
         chain: &Chain,
@@ -50,33 +83,38 @@ impl Seat {
     ) -> Result<(Replica, Vec<Output>)> {
         let set = Arc::new(config.set.clone());
         let me = set.index_of(&self.key.public_key());
-        let anchor = anchor(chain, config)?;
+        let (anchor, began_ms) = anchor(chain, config)?;
         let mut core = Config::new(chain.context(), anchor, (set, config.last), me);
         let params = &config.params;
         core.base_timeout_ms = params.view_timeout_ms.saturating_add(params.idle_block_interval_ms);
         core.max_timeout_ms = core.base_timeout_ms.saturating_mul(MAX_TIMEOUT_FACTOR);
-        let record = self.record.as_ref();
-        let later = record.is_some_and(|record| record.epoch > config.epoch);
+        let record = match &self.memory {
+            Memory::Kept(record) if record.epoch == config.epoch => {
+                Some(SafetyRecord::clone(record))
+            }
+            _ => None,
+        };
         let recovered = Recovered {
-            safety: record.filter(|record| record.epoch == config.epoch).cloned(),
+            safety: record,
             committed,
             uncommitted,
-            must_observe: self.lost || later,
+            must_observe: !self.may_sign(config.epoch, began_ms, unix_time_ms()),
         };
         let signer = me.map(|_| self.key.clone());
         Replica::new(core, signer, recovered, now_ms).context("starting consensus")
     }
 }
 
-/// The block that an epoch starts from.
-fn anchor(chain: &Chain, config: &EpochConfig) -> Result<Anchor> {
+/// The block that an epoch starts from, and its time.
+fn anchor(chain: &Chain, config: &EpochConfig) -> Result<(Anchor, u64)> {
     if config.epoch == 0 {
-        return Ok(Anchor::genesis(chain.genesis_id));
+        return Ok((Anchor::genesis(chain.genesis_id), chain.genesis.timestamp_ms));
     }
     let before = config.epoch.saturating_sub(1);
     let record = chain.store.epoch(before)?.and_then(|record| record.end);
     let end = record.with_context(|| format!("the end of epoch {before} is not in the store"))?;
-    Ok(Anchor { view: end.block.header.view, block: end.block.id() })
+    let header = &end.block.header;
+    Ok((Anchor { view: header.view, block: end.block.id() }, header.timestamp_ms))
 }
 
 impl super::Driver {
@@ -123,3 +161,6 @@ impl super::Driver {
         Ok(Some(outputs))
     }
 }
+
+#[cfg(test)]
+mod tests;

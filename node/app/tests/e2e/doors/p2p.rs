@@ -25,7 +25,12 @@ fn fresh() -> u64 {
 }
 
 /// Joins the network with an identity and connects to the validators with these indices.
-async fn join(network: &Network, identity: [u8; 32], to: &[usize], validators: bool) -> Peer {
+pub(crate) async fn join(
+    network: &Network,
+    identity: [u8; 32],
+    to: &[usize],
+    validators: bool,
+) -> Peer {
     let genesis = &network.devnet.genesis;
     let tag = neura_p2p::chain_tag(genesis.chain_id, &genesis.hash());
     let mut config = NetworkConfig::new(identity, tag);
