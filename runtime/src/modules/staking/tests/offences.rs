@@ -92,6 +92,18 @@ fn a_double_proposal_is_jailed_and_costs_nothing() {
 }
 
 #[test]
+fn an_offence_does_not_shorten_a_stay_in_jail() {
+    let mut world = world();
+    let mut guilty = candidate(&mut world, operator(2));
+    // As it is when a vote has shortened what is usual meanwhile.
+    guilty.jailed_until = 50;
+    state::CANDIDATES.put(&mut world, &operator(2), &guilty).unwrap();
+    let double = evidence(&world, 0, 2, (propose(7, BLOCK), propose(7, OTHER)));
+    submit(&mut world, &double).unwrap();
+    assert_eq!(candidate(&mut world, operator(2)).jailed_until, 50);
+}
+
+#[test]
 fn what_an_honest_validator_may_say_convicts_nobody() {
     let honest = [
         (timeout(7, 5), timeout(7, 6)),
