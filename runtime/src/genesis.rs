@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_primitives::{Address, B256, U256};
 use neura_types::{
     Amount, EpochConfig, Genesis, StateChanges, hash::keccak, state::MemoryState, system,
@@ -57,7 +58,8 @@ pub(crate) fn genesis_changes_with(
     Ok(changes)
 }
 
-fn genesis_context(genesis: &Genesis) -> Result<BlockContext, RuntimeError> {
+/// What the modules see of block 0.
+pub(crate) fn genesis_context(genesis: &Genesis) -> Result<BlockContext, RuntimeError> {
     let epoch = EpochConfig::genesis(genesis, 0)
         .map_err(|error| RuntimeError::Genesis(error.to_string()))?;
     Ok(BlockContext {
@@ -90,6 +92,11 @@ fn write_accounts(
         let mut account = journal.load_account_mut(module)?;
         account.data.set_code(hash, code.clone());
     }
+    let history = Bytecode::new_legacy(HISTORY_STORAGE_CODE.clone());
+    let mut account = journal.load_account_mut(HISTORY_STORAGE_ADDRESS)?;
+    account.data.set_code(keccak(&HISTORY_STORAGE_CODE), history);
+    // As if it had been deployed like on Ethereum: nothing else can be created there.
+    account.data.bump_nonce();
     Ok(())
 }
 

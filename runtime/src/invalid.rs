@@ -124,6 +124,9 @@ pub enum InvalidTransaction {
     /// The sender is a contract (EIP-3607).
     #[error("sender not an eoa: address {0}")]
     SenderNotEoa(Address),
+    /// Type 4 without a delegation (EIP-7702).
+    #[error("EIP-7702 transaction with empty auth list (sender {0})")]
+    NoDelegations(Address),
     /// Another rule of the machine.
     #[error("invalid transaction: {0}")]
     Other(String),
@@ -148,6 +151,7 @@ impl InvalidTransaction {
             Self::TipAboveFeeCap { .. } => "tip_above_fee_cap",
             Self::InitCodeTooLarge { .. } => "init_code_too_large",
             Self::SenderNotEoa(_) => "sender_not_eoa",
+            Self::NoDelegations(_) => "no_delegations",
             Self::Other(_) => "invalid_transaction",
         }
     }
@@ -214,6 +218,7 @@ pub(crate) fn from_evm(
             Ours::FloorDataGas { gas: gas_limit, needed: gas_floor }
         }
         EvmInvalid::RejectCallerWithCode => Ours::SenderNotEoa(sender),
+        EvmInvalid::EmptyAuthorizationList => Ours::NoDelegations(sender),
         EvmInvalid::LackOfFundForMaxFee { fee, balance } => {
             Ours::InsufficientFunds { balance: *balance, cost: *fee }
         }

@@ -33,6 +33,7 @@ mod admission;
 mod block;
 pub mod chain;
 mod error;
+pub mod ethereum;
 pub mod evm;
 mod fees;
 mod genesis;
@@ -43,8 +44,9 @@ mod revert;
 mod simulation;
 #[cfg(test)]
 mod testing;
+mod wasm;
 
-pub use admission::{PoolError, validate_for_pool};
+pub use admission::{PoolError, is_delegated, validate_for_pool};
 pub use block::{BlockInput, Execution, MAX_REVERT_BYTES, execute};
 pub use chain::{SupplyMismatch, check_supply};
 pub use error::RuntimeError;
@@ -56,6 +58,8 @@ pub use modules::staking::{epoch_config, is_convicted};
 pub use native::check_invariants;
 pub use revert::{RevertReason, revert_reason};
 pub use simulation::{
-    AccountOverride, CallError, CallOutcome, CallRequest, CallStatus, MAX_CALL_GAS,
-    OverriddenState, call, estimate_gas,
+    AccountAfter, BlockStart, CallError, CallOutcome, MAX_CALL_GAS, MAX_SIMULATED_BLOCKS,
+    MAX_TRACE_BYTES, Replay, Rules, Scene, SimulationError, SimulationParent, StateRoot,
+    TraceError, TraceOptions, call, create_access_list, estimate_gas, replay, simulate,
+    trace_block, trace_call,
 };

@@ -13,6 +13,11 @@ pub(crate) trait Modules {
     /// Whether an address is a module's.
     fn is_module(&self, address: Address) -> bool;
 
+    /// Whether contracts may be WASM: where there are modules, not where Ethereum's own rules are run.
+    fn runs_wasm(&self) -> bool {
+        true
+    }
+
     /// Runs a call and returns its ABI-encoded output.
     fn dispatch(&self, host: &mut dyn Host, module: Address, call: &Call) -> Result<Bytes, Fault>;
 
@@ -49,6 +54,36 @@ impl Modules for ChainModules {
 
     fn genesis(&self, genesis: &Genesis, host: &mut dyn Host) -> Result<(), Fault> {
         modules::genesis(genesis, host)
+    }
+}
+
+/// No modules at all: Ethereum as it is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoModules;
+
+impl Modules for NoModules {
+    fn is_module(&self, _: Address) -> bool {
+        false
+    }
+
+    fn runs_wasm(&self) -> bool {
+        false
+    }
+
+    fn dispatch(&self, _: &mut dyn Host, module: Address, _: &Call) -> Result<Bytes, Fault> {
+        Err(Fault::Fatal(format!("there is no module at {module}")))
+    }
+
+    fn begin_block(&self, _: &mut dyn Host) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn end_block(&self, _: &mut dyn Host) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn genesis(&self, _: &Genesis, _: &mut dyn Host) -> Result<(), Fault> {
+        Ok(())
     }
 }
 

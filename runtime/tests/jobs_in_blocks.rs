@@ -1,10 +1,13 @@
 //! A job's life through signed transactions in blocks: the real modules inside the real machine.
 
+#[path = "jobs_in_blocks/wasm_examples.rs"]
+mod wasm_examples;
+
 use std::sync::Arc;
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use neura_runtime::{
-    Attendance, BlockContext, BlockInput, CallError, CallRequest, Execution, call, chain,
+    Attendance, BlockContext, BlockInput, CallError, Execution, Scene, call, chain,
     check_invariants, check_supply, estimate_gas, execute, genesis_changes, revert_reason,
 };
 use neura_types::{
@@ -12,6 +15,7 @@ use neura_types::{
     abi::{IProviders, ITasks, SolCall, SolEvent},
     genesis::GenesisAccount,
     keys::{EthKey, SecretKey},
+    simulation::CallRequest,
     state::MemoryState,
     system,
     task::{BlobRef, Requirement, ResultPrivacy, Terms, VerificationPolicy},
@@ -130,7 +134,7 @@ impl Chain {
     fn view<C: SolCall>(&self, to: Address, view: &C) -> C::Return {
         let request =
             CallRequest { to: Some(to), input: view.abi_encode().into(), ..CallRequest::default() };
-        let outcome = call(&self.state, &self.context, &request).unwrap();
+        let outcome = call(&Scene::new(&self.state, &self.context), &request).unwrap();
         assert!(outcome.success(), "{outcome:?}");
         C::abi_decode_returns(&outcome.output).unwrap()
     }
@@ -241,14 +245,14 @@ fn a_task_that_nobody_accepts_is_refunded_at_the_end_of_a_block() {
 fn a_refusal_reads_the_same_in_a_receipt_a_call_and_an_estimate() {
     let mut chain = Chain::with_provider();
     let request = CallRequest {
-        from: owner().address(),
+        from: Some(owner().address()),
         to: Some(system::TASKS),
         value: U256::from(1),
         input: create().abi_encode().into(),
         ..CallRequest::default()
     };
-    let simulated = call(&chain.state, &chain.context, &request).unwrap();
-    let estimated = estimate_gas(&chain.state, &chain.context, &request).unwrap_err();
+    let simulated = call(&Scene::new(&chain.state, &chain.context), &request).unwrap();
+    let estimated = estimate_gas(&Scene::new(&chain.state, &chain.context), &request).unwrap_err();
     let receipt = chain.by_owner(system::TASKS, 1, &create());
     assert!(!receipt.success);
     assert!(receipt.gas_used < 3_000_000, "a refusal returns the gas that is left");
@@ -263,13 +267,13 @@ fn a_refusal_reads_the_same_in_a_receipt_a_call_and_an_estimate() {
 fn an_estimate_suffices_for_every_step_of_a_job() {
     let mut chain = Chain::with_provider();
     let request = CallRequest {
-        from: owner().address(),
+        from: Some(owner().address()),
         to: Some(system::TASKS),
         value: U256::from(ESCROW),
         input: create().abi_encode().into(),
         ..CallRequest::default()
     };
-    let gas = estimate_gas(&chain.state, &chain.context, &request).unwrap();
+    let gas = estimate_gas(&Scene::new(&chain.state, &chain.context), &request).unwrap();
     let to = TxKind::Call(system::TASKS);
     let unsigned = chain.unsigned(owner().address(), to, ESCROW, create().abi_encode());
     let raw = UnsignedTransaction { gas_limit: gas, ..unsigned }.sign_eth(&owner());

@@ -2,7 +2,6 @@
 
 use std::{fmt::Debug, sync::Arc};
 
-use alloy_eips::eip2930::AccessList;
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_types::{
@@ -14,11 +13,21 @@ use neura_types::{
         AccountProof, EpochInfo, Finality, ProposalInfo, StakingAccount, Status, TaskChange,
         ValidatorInfo, Validators,
     },
+    simulation::{AccessListOutcome, CallRequest, Overrides, SimulatedBlock, SimulationRequest},
     task::{BlobRef, Task, TaskId, TaskState},
 };
+use serde_json::Value;
 use tokio::sync::broadcast;
 
+mod ethereum;
+
+pub use ethereum::{EthereumBlock, EthereumProof};
+
 use crate::error::BackendError;
+
+fn unsupported<T>(what: &str) -> BackendResult<T> {
+    Err(BackendError::Unsupported(format!("{what} is not supported here")))
+}
 
 /// Answer of a [`Backend`].
 pub type BackendResult<T> = Result<T, BackendError>;
@@ -71,6 +80,8 @@ pub struct BlockHead {
     pub executed: Option<ExecutedHead>,
     /// How far the block has come; never [`Finality::Pending`].
     pub finality: Finality,
+    /// The block as Ethereum knows it, where the chain behind this backend is an imported one of Ethereum's.
+    pub ethereum: Option<Arc<EthereumBlock>>,
 }
 
 /// What executing a block gave, without the receipts.
@@ -126,29 +137,19 @@ pub struct Included {
     pub receipt: Option<Receipt>,
     /// Number of logs in the block before this transaction's first.
     pub first_log: u64,
+    /// Fee per gas of blobs in its block, in wei, on an imported chain of Ethereum's.
+    pub blob_price: Option<u128>,
 }
 
-/// A message call or creation that is not a transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct CallRequest {
-    /// Caller; the zero address if left out.
-    pub from: Option<Address>,
-    /// Called account; none for a creation.
-    pub to: Option<Address>,
-    /// Most gas; the node's cap if left out.
-    pub gas: Option<u64>,
-    /// Highest fee per gas (of either kind of transaction). If left out, nothing is charged and no balance is needed.
-    pub max_fee_per_gas: Option<u128>,
-    /// Tip per gas.
-    pub max_priority_fee_per_gas: Option<u128>,
-    /// Value sent, in wei.
-    pub value: U256,
-    /// Call data or creation code.
-    pub input: Bytes,
-    /// Nonce; the caller's own if left out.
-    pub nonce: Option<u64>,
-    /// EIP-2930 access list.
-    pub access_list: AccessList,
+/// A call, and where it takes place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallAt {
+    /// The call.
+    pub call: CallRequest,
+    /// What is different there.
+    pub overrides: Overrides,
+    /// The block after which it runs.
+    pub at: BlockRef,
 }
 
 /// What a call returned.
@@ -158,6 +159,15 @@ pub struct CallOutcome {
     pub output: Bytes,
     /// Gas used.
     pub gas_used: u64,
+}
+
+/// What waits in the pool.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PoolContent {
+    /// Transactions that can be executed, by sender and nonce.
+    pub pending: Vec<Arc<Transaction>>,
+    /// Transactions before which another is missing.
+    pub queued: Vec<Arc<Transaction>>,
 }
 
 /// What the next transaction should pay.
@@ -306,10 +316,88 @@ pub trait Backend: Send + Sync + Debug + 'static {
     ///
     /// # Errors
     /// [`BackendError::Reverted`], [`BackendError::Halted`], and those of [`Backend::account`].
-    async fn call(&self, call: CallRequest, at: BlockRef) -> BackendResult<CallOutcome>;
+    async fn call(&self, call: CallAt) -> BackendResult<CallOutcome>;
 
     /// Least gas limit with which a call succeeds. Errors as [`Backend::call`].
-    async fn estimate_gas(&self, call: CallRequest, at: BlockRef) -> BackendResult<u64>;
+    async fn estimate_gas(&self, call: CallAt) -> BackendResult<u64>;
+
+    /// The access list that a call makes use of. Errors as [`Backend::account`].
+    async fn create_access_list(&self, _call: CallAt) -> BackendResult<AccessListOutcome> {
+        unsupported("eth_createAccessList")
+    }
+
+    /// Simulates blocks on top of a block.
+    ///
+    /// # Errors
+    /// [`BackendError::Simulation`], and those of [`Backend::account`].
+    async fn simulate(
+        &self,
+        _request: SimulationRequest,
+        _at: BlockRef,
+    ) -> BackendResult<Vec<SimulatedBlock>> {
+        unsupported("eth_simulateV1")
+    }
+
+    /// Traces a call with geth's `options`.
+    ///
+    /// # Errors
+    /// [`BackendError::Trace`], and those of [`Backend::call`].
+    async fn trace_call(&self, _call: CallAt, _options: Value) -> BackendResult<Value> {
+        unsupported("debug_traceCall")
+    }
+
+    /// Traces the executed transactions of a block, or only the one that is named; by hash. None if the chain has no
+    /// such block.
+    ///
+    /// # Errors
+    /// [`BackendError::Trace`], and those of [`Backend::account`] for the block before.
+    async fn trace_block(
+        &self,
+        _block: BlockRef,
+        _only: Option<B256>,
+        _options: Value,
+    ) -> BackendResult<Option<Vec<(B256, Value)>>> {
+        unsupported("debug_traceBlock")
+    }
+
+    /// Proof of an account against the root of an Ethereum state.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] where the state tree is not Ethereum's.
+    async fn ethereum_proof(
+        &self,
+        _address: Address,
+        _slots: Vec<U256>,
+        _at: BlockRef,
+    ) -> BackendResult<EthereumProof> {
+        Err(BackendError::Unsupported(
+            "eth_getProof is not supported: the state tree is not Ethereum's; \
+             GET /v1/accounts/{address}?proof=true gives a proof of this chain's"
+                .into(),
+        ))
+    }
+
+    /// Numbers of transactions in the pool: those that can be executed, and the others.
+    async fn pool_status(&self) -> BackendResult<(u64, u64)> {
+        Ok((0, 0))
+    }
+
+    /// What waits in the pool, of one sender or of all, up to `limit` transactions.
+    ///
+    /// # Errors
+    /// [`BackendError::InvalidInput`] if more wait.
+    async fn pool_content(
+        &self,
+        _sender: Option<Address>,
+        _limit: usize,
+    ) -> BackendResult<PoolContent> {
+        Ok(PoolContent::default())
+    }
+
+    /// Transactions as they come into the pool.
+    fn subscribe_pending(&self) -> broadcast::Receiver<Arc<Transaction>> {
+        broadcast::channel(1).1
+    }
 
     /// What the next transaction should pay.
     async fn fees(&self) -> BackendResult<Fees>;

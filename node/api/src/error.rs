@@ -206,6 +206,20 @@ pub enum BackendError {
         /// Bytes left.
         free: u64,
     },
+    /// A simulation that cannot be run, with the code that JSON-RPC has for it.
+    #[error("{message}")]
+    Simulation {
+        /// Code of JSON-RPC.
+        code: i32,
+        /// What is wrong.
+        message: String,
+    },
+    /// A trace that cannot be made.
+    #[error("{0}")]
+    Trace(String),
+    /// Something that this node does not do.
+    #[error("{0}")]
+    Unsupported(String),
     /// The node is busy, syncing or stopping.
     #[error("{0}")]
     Unavailable(String),
@@ -244,6 +258,9 @@ impl BackendError {
             Self::NoBlobStore => "no_blob_store",
             Self::BlobTooLarge { .. } => "blob_too_large",
             Self::BlobQuota { .. } => "blob_quota",
+            Self::Simulation { .. } => "simulation_refused",
+            Self::Trace(_) => "trace_refused",
+            Self::Unsupported(_) => "unsupported",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }
@@ -267,6 +284,9 @@ impl BackendError {
             | Self::PoolFull
             | Self::Module { .. }
             | Self::Halted(_)
+            | Self::Simulation { .. }
+            | Self::Trace(_)
+            | Self::Unsupported(_)
             | Self::GasExceedsAllowance(_) => ErrorClass::Refused,
             Self::Reverted { .. } => ErrorClass::Reverted,
             Self::UnknownBlock | Self::StateUnavailable { .. } | Self::NoBlobStore => {

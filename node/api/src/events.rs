@@ -6,13 +6,14 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use neura_types::rest::ChainEvent;
+use alloy_primitives::B256;
+use neura_types::{Transaction, rest::ChainEvent};
 use serde_json::value::RawValue;
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use crate::{
     backend::{BlockView, Event},
-    limits::{EVENT_HISTORY, EVENT_QUEUE},
+    limits::{EVENT_HISTORY, EVENT_QUEUE, PENDING_HISTORY},
     rpc::encode::{self, EthLog},
     shared::{AppState, closed},
 };
@@ -38,6 +39,8 @@ pub(crate) enum Notice {
         /// Its logs.
         logs: Vec<EthLog>,
     },
+    /// A transaction came into the pool.
+    Pending(Arc<Transaction>),
     /// Blocks were lost on the way here: subscribers cannot rely on what they have.
     Gap,
 }
@@ -61,6 +64,15 @@ pub(crate) struct EventHub {
     history: Mutex<History>,
     stream: broadcast::Sender<Arc<Entry>>,
     sockets: broadcast::Sender<Arc<Notice>>,
+    /// Hashes of transactions that came into the pool, for filters.
+    pending: Mutex<Pending>,
+}
+
+#[derive(Debug, Default)]
+struct Pending {
+    /// Number of the one that follows.
+    next: u64,
+    hashes: VecDeque<B256>,
 }
 
 #[derive(Debug, Default)]
@@ -78,6 +90,7 @@ impl EventHub {
             history: Mutex::default(),
             stream: broadcast::Sender::new(EVENT_QUEUE),
             sockets: broadcast::Sender::new(EVENT_QUEUE),
+            pending: Mutex::default(),
         }
     }
 
@@ -102,8 +115,31 @@ impl EventHub {
         }
     }
 
-    /// Blocks for WebSocket subscriptions, from now on.
-    pub(crate) fn blocks(&self) -> broadcast::Receiver<Arc<Notice>> {
+    /// Notes a transaction that came into the pool.
+    fn take_pending(&self, tx: Arc<Transaction>) {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        pending.next += 1;
+        if pending.hashes.len() == PENDING_HISTORY {
+            pending.hashes.pop_front();
+        }
+        pending.hashes.push_back(tx.hash);
+        drop(pending);
+        if self.sockets.receiver_count() > 0 {
+            let _listeners = self.sockets.send(Arc::new(Notice::Pending(tx)));
+        }
+    }
+
+    /// Hashes of the transactions that came into the pool from number `from` on, and the number that follows.
+    pub(crate) fn pending_since(&self, from: u64) -> (Vec<B256>, u64) {
+        let pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = u64::try_from(pending.hashes.len()).unwrap_or(u64::MAX);
+        let oldest = pending.next.saturating_sub(held);
+        let skip = usize::try_from(from.saturating_sub(oldest)).unwrap_or(usize::MAX);
+        (pending.hashes.iter().skip(skip).copied().collect(), pending.next)
+    }
+
+    /// What WebSocket subscriptions are made of, from now on.
+    pub(crate) fn notices(&self) -> broadcast::Receiver<Arc<Notice>> {
         self.sockets.subscribe()
     }
 
@@ -188,6 +224,26 @@ pub(crate) async fn feed(state: AppState, mut events: broadcast::Receiver<Event>
                 tracing::warn!(count, "events of the chain came faster than they could be spread");
                 state.hub.gap();
             }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+/// Feeds the hub with transactions that come into the pool until the server shuts down.
+pub(crate) async fn feed_pending(
+    state: AppState,
+    mut pending: broadcast::Receiver<Arc<Transaction>>,
+) {
+    let mut end = std::pin::pin!(closed(state.closing.clone()));
+    loop {
+        let arrived = tokio::select! {
+            () = &mut end => return,
+            arrived = pending.recv() => arrived,
+        };
+        match arrived {
+            Ok(tx) => state.hub.take_pending(tx),
+            // Nobody can rely on hearing of all that waits.
+            Err(RecvError::Lagged(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }

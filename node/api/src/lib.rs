@@ -27,9 +27,9 @@ mod server;
 mod shared;
 
 pub use backend::{
-    Backend, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, EpochRef,
-    Event, ExecutedHead, Fees, Included, Listing, LogEntry, LogQuery, TaskQuery, TransactionView,
-    ValidatorRef,
+    Backend, BackendResult, BlockHead, BlockRef, BlockView, CallAt, CallOutcome, EpochRef,
+    EthereumBlock, EthereumProof, Event, ExecutedHead, Fees, Included, Listing, LogEntry, LogQuery,
+    PoolContent, TaskQuery, TransactionView, ValidatorRef,
 };
 pub use config::ApiConfig;
 pub use error::{BackendError, ErrorClass};

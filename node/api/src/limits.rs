@@ -50,10 +50,31 @@ pub const MAX_BATCH_ANSWER: usize = 25 << 20;
 pub const MAX_PARAMS: usize = 8;
 /// Time for one JSON-RPC call.
 pub const RPC_CALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Time for `eth_call` and `eth_estimateGas`.
+/// Time for `eth_call`, `eth_estimateGas` and `eth_createAccessList`.
 pub const EVM_CALL_TIMEOUT: Duration = Duration::from_secs(5);
-/// `eth_call` and `eth_estimateGas` at a time; others wait their turn within their time.
+/// Time for simulated blocks and traces.
+pub const TRACE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Simulations at a time on a machine with many cores; on others, one for each core. Others wait their turn within
+/// their time.
 pub const MAX_EVM_CALLS: usize = 16;
+/// Time that the simulations of one batch may take together: 1,000 endless calls would else take a core for a minute.
+pub const BATCH_EVM_TIME: Duration = Duration::from_secs(5);
+/// Calls of one `eth_simulateV1`, over all its blocks.
+pub const MAX_SIMULATED_CALLS: usize = 5_000;
+/// Accounts and words that one request overrides.
+pub const MAX_OVERRIDES: usize = 10_000;
+/// Time that `eth_sendRawTransactionSync` waits at most, and if it is told nothing.
+pub const MAX_SYNC_WAIT: Duration = Duration::from_secs(30);
+/// See [`MAX_SYNC_WAIT`].
+pub const DEFAULT_SYNC_WAIT: Duration = Duration::from_secs(10);
+/// Transactions in one answer about the pool.
+pub const MAX_POOL_CONTENT: usize = 20_000;
+/// Waiting transactions that are remembered for filters.
+pub const PENDING_HISTORY: usize = 8_192;
+/// Words that one `eth_getProof` proves.
+pub const MAX_PROOF_SLOTS: usize = 1_024;
+/// Transactions of one page of a block, for explorers.
+pub const MAX_PAGE: usize = 100;
 /// Most gas of `eth_call` and `eth_estimateGas`.
 pub const MAX_CALL_GAS: u64 = 50_000_000;
 /// Blocks that one log query spans.

@@ -75,8 +75,10 @@ pub async fn serve(
     let local_addr = listener.local_addr().map_err(failed)?;
     let (closing, closing_seen) = watch::channel(false);
     let happenings = backend.subscribe();
+    let arrivals = backend.subscribe_pending();
     let state = Arc::new(Shared::new(config, backend, registry, local_addr, closing_seen.clone()));
     let feed = tokio::spawn(events::feed(Arc::clone(&state), happenings));
+    let pending = tokio::spawn(events::feed_pending(Arc::clone(&state), arrivals));
     let app = router(state);
     let task = tokio::spawn(async move {
         let server = axum::serve(BoundedListener::new(listener), app)
@@ -85,6 +87,7 @@ pub async fn serve(
             tracing::error!(%error, "the API server ended");
         }
         feed.abort();
+        pending.abort();
     });
     Ok(ServerHandle { local_addr, closing, task })
 }

@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     /// The OpenAPI document, as it is sent.
     pub(crate) openapi: Bytes,
     pub(crate) request_slots: Semaphore,
-    pub(crate) evm_slots: Semaphore,
+    pub(crate) evm_slots: Arc<Semaphore>,
     pub(crate) blob_slots: Arc<Semaphore>,
     pub(crate) stream_slots: Arc<Semaphore>,
     pub(crate) socket_slots: Arc<Semaphore>,
@@ -52,7 +52,7 @@ impl Shared {
             faucet: FaucetLimiter::default(),
             openapi: crate::openapi::bytes(),
             request_slots: Semaphore::new(MAX_REQUESTS),
-            evm_slots: Semaphore::new(MAX_EVM_CALLS),
+            evm_slots: Arc::new(Semaphore::new(evm_slots())),
             blob_slots: Arc::new(Semaphore::new(MAX_BLOB_TRANSFERS)),
             stream_slots: Arc::new(Semaphore::new(MAX_STREAMS)),
             socket_slots: Arc::new(Semaphore::new(MAX_STREAMS)),
@@ -69,4 +69,9 @@ impl Shared {
 pub(crate) async fn closed(mut closing: watch::Receiver<bool>) {
     // An error means that the sender is gone, which is a shutdown too.
     let _gone = closing.wait_for(|closing| *closing).await;
+}
+
+/// Simulations keep a core busy each; more than there are cores would only take turns.
+fn evm_slots() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MAX_EVM_CALLS)
 }

@@ -6,6 +6,7 @@
 //! - [`job`]: the owner's side of a task.
 //! - [`devnet`]: a local network of validators and a provider.
 //! - [`bench`]: measurements of whole nodes.
+//! - [`evm`]: Ethereum's tests, run on this chain's EVM.
 //! - [`bounded`]: files read up to a limit.
 //! - [`cli`]: commands, screen, exit codes.
 //!
@@ -18,6 +19,7 @@ pub mod bounded;
 pub mod cli;
 pub mod config;
 pub mod devnet;
+pub mod evm;
 pub mod job;
 pub mod keyfile;
 pub mod mempool;

@@ -11,6 +11,7 @@ use neura_types::{
     Address, B256, EpochConfig, ValidatorSet,
     rest::{BlockSummary, ValidatorInfo, Validators},
 };
+use tokio::time::{Instant, sleep};
 
 use crate::{Network, Node, Payments, workload::Acknowledged};
 
@@ -24,6 +25,9 @@ const PATIENCE: Duration = Duration::from_secs(90);
 const RECEIPTS: usize = 1_000;
 /// Looks at the validator sets before nodes in different epochs count as disagreeing.
 const SET_LOOKS: usize = 20;
+/// Epochs and time after which a validator that signs nothing has lost its voice.
+const SILENT_EPOCHS: u64 = 8;
+const SILENCE: Duration = Duration::from_secs(90);
 /// What a node's log says only if something is wrong, and what that is.
 const SIGNS_OF_TROUBLE: [(&str, &str); 4] = [
     ("two statements of one validator that exclude each other", "a validator contradicted itself"),
@@ -266,7 +270,7 @@ impl Checker {
             if epochs.len() <= 1 {
                 break;
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(100)).await;
         }
         let members = |set: &Validators| -> Vec<_> {
             let member = |one: &ValidatorInfo| (one.index, one.public_key, one.power);
@@ -333,21 +337,25 @@ async fn metrics(node: &Node) -> Result<Vec<(String, f64)>> {
     Ok(lines.filter_map(parse).collect())
 }
 
-/// Whether a node is in the set of its epoch and signs nothing. Looked at again if an epoch ended in between.
+/// Whether a node is in the set of its epoch and signs nothing. One that started without a record, as one does that
+/// never signed before, waits for an epoch that began three seconds after its start: so many epochs may pass.
 async fn is_silent(node: &Node) -> Result<bool> {
-    for _ in 0..SET_LOOKS {
-        let before = node.client.epoch("current").await?.config;
+    let deadline = Instant::now() + SILENCE;
+    let mut last = None;
+    loop {
+        let config = node.client.epoch("current").await?.config;
         let signs =
             metrics(node).await?.iter().any(|(name, value)| name == "neura_signs" && *value > 0.0);
-        let serves = before.set.iter().any(|(_, member)| member.account == node.account);
+        let serves = config.set.iter().any(|(_, member)| member.account == node.account);
         if signs || !serves {
             return Ok(false);
         }
-        if node.client.epoch("current").await?.config.epoch == before.epoch {
+        let last = *last.get_or_insert(config.epoch + SILENT_EPOCHS);
+        if config.epoch > last || Instant::now() > deadline {
             return Ok(true);
         }
+        sleep(Duration::from_millis(100)).await;
     }
-    Ok(false)
 }
 
 /// The sum of all changes of power between two sets.

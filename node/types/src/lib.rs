@@ -36,6 +36,7 @@ pub mod params;
 pub mod provider;
 pub mod receipt;
 pub mod rest;
+pub mod simulation;
 pub mod staking;
 pub mod state;
 pub mod system;

@@ -1,4 +1,4 @@
-//! Transactions: the EIP-2718 family with types 0, 1, 2 (secp256k1) and 0x4e (ed25519).
+//! Transactions: the EIP-2718 family with types 0, 1, 2, 4 (secp256k1) and 0x4e (ed25519).
 //!
 //! Type `0x4e` has the fields of type 2 with an ed25519 key and signature in place of the secp256k1 signature:
 //! `0x4e ‖ rlp([chain_id, nonce, max_priority_fee_per_gas, max_fee_per_gas, gas_limit, to, value, data,
@@ -10,11 +10,14 @@ mod ed25519;
 mod tests;
 
 use alloy_consensus::{Transaction as _, Typed2718, transaction::SignerRecoverable};
-use alloy_eips::{eip2718::Decodable2718, eip2930::AccessList};
+use alloy_eips::{eip2718::Decodable2718, eip2930::AccessList, eip7702::SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 
 pub use alloy_consensus::TxEnvelope;
 pub use ed25519::{ED25519_TX_TYPE, TxEd25519};
+
+/// EIP-2718 type of a transaction that sets the code of accounts (EIP-7702).
+pub const SET_CODE_TX_TYPE: u8 = 4;
 
 use crate::{
     ChainId,
@@ -34,7 +37,7 @@ pub enum TransactionError {
     #[error("malformed transaction: {0}")]
     Malformed(String),
     /// A type that this chain does not take.
-    #[error("transaction type not supported: 0x{0:02x} (types 0, 1, 2 and 0x4e are)")]
+    #[error("transaction type not supported: 0x{0:02x} (types 0, 1, 2, 4 and 0x4e are)")]
     UnsupportedType(u8),
     /// Signed for another chain.
     #[error("invalid chain id: the transaction is for chain {got}, this is chain {expected}")]
@@ -59,6 +62,15 @@ pub enum TxSignature {
     Secp256k1(alloy_primitives::Signature),
     /// An identity key's.
     Ed25519(PublicKey, Signature),
+}
+
+/// An account's leave to run another's code as its own (EIP-7702).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delegation {
+    /// As it was signed.
+    pub signed: SignedAuthorization,
+    /// Who signed it; none if the signature is no one's, and the delegation without effect.
+    pub authority: Option<Address>,
 }
 
 /// A decoded transaction with its verified sender.
@@ -90,6 +102,8 @@ pub struct Transaction {
     pub input: Bytes,
     /// EIP-2930 access list.
     pub access_list: AccessList,
+    /// EIP-7702 delegations, with their authorities recovered; of type 4 only.
+    pub delegations: Vec<Delegation>,
     /// Its signature.
     pub signature: TxSignature,
 }
@@ -117,7 +131,7 @@ impl Transaction {
     }
 
     fn from_ethereum(raw: Bytes) -> Result<Self, TransactionError> {
-        if let Some(kind @ (3..=0x7f)) = raw.first().copied() {
+        if let Some(kind @ (3 | 5..=0x7f)) = raw.first().copied() {
             return Err(TransactionError::UnsupportedType(kind));
         }
         let envelope = TxEnvelope::decode_2718_exact(&raw)
@@ -139,6 +153,12 @@ impl Transaction {
             value: envelope.value(),
             input: envelope.input().clone(),
             access_list: envelope.access_list().cloned().unwrap_or_default(),
+            delegations: envelope
+                .authorization_list()
+                .unwrap_or_default()
+                .iter()
+                .map(recovered)
+                .collect(),
             signature: TxSignature::Secp256k1(*envelope.signature()),
             raw,
         })
@@ -161,6 +181,7 @@ impl Transaction {
             value: tx.value,
             input: tx.input,
             access_list: tx.access_list,
+            delegations: Vec::new(),
             signature: TxSignature::Ed25519(key, signature),
             raw,
         })
@@ -178,6 +199,11 @@ impl Transaction {
         let tip = self.max_fee_per_gas.checked_sub(u128::from(base_fee))?;
         Some(u128::from(base_fee).saturating_add(tip.min(self.max_priority_fee_per_gas)))
     }
+}
+
+/// Finds out who signed. It costs as much as checking a transaction of the same length: bytes bound both.
+fn recovered(signed: &SignedAuthorization) -> Delegation {
+    Delegation { authority: signed.recover_authority().ok(), signed: signed.clone() }
 }
 
 /// A transaction that is yet to be signed: the fields of EIP-1559.

@@ -6,7 +6,9 @@ mod tests;
 use std::sync::LazyLock;
 
 use alloy_primitives::{Address, KECCAK256_EMPTY};
-use neura_types::{Account, Params, StateRead, Transaction, state::StateError};
+use neura_types::{
+    Account, Params, StateRead, Transaction, state::StateError, transaction::SET_CODE_TX_TYPE,
+};
 use revm::{
     context_interface::{cfg::GasParams, result::InvalidTransaction as EvmInvalid},
     handler::validation::validate_initial_tx_gas_with_gas_params,
@@ -14,7 +16,7 @@ use revm::{
 };
 
 use crate::{
-    evm::{MAX_TRANSACTION_GAS, SPEC, transaction_environment},
+    evm::{MAX_TRANSACTION_GAS, SPEC, is_delegation, transaction_environment},
     invalid::{CheckedAgainst, InvalidTransaction, from_evm},
 };
 
@@ -48,8 +50,22 @@ pub fn validate_for_pool(
     check_fields(params, transaction, next_base_fee)?;
     check_intrinsic_gas(params, transaction, next_base_fee)?;
     let account = state.account(transaction.sender)?.unwrap_or_default();
+    if account.code_hash != KECCAK256_EMPTY && !is_delegated(state, &account)? {
+        return Err(InvalidTransaction::SenderNotEoa(transaction.sender).into());
+    }
     check_account(&account, transaction)?;
     Ok(())
+}
+
+/// Whether an account runs another's code (EIP-7702): then anyone may move its coins at any time.
+///
+/// # Errors
+/// If the store fails.
+pub fn is_delegated(state: &impl StateRead, account: &Account) -> Result<bool, StateError> {
+    if account.code_hash == KECCAK256_EMPTY {
+        return Ok(false);
+    }
+    Ok(state.code(account.code_hash)?.is_some_and(|code| is_delegation(&code)))
 }
 
 fn check_fields(
@@ -77,6 +93,9 @@ fn check_fields(
     let size = transaction.input.len();
     if transaction.to.is_create() && size > MAX_INITCODE_SIZE {
         return Err(InvalidTransaction::InitCodeTooLarge { size, limit: MAX_INITCODE_SIZE });
+    }
+    if transaction.tx_type == SET_CODE_TX_TYPE && transaction.delegations.is_empty() {
+        return Err(InvalidTransaction::NoDelegations(transaction.sender));
     }
     Ok(())
 }
@@ -106,9 +125,6 @@ fn check_intrinsic_gas(
 
 fn check_account(account: &Account, transaction: &Transaction) -> Result<(), InvalidTransaction> {
     let sender: Address = transaction.sender;
-    if account.code_hash != KECCAK256_EMPTY {
-        return Err(InvalidTransaction::SenderNotEoa(sender));
-    }
     if transaction.nonce == u64::MAX {
         return Err(InvalidTransaction::NonceMax(sender));
     }

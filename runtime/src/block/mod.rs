@@ -1,5 +1,6 @@
 //! Execute a block: start of the block, its transactions in order, fees, end of the block.
 
+mod history;
 mod run;
 #[cfg(test)]
 mod tests;
@@ -65,7 +66,7 @@ pub(crate) fn execute_with(
     let base_fee = crate::chain::next_base_fee(state)?;
     let context = BlockContext { base_fee, ..input.context.clone() };
     let mut run = run::BlockRun::new(state, &context, modules);
-    run.begin(modules)?;
+    run.begin(modules, !input.transactions.is_empty())?;
     for (index, transaction) in (0u32..).zip(input.transactions) {
         match transaction {
             Ok(transaction) => run.transaction(index, transaction)?,

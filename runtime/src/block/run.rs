@@ -8,7 +8,7 @@ use revm::{
     handler::Handler,
 };
 
-use super::{Execution, MAX_REVERT_BYTES};
+use super::{Execution, MAX_REVERT_BYTES, history};
 use crate::{
     chain::{BURNED_SLOT, NEXT_BASE_FEE_SLOT},
     error::RuntimeError,
@@ -24,6 +24,7 @@ use crate::{
 
 /// A block half executed: the machine with its journal, and what came out so far.
 pub(super) struct BlockRun<'s, 'm, S: StateRead> {
+    state: &'s S,
     machine: Machine<'s, 'm, S>,
     context: &'m BlockContext,
     effects: Effects,
@@ -33,6 +34,7 @@ pub(super) struct BlockRun<'s, 'm, S: StateRead> {
 impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
     pub(super) fn new(state: &'s S, context: &'m BlockContext, modules: &'m dyn Modules) -> Self {
         Self {
+            state,
             machine: machine(state, context, modules),
             context,
             effects: Effects::default(),
@@ -49,9 +51,19 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
         }
     }
 
-    /// Runs the modules' work at the start of the block.
-    pub(super) fn begin(&mut self, modules: &dyn Modules) -> Result<(), RuntimeError> {
-        self.outside_transactions("block start", |host| modules.begin_block(host))
+    /// Runs the modules' work at the start of the block, and notes the blocks before it unless it is idle.
+    pub(super) fn begin(
+        &mut self,
+        modules: &dyn Modules,
+        has_transactions: bool,
+    ) -> Result<(), RuntimeError> {
+        let (state, height) = (self.state, self.context.height);
+        self.outside_transactions("block start", |host| {
+            if has_transactions {
+                history::write(state, height, host)?;
+            }
+            modules.begin_block(host)
+        })
     }
 
     /// Runs one transaction, or skips it.

@@ -1,6 +1,7 @@
 //! Blocks of transactions: what is included, what is skipped, who pays what.
 
 mod conservation;
+mod rules;
 
 use alloy_consensus::{SignableTransaction, TxEip2930, TxEnvelope, TxLegacy};
 use alloy_eips::{eip2718::Encodable2718, eip2930::AccessList};

@@ -15,11 +15,18 @@ impl DBErrorMarker for DatabaseError {}
 #[derive(Debug)]
 pub(crate) struct StateDatabase<'s, S> {
     state: &'s S,
+    /// Whether code may be a delegation (EIP-7702).
+    delegates: bool,
 }
 
 impl<'s, S> StateDatabase<'s, S> {
     pub(crate) fn new(state: &'s S) -> Self {
-        Self { state }
+        Self { state, delegates: true }
+    }
+
+    /// With the code of before EIP-7702, where bytes that look like a delegation are instructions.
+    pub(crate) fn before_delegations(state: &'s S) -> Self {
+        Self { state, delegates: false }
     }
 }
 
@@ -40,7 +47,11 @@ impl<S: StateRead> Database for StateDatabase<'_, S> {
     fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, DatabaseError> {
         let code = self.state.code(code_hash)?;
         let code = code.ok_or_else(|| StateError(format!("no code with hash {code_hash}")))?;
-        Ok(Bytecode::new_legacy(code))
+        if !self.delegates {
+            return Ok(Bytecode::new_legacy(code));
+        }
+        // Code that begins like a delegation (EIP-7702) and is none can stand in genesis alone: it runs into INVALID.
+        Ok(Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code)))
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, DatabaseError> {

@@ -24,6 +24,8 @@ pub(crate) struct Effects {
     coded: BTreeSet<Address>,
     /// Each word written, with the value that it had before; in order of writing.
     words: Vec<(Word, U256)>,
+    /// Accounts that the last transaction touched and left empty.
+    emptied: Vec<Address>,
     /// Coins that self-destructing contracts took with them, in wei.
     burned: U256,
 }
@@ -32,6 +34,7 @@ impl Effects {
     /// Takes down what the running transaction did; to be called once, when it ends.
     pub(crate) fn record(&mut self, journal: &JournalInner<JournalEntry>) {
         let mut destroyed = Vec::new();
+        self.emptied.clear();
         for entry in &journal.journal {
             match entry {
                 JournalEntry::BalanceChange { address, .. }
@@ -55,8 +58,12 @@ impl Effects {
                 JournalEntry::StorageChanged { address, key, had_value } => {
                     self.words.push(((*address, *key), *had_value));
                 }
+                JournalEntry::AccountTouched { address } => {
+                    if journal.state.get(address).is_some_and(|account| account.is_empty()) {
+                        self.emptied.push(*address);
+                    }
+                }
                 JournalEntry::AccountWarmed { .. }
-                | JournalEntry::AccountTouched { .. }
                 | JournalEntry::StorageWarmed { .. }
                 | JournalEntry::TransientStorageChange { .. } => {}
             }
@@ -66,6 +73,16 @@ impl Effects {
         destroyed.dedup();
         for account in destroyed.iter().filter_map(|address| journal.state.get(address)) {
             self.burned = self.burned.saturating_add(account.info.balance);
+        }
+    }
+
+    /// Lets the next transaction find what the last one touched and left empty as it was: no account (EIP-161). To be
+    /// called after [`Effects::record`]; the journal of a block would remember the touch, and take it for existence.
+    pub(crate) fn forget_emptied(&mut self, state: &mut EvmState) {
+        for address in self.emptied.drain(..) {
+            if let Some(account) = state.get_mut(&address) {
+                account.unmark_touch();
+            }
         }
     }
 

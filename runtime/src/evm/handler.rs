@@ -38,6 +38,7 @@ impl<'s, 'm, S: StateRead> Handler for BlockHandler<'_, Machine<'s, 'm, S>> {
         take_error::<Self::Error, _>(evm.ctx().error())?;
         let output = post_execution::output(evm.ctx(), result, gas);
         self.effects.record(&evm.ctx.journaled_state.inner);
+        self.effects.forget_emptied(&mut evm.ctx.journaled_state.inner.state);
         evm.ctx().journal_mut().commit_tx();
         evm.ctx().local_mut().clear();
         evm.frame_stack().clear();

@@ -1,15 +1,18 @@
 //! Find a gas limit with which a call succeeds: geth's search, so that wallets get the numbers that they expect.
 
-use alloy_primitives::U256;
-use neura_types::StateRead;
-use revm::context::result::{ExecutionResult, HaltReason};
-
-use super::{CallError, CallRequest, MAX_CALL_GAS, Simulator, halt_text};
-use crate::{
-    evm::MAX_TRANSACTION_GAS,
-    modules::host::BlockContext,
-    native::{ChainModules, Modules},
+use alloy_primitives::{Address, U256};
+use neura_types::{StateRead, simulation::CallRequest};
+use revm::{
+    context::result::{ExecutionResult, HaltReason},
+    inspector::NoOpInspector,
 };
+
+use super::{
+    CallError, MAX_CALL_GAS, Scene,
+    engine::{Engine, balance_of, environment},
+    halt_text,
+};
+use crate::evm::MAX_TRANSACTION_GAS;
 
 /// What a plain transfer costs: no call needs less.
 const TRANSFER_GAS: u64 = 21_000;
@@ -28,31 +31,21 @@ const TOLERANCE_PER_MILLE: u64 = 15;
 /// [`CallError::Reverted`] and [`CallError::Halted`] if it fails at any limit;
 /// [`CallError::GasRequiredExceedsAllowance`] if it needs more than the request, a block or the caller's balance
 /// allows; otherwise as [`call`](super::call()).
-pub fn estimate_gas(
-    state: &impl StateRead,
-    context: &BlockContext,
+pub fn estimate_gas<S: StateRead>(
+    scene: &Scene<'_, S>,
     request: &CallRequest,
 ) -> Result<u64, CallError> {
-    estimate_gas_with(state, context, request, &ChainModules)
-}
-
-/// [`estimate_gas`] with a set of modules.
-pub(crate) fn estimate_gas_with(
-    state: &impl StateRead,
-    context: &BlockContext,
-    request: &CallRequest,
-    modules: &dyn Modules,
-) -> Result<u64, CallError> {
-    let highest = highest_limit(state, context, request)?;
-    let mut simulator = Simulator::new(state, context, request, modules);
+    let engine = scene.engine(request.max_fee_per_gas, NoOpInspector)?;
+    let mut trial = Trial { engine, request, chain_id: scene.context.chain_id };
+    let highest = trial.highest_limit(scene.context.params().block_gas_limit)?;
     if request.input.is_empty()
         && request.to.is_some()
         && highest >= TRANSFER_GAS
-        && simulator.run(TRANSFER_GAS).is_ok_and(|result| result.is_success())
+        && trial.run(TRANSFER_GAS).is_ok_and(|result| result.is_success())
     {
         return Ok(TRANSFER_GAS);
     }
-    let gas = match simulator.run(highest) {
+    let gas = match trial.run(highest) {
         Ok(ExecutionResult::Success { gas, .. }) => gas,
         Ok(ExecutionResult::Revert { output, .. }) => return Err(CallError::Reverted(output)),
         Ok(ExecutionResult::Halt { reason: HaltReason::OutOfGas(_), .. }) => {
@@ -74,10 +67,21 @@ pub(crate) fn estimate_gas_with(
         .saturating_mul(WHOLE_PARTS)
         .checked_div(FORWARDED_PARTS)
         .unwrap_or(highest);
-    search(bounds, likely, |limit| simulator.succeeds(limit))
+    search(bounds, likely, |limit| trial.succeeds(limit))
 }
 
-impl<S: StateRead> Simulator<'_, '_, S> {
+/// A call that is run with one gas limit after the other.
+struct Trial<'s, 'm, S: StateRead> {
+    engine: Engine<'s, 'm, S, NoOpInspector>,
+    request: &'m CallRequest,
+    chain_id: u64,
+}
+
+impl<S: StateRead> Trial<'_, '_, S> {
+    fn run(&mut self, gas: u64) -> Result<ExecutionResult, CallError> {
+        Ok(self.engine.run(environment(self.request, gas, self.chain_id))?.result)
+    }
+
     fn succeeds(&mut self, gas: u64) -> Result<bool, CallError> {
         match self.run(gas) {
             Ok(result) => Ok(result.is_success()),
@@ -85,34 +89,29 @@ impl<S: StateRead> Simulator<'_, '_, S> {
             Err(error) => Err(error),
         }
     }
+
+    /// The most that the request, a block, a transaction and the caller's balance allow.
+    fn highest_limit(&mut self, block_gas_limit: u64) -> Result<u64, CallError> {
+        let asked = self.request.gas.filter(|gas| *gas >= TRANSFER_GAS);
+        let mut highest =
+            asked.unwrap_or(block_gas_limit).min(MAX_CALL_GAS).min(MAX_TRANSACTION_GAS);
+        let price = self.request.max_fee_per_gas.unwrap_or(0);
+        if price > 0 {
+            let database = &mut self.engine.machine.ctx.journaled_state.database;
+            let balance = balance_of(database, self.request.from.unwrap_or(Address::ZERO))?;
+            let left = balance
+                .checked_sub(self.request.value)
+                .ok_or(CallError::InsufficientFundsForTransfer)?;
+            let affordable = left.checked_div(U256::from(price)).unwrap_or_default();
+            highest = highest.min(u64::try_from(affordable).unwrap_or(u64::MAX));
+        }
+        Ok(highest)
+    }
 }
 
 fn is_about_gas(error: &crate::InvalidTransaction) -> bool {
     use crate::InvalidTransaction::{FloorDataGas, IntrinsicGas};
     matches!(error, IntrinsicGas { .. } | FloorDataGas { .. })
-}
-
-/// The most that the request, a block, a transaction and the caller's balance allow.
-fn highest_limit(
-    state: &impl StateRead,
-    context: &BlockContext,
-    request: &CallRequest,
-) -> Result<u64, CallError> {
-    let asked = request.gas.filter(|gas| *gas >= TRANSFER_GAS);
-    let mut highest = asked
-        .unwrap_or(context.params().block_gas_limit)
-        .min(MAX_CALL_GAS)
-        .min(MAX_TRANSACTION_GAS);
-    let price = request.gas_price.unwrap_or(0);
-    if price > 0 {
-        let account = state.account(request.from).map_err(crate::RuntimeError::from)?;
-        let balance = account.map(|account| account.balance).unwrap_or_default();
-        let left =
-            balance.checked_sub(request.value).ok_or(CallError::InsufficientFundsForTransfer)?;
-        let affordable = left.checked_div(U256::from(price)).unwrap_or_default();
-        highest = highest.min(u64::try_from(affordable).unwrap_or(u64::MAX));
-    }
-    Ok(highest)
 }
 
 /// A gas limit that fails and one that succeeds.

@@ -1,66 +1,122 @@
-//! Run calls over a state that is thrown away: for `eth_call`, gas estimation and readers of contracts.
+//! Run calls over a state that is thrown away: for `eth_call` and its kin, gas estimation, tracing, simulated blocks,
+//! and readers of contracts.
 
+mod access;
+mod blocks;
+mod database;
+mod engine;
 mod estimate;
-mod overrides;
+mod precompiles;
 #[cfg(test)]
 mod tests;
+mod trace;
 
-use alloy_primitives::{Address, Bytes, TxKind, U256};
-use neura_types::{Log, StateRead};
+use alloy_primitives::{Address, Bytes};
+use neura_types::{
+    Log, StateRead,
+    simulation::{CallRequest, CallStatus, Overrides},
+};
 use revm::{
-    ExecuteEvm,
-    context::{
-        TxEnv,
-        result::{EVMError, ExecutionResult, HaltReason},
-    },
-    context_interface::transaction::AccessList,
+    Inspector,
+    context::result::{ExecutionResult, HaltReason},
+    inspector::NoOpInspector,
+    primitives::hardfork::SpecId,
 };
 
+pub use access::create_access_list;
+pub use blocks::{
+    BlockStart, MAX_SIMULATED_BLOCKS, Replay, SimulationError, SimulationParent, StateRoot, replay,
+    simulate,
+};
+pub use database::AccountAfter;
+pub use engine::Rules;
 pub use estimate::estimate_gas;
-pub use overrides::{AccountOverride, OverriddenState};
+pub use trace::{MAX_TRACE_BYTES, TraceError, TraceOptions, trace_block, trace_call};
 
 use crate::{
     error::RuntimeError,
-    evm::{Machine, log_of, machine},
-    invalid::{CheckedAgainst, InvalidTransaction, from_evm},
+    evm::log_of,
+    invalid::InvalidTransaction,
     modules::host::BlockContext,
     native::{ChainModules, Modules},
     revert::revert_reason,
 };
+use database::layered;
+use engine::{Engine, Setup, SimulationContext, environment, overridden};
 
 /// Most gas of a simulated call: bounds the time that a reader can take.
 pub const MAX_CALL_GAS: u64 = 50_000_000;
 
-/// A call to simulate. What is left out is zero, and no gas price means that gas is free.
-#[derive(Debug, Clone, Default)]
-pub struct CallRequest {
-    /// Caller; it needs no signature.
-    pub from: Address,
-    /// Called account; none for a creation.
-    pub to: Option<Address>,
-    /// Coins sent along, in wei; the caller must own them.
-    pub value: U256,
-    /// Call data or creation code.
-    pub input: Bytes,
-    /// Gas limit; at most [`MAX_CALL_GAS`], which also holds if there is none.
-    pub gas: Option<u64>,
-    /// `gasPrice` or `maxFeePerGas`, in wei; with one above zero the caller must own the fee.
-    pub gas_price: Option<u128>,
-    /// `maxPriorityFeePerGas`, in wei.
-    pub priority_fee: Option<u128>,
-    /// EIP-2930 access list.
-    pub access_list: AccessList,
+/// What a simulation runs on.
+pub struct Scene<'s, S> {
+    state: &'s S,
+    context: BlockContext,
+    overrides: Overrides,
+    modules: &'static dyn Modules,
+    spec: SpecId,
 }
 
-/// How a simulated call ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CallStatus {
-    /// It returned.
-    Success,
-    /// It was reverted; the output is the revert data.
-    Reverted,
-    /// The machine stopped it, with the reason: out of gas, an invalid opcode, ...
-    Halted(String),
+impl<S> std::fmt::Debug for Scene<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scene").field("context", &self.context).finish_non_exhaustive()
+    }
+}
+
+impl<'s, S: StateRead> Scene<'s, S> {
+    /// A state, and the block that is simulated over it.
+    pub fn new(state: &'s S, context: &BlockContext) -> Self {
+        let rules = Rules::Chain;
+        Self {
+            state,
+            context: context.clone(),
+            overrides: Overrides::default(),
+            modules: &ChainModules,
+            spec: rules.spec(),
+        }
+    }
+
+    /// The same with some things different.
+    #[must_use]
+    pub fn with(mut self, overrides: Overrides) -> Self {
+        self.context = overridden(&self.context, &overrides.block);
+        self.overrides = overrides;
+        self
+    }
+
+    /// The same by other rules.
+    #[must_use]
+    pub fn by(mut self, rules: Rules) -> Self {
+        self.modules = rules.modules();
+        self.spec = rules.spec();
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn on(mut self, modules: &'static dyn Modules) -> Self {
+        self.modules = modules;
+        self
+    }
+
+    fn setup(&self) -> Setup<'_> {
+        Setup { context: &self.context, modules: self.modules, spec: self.spec }
+    }
+
+    /// A machine for calls, set for the price that one offers.
+    fn engine<I>(
+        &self,
+        price: Option<u128>,
+        inspector: I,
+    ) -> Result<Engine<'s, '_, S, I>, CallError>
+    where
+        I: Inspector<SimulationContext<'s, S>>,
+    {
+        let database = layered(self.state);
+        let mut engine = Engine::new(database, self.setup(), &self.overrides.state, inspector)?;
+        engine.relax();
+        engine.set_price(price);
+        engine.set_blob_price(self.overrides.block.blob_base_fee);
+        Ok(engine)
+    }
 }
 
 /// What a simulated call did.
@@ -103,6 +159,9 @@ pub enum CallError {
     /// The value is more than the caller owns.
     #[error("insufficient funds for transfer")]
     InsufficientFundsForTransfer,
+    /// An override that makes no sense.
+    #[error("{0}")]
+    Override(String),
     /// The state could not be read.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
@@ -117,124 +176,40 @@ impl CallError {
             Self::Halted(_) => "execution_failed",
             Self::GasRequiredExceedsAllowance(_) => "gas_exceeds_allowance",
             Self::InsufficientFundsForTransfer => "insufficient_funds",
+            Self::Override(_) => "invalid_override",
             Self::Runtime(_) => "state_unavailable",
         }
     }
 }
 
-/// Simulates a call in the block `context`, over the state before it.
+/// Simulates a call.
 ///
 /// # Errors
 /// If the request breaks a rule of transactions, or the state cannot be read. A call that is reverted is no error.
-pub fn call(
-    state: &impl StateRead,
-    context: &BlockContext,
+pub fn call<S: StateRead>(
+    scene: &Scene<'_, S>,
     request: &CallRequest,
 ) -> Result<CallOutcome, CallError> {
-    call_with(state, context, request, &ChainModules)
-}
-
-/// [`call`] with a set of modules.
-pub(crate) fn call_with(
-    state: &impl StateRead,
-    context: &BlockContext,
-    request: &CallRequest,
-    modules: &dyn Modules,
-) -> Result<CallOutcome, CallError> {
-    let mut simulator = Simulator::new(state, context, request, modules);
+    let mut engine = scene.engine(request.max_fee_per_gas, NoOpInspector)?;
     let gas = request.gas.unwrap_or(MAX_CALL_GAS).min(MAX_CALL_GAS);
-    Ok(outcome_of(simulator.run(gas)?))
-}
-
-/// A machine that forgets each run, for one request.
-struct Simulator<'s, 'm, S: StateRead> {
-    machine: Machine<'s, 'm, S>,
-    context: &'m BlockContext,
-    request: &'m CallRequest,
-}
-
-impl<'s, 'm, S: StateRead> Simulator<'s, 'm, S> {
-    fn new(
-        state: &'s S,
-        context: &'m BlockContext,
-        request: &'m CallRequest,
-        modules: &'m dyn Modules,
-    ) -> Self {
-        let mut machine = machine(state, context, modules);
-        let rules = &mut machine.ctx.cfg;
-        rules.disable_nonce_check = true;
-        rules.disable_eip3607 = true;
-        rules.disable_block_gas_limit = true;
-        rules.disable_base_fee = request.gas_price.unwrap_or(0) == 0;
-        rules.tx_gas_limit_cap = Some(u64::MAX);
-        Self { machine, context, request }
-    }
-
-    /// Runs the call with a gas limit, over the state as it was.
-    fn run(&mut self, gas: u64) -> Result<ExecutionResult, CallError> {
-        match self.machine.transact(self.environment(gas)) {
-            Ok(done) => Ok(done.result),
-            Err(EVMError::Transaction(error)) => {
-                let block = CheckedAgainst {
-                    chain_id: self.context.chain_id,
-                    base_fee: self.context.base_fee,
-                    block_gas_limit: self.context.params().block_gas_limit,
-                };
-                Err(from_evm(error, &self.machine.ctx.tx, block).into())
-            }
-            Err(EVMError::Database(error)) => Err(RuntimeError::from(error.0).into()),
-            Err(error) => Err(RuntimeError::Evm(error.to_string()).into()),
-        }
-    }
-
-    fn environment(&self, gas: u64) -> TxEnv {
-        let request = self.request;
-        let price = request.gas_price.unwrap_or(0);
-        let tip = request.priority_fee.filter(|_| price > 0).unwrap_or(0);
-        TxEnv {
-            tx_type: 2,
-            caller: request.from,
-            gas_limit: gas,
-            gas_price: price,
-            kind: request.to.map_or(TxKind::Create, TxKind::Call),
-            value: request.value,
-            data: request.input.clone(),
-            nonce: 0,
-            chain_id: Some(self.context.chain_id),
-            access_list: request.access_list.clone(),
-            gas_priority_fee: Some(tip),
-            blob_hashes: Vec::new(),
-            max_fee_per_blob_gas: 0,
-            authorization_list: Vec::new(),
-        }
-    }
+    let done = engine.run(environment(request, gas, scene.context.chain_id))?;
+    Ok(outcome_of(done.result))
 }
 
 fn outcome_of(result: ExecutionResult) -> CallOutcome {
     let gas_used = result.gas().tx_gas_used();
-    match result {
-        ExecutionResult::Success { logs, output, .. } => CallOutcome {
-            status: CallStatus::Success,
-            created: output.address().copied(),
-            output: output.into_data(),
-            gas_used,
-            logs: logs.into_iter().map(log_of).collect(),
-        },
-        ExecutionResult::Revert { output, .. } => CallOutcome {
-            status: CallStatus::Reverted,
-            output,
-            gas_used,
-            logs: Vec::new(),
-            created: None,
-        },
-        ExecutionResult::Halt { reason, .. } => CallOutcome {
-            status: CallStatus::Halted(halt_text(&reason)),
-            output: Bytes::new(),
-            gas_used,
-            logs: Vec::new(),
-            created: None,
-        },
-    }
+    let (status, output, logs, created) = match result {
+        ExecutionResult::Success { logs, output, .. } => {
+            let created = output.address().copied();
+            let logs = logs.into_iter().map(log_of).collect();
+            (CallStatus::Success, output.into_data(), logs, created)
+        }
+        ExecutionResult::Revert { output, .. } => (CallStatus::Reverted, output, Vec::new(), None),
+        ExecutionResult::Halt { reason, .. } => {
+            (CallStatus::Halted(halt_text(&reason)), Bytes::new(), Vec::new(), None)
+        }
+    };
+    CallOutcome { status, output, gas_used, logs, created }
 }
 
 /// geth's words where it has the same reason.
@@ -247,6 +222,7 @@ fn halt_text(reason: &HaltReason) -> String {
         HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
         HaltReason::CreateCollision => "contract address collision".into(),
         HaltReason::StateChangeDuringStaticCall => "write protection".into(),
+        HaltReason::InvalidJump => "invalid jump destination".into(),
         other => other.to_string(),
     }
 }

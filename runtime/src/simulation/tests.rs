@@ -2,7 +2,9 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, Bytes, U256};
 
-use super::{estimate::estimate_gas_with, *};
+use neura_types::simulation::{AccountOverride, CallRequest, CallStatus, Overrides};
+
+use super::*;
 use crate::{
     chain,
     testing::{
@@ -13,7 +15,7 @@ use crate::{
 
 fn request(to: Address, input: &[u8]) -> CallRequest {
     CallRequest {
-        from: eth_key(1).address(),
+        from: Some(eth_key(1).address()),
         to: Some(to),
         input: Bytes::copy_from_slice(input),
         ..CallRequest::default()
@@ -23,13 +25,13 @@ fn request(to: Address, input: &[u8]) -> CallRequest {
 fn simulate(world: &World, request: &CallRequest) -> Result<CallOutcome, CallError> {
     let base_fee = chain::next_base_fee(&world.state).unwrap();
     let context = BlockContext { base_fee, ..world.context.clone() };
-    call_with(&world.state, &context, request, &TestModules)
+    call(&Scene::new(&world.state, &context).on(&TestModules), request)
 }
 
 fn estimate(world: &World, request: &CallRequest) -> Result<u64, CallError> {
     let base_fee = chain::next_base_fee(&world.state).unwrap();
     let context = BlockContext { base_fee, ..world.context.clone() };
-    estimate_gas_with(&world.state, &context, request, &TestModules)
+    estimate_gas(&Scene::new(&world.state, &context).on(&TestModules), request)
 }
 
 #[test]
@@ -45,12 +47,13 @@ fn a_call_returns_what_a_transaction_would_and_changes_nothing() {
 #[test]
 fn a_caller_without_coins_can_call_for_free_but_not_send_value() {
     let world = World::new();
-    let poor = CallRequest { from: Address::repeat_byte(9), ..request(MODULE, &[command::READ]) };
+    let poor =
+        CallRequest { from: Some(Address::repeat_byte(9)), ..request(MODULE, &[command::READ]) };
     assert!(simulate(&world, &poor).unwrap().success());
     let generous = CallRequest { value: U256::from(1), ..poor.clone() };
     let error = simulate(&world, &generous).unwrap_err();
     assert!(error.to_string().starts_with("insufficient funds for gas * price + value"));
-    let paying = CallRequest { gas_price: Some(5 * GWEI), ..poor };
+    let paying = CallRequest { max_fee_per_gas: Some(5 * GWEI), ..poor };
     assert!(matches!(
         simulate(&world, &paying).unwrap_err(),
         CallError::Invalid(InvalidTransaction::InsufficientFunds { .. })
@@ -60,7 +63,7 @@ fn a_caller_without_coins_can_call_for_free_but_not_send_value() {
 #[test]
 fn a_gas_price_below_the_base_fee_is_refused_only_if_there_is_one() {
     let world = World::new();
-    let cheap = CallRequest { gas_price: Some(1), ..request(MODULE, &[command::READ]) };
+    let cheap = CallRequest { max_fee_per_gas: Some(1), ..request(MODULE, &[command::READ]) };
     let error = simulate(&world, &cheap).unwrap_err();
     assert!(error.to_string().starts_with("max fee per gas less than block base fee"), "{error}");
 }
@@ -158,7 +161,7 @@ fn an_estimate_knows_what_the_caller_can_pay() {
     let all = world.balance(eth_key(1).address());
     let broke = CallRequest {
         value: all - U256::from(50_000u64 * 10_000_000_000),
-        gas_price: Some(10 * GWEI),
+        max_fee_per_gas: Some(10 * GWEI),
         ..request(MODULE, &[command::WORK])
     };
     let error = estimate(&world, &broke).unwrap_err();
@@ -179,7 +182,7 @@ fn overrides_reach_contracts_and_modules() {
         (
             MODULE,
             AccountOverride {
-                state_diff: [(U256::from(1), U256::from(42))].into(),
+                state_diff: Some([(U256::from(1), U256::from(42))].into()),
                 ..AccountOverride::default()
             },
         ),
@@ -194,11 +197,15 @@ fn overrides_reach_contracts_and_modules() {
             },
         ),
     ]);
-    let state = OverriddenState::new(&world.state, overrides);
-    let asked =
-        CallRequest { from: stranger, value: U256::from(7), ..request(stranger, &[command::READ]) };
+    let overrides = Overrides { state: overrides, ..Overrides::default() };
+    let asked = CallRequest {
+        from: Some(stranger),
+        value: U256::from(7),
+        ..request(stranger, &[command::READ])
+    };
     let context = BlockContext { chain_id: CHAIN_ID, ..world.context.clone() };
-    let outcome = call_with(&state, &context, &asked, &TestModules).unwrap();
+    let scene = Scene::new(&world.state, &context).on(&TestModules).with(overrides);
+    let outcome = call(&scene, &asked).unwrap();
     assert!(outcome.success());
     assert_eq!(U256::from_be_slice(&outcome.output), U256::from(42));
 }

@@ -43,8 +43,20 @@ const RULES: &[Rule] = &[
         must_not_import: &[],
     },
     Rule {
+        krate: "neura-wasm-abi",
+        may_import: &[],
+        must_not_reach: &["tokio", "wgpu", "revm", "wasmi"],
+        must_not_import: &["rand"],
+    },
+    Rule {
+        krate: "neura-wasm-host",
+        may_import: &["neura-wasm-abi"],
+        must_not_reach: &["tokio", "libp2p", "axum", "reqwest", "rocksdb", "wgpu", "revm"],
+        must_not_import: &["rand", "futures", "rayon", "tracing"],
+    },
+    Rule {
         krate: "neura-runtime",
-        may_import: &["neura-types"],
+        may_import: &["neura-types", "neura-wasm-abi", "neura-wasm-host"],
         must_not_reach: &["tokio", "libp2p", "axum", "reqwest", "rocksdb", "wgpu"],
         must_not_import: &["rand", "futures", "rayon", "tracing"],
     },

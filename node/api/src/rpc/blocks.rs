@@ -22,7 +22,10 @@ pub(super) async fn number(state: &AppState) -> RpcResult<U64> {
 }
 
 /// The executed block that the first parameter names.
-async fn executed(state: &AppState, params: &Params<'_>) -> RpcResult<Option<Arc<BlockView>>> {
+pub(super) async fn executed(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<Arc<BlockView>>> {
     let id: BlockId = params.required(0, "block")?;
     let block = state.backend.block(id.to_ref()).await?;
     Ok(block.filter(|block| block.head.executed.is_some()))
@@ -68,6 +71,7 @@ fn place(included: &Included) -> Place {
         timestamp_ms: included.timestamp_ms,
         index: included.index,
         first_log: included.first_log,
+        blob_price: included.blob_price,
     }
 }
 
@@ -88,11 +92,15 @@ pub(super) async fn receipt(
     state: &AppState,
     params: &Params<'_>,
 ) -> RpcResult<Option<EthReceipt>> {
-    let hash: B256 = params.required(0, "hash")?;
-    let included = state.backend.transaction(hash).await?.and_then(|view| view.included);
-    Ok(included.and_then(|included| {
+    receipt_of(state, params.required(0, "hash")?).await
+}
+
+/// The receipt of a transaction that was executed.
+pub(super) async fn receipt_of(state: &AppState, hash: B256) -> RpcResult<Option<EthReceipt>> {
+    let Some(view) = state.backend.transaction(hash).await? else { return Ok(None) };
+    Ok(view.included.and_then(|included| {
         let receipt = included.receipt.as_ref()?;
-        Some(encode::receipt(receipt, place(&included)))
+        Some(encode::receipt(&view.transaction, receipt, place(&included)))
     }))
 }
 
@@ -102,7 +110,13 @@ pub(super) async fn receipts(
 ) -> RpcResult<Option<Vec<EthReceipt>>> {
     Ok(executed(state, params).await?.map(|block| {
         encode::executed(&block)
-            .map(|(_, receipt, place)| encode::receipt(receipt, place))
+            .map(|(tx, receipt, place)| encode::receipt(tx, receipt, place))
             .collect()
     }))
+}
+
+/// There are never uncles.
+pub(super) async fn uncle_count(state: &AppState, params: &Params<'_>) -> RpcResult<Option<U64>> {
+    let id: BlockId = params.required(0, "block")?;
+    Ok(state.backend.head(id.to_ref()).await?.map(|_| U64::ZERO))
 }

@@ -46,7 +46,6 @@ fn read_parameter(params: &Params<'_>, index: usize) -> usize {
         is::<B256>(params, index),
         is::<Bytes>(params, index),
         is::<Vec<f64>>(params, index),
-        params.is_given(index),
     ];
     read.into_iter().filter(|read| *read).count()
 }

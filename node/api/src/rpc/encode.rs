@@ -4,54 +4,22 @@
 //! that means "nothing": no uncles, no difficulty, a zero nonce. Transactions that execution skipped are not shown;
 //! positions count those that were executed.
 
-use alloy_primitives::{Address, B64, B256, Bloom, BloomInput, Bytes, U64, U128, U256, b256};
+mod header;
+
+use alloy_consensus::{Transaction as _, TxEnvelope};
+use alloy_eips::{eip2718::Decodable2718, eip2930::AccessList, eip7702::SignedAuthorization};
+use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, U64, U128, U256};
 use neura_types::{Receipt, Transaction, transaction::TxSignature};
 use serde::Serialize;
 
+pub(crate) use header::{EthBlock, block, header, simulated};
+
 use crate::backend::{BlockView, LogEntry};
 
-/// keccak256 of the RLP of an empty list: a block without uncles.
-const NO_UNCLES: B256 = b256!("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347");
-
-/// A header, as `newHeads` sends it.
-#[derive(Debug, Clone, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct EthHeader {
-    number: U64,
-    hash: B256,
-    parent_hash: B256,
-    sha3_uncles: B256,
-    miner: Address,
-    state_root: B256,
-    transactions_root: B256,
-    receipts_root: B256,
-    logs_bloom: Bloom,
-    difficulty: U64,
-    gas_limit: U64,
-    gas_used: U64,
-    timestamp: U64,
-    extra_data: Bytes,
-    mix_hash: B256,
-    nonce: B64,
-    base_fee_per_gas: U64,
-}
-
-/// A block.
-#[derive(Debug, Serialize)]
-pub(crate) struct EthBlock {
-    #[serde(flatten)]
-    header: EthHeader,
-    size: U64,
-    uncles: [B256; 0],
-    transactions: BlockTransactions,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-enum BlockTransactions {
-    Hashes(Vec<B256>),
-    Full(Vec<EthTransaction>),
-}
+/// EIP-2718 type of transactions with blobs, which only imported chains have.
+const BLOB_TX_TYPE: u8 = 3;
+/// EIP-2718 type of transactions that set the code of accounts.
+const SET_CODE_TX_TYPE: u8 = 4;
 
 /// A transaction.
 #[derive(Debug, Clone, Serialize)]
@@ -60,7 +28,8 @@ pub(crate) struct EthTransaction {
     hash: B256,
     #[serde(rename = "type")]
     tx_type: U64,
-    chain_id: U64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chain_id: Option<U64>,
     nonce: U64,
     from: Address,
     to: Option<Address>,
@@ -71,6 +40,12 @@ pub(crate) struct EthTransaction {
     max_fee_per_gas: Option<U128>,
     #[serde(skip_serializing_if = "Option::is_none")]
     max_priority_fee_per_gas: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_fee_per_blob_gas: Option<U128>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob_versioned_hashes: Option<Vec<B256>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    authorization_list: Option<Vec<EthAuthorization>>,
     input: Bytes,
     #[serde(skip_serializing_if = "Option::is_none")]
     access_list: Option<Vec<EthAccess>>,
@@ -86,9 +61,40 @@ pub(crate) struct EthTransaction {
 
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EthAccess {
+pub(crate) struct EthAccess {
     address: Address,
     storage_keys: Vec<B256>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EthAuthorization {
+    chain_id: U256,
+    address: Address,
+    nonce: U64,
+    y_parity: U64,
+    r: U256,
+    s: U256,
+}
+
+/// An access list in Ethereum's JSON.
+pub(crate) fn access_items(list: &AccessList) -> Vec<EthAccess> {
+    let item = |item: &alloy_eips::eip2930::AccessListItem| EthAccess {
+        address: item.address,
+        storage_keys: item.storage_keys.clone(),
+    };
+    list.iter().map(item).collect()
+}
+
+fn authorization(signed: &SignedAuthorization) -> EthAuthorization {
+    EthAuthorization {
+        chain_id: signed.inner().chain_id,
+        address: signed.inner().address,
+        nonce: U64::from(signed.inner().nonce),
+        y_parity: U64::from(signed.y_parity()),
+        r: signed.r(),
+        s: signed.s(),
+    }
 }
 
 /// A log.
@@ -124,6 +130,10 @@ pub(crate) struct EthReceipt {
     cumulative_gas_used: U64,
     gas_used: U64,
     effective_gas_price: U256,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob_gas_used: Option<U64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blob_gas_price: Option<U128>,
     logs_bloom: Bloom,
     logs: Vec<EthLog>,
 }
@@ -138,18 +148,20 @@ pub(crate) struct Place {
     pub(crate) index: u64,
     /// Logs of the block before this transaction's first.
     pub(crate) first_log: u64,
+    /// Fee per gas of blobs in the block, in wei, where there are some.
+    pub(crate) blob_price: Option<u128>,
 }
 
 /// Ethereum counts time in seconds.
-fn seconds(timestamp_ms: u64) -> U64 {
+pub(crate) fn seconds(timestamp_ms: u64) -> U64 {
     U64::from(timestamp_ms / 1_000)
 }
 
-fn count(length: usize) -> u64 {
+pub(crate) fn count(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-fn bloom<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Bloom {
+pub(crate) fn bloom<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Bloom {
     let mut bloom = Bloom::ZERO;
     for log in receipts.into_iter().flat_map(|receipt| &receipt.logs) {
         bloom.accrue(BloomInput::Raw(log.address.as_slice()));
@@ -160,48 +172,6 @@ fn bloom<'a>(receipts: impl IntoIterator<Item = &'a Receipt>) -> Bloom {
     bloom
 }
 
-/// A block's header; none until it is executed.
-pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
-    let head = &block.head;
-    let executed = head.executed.as_ref()?;
-    Some(EthHeader {
-        number: U64::from(head.header.height),
-        hash: head.id,
-        parent_hash: head.header.parent,
-        sha3_uncles: NO_UNCLES,
-        miner: head.proposer,
-        state_root: executed.root.state_root,
-        transactions_root: head.header.payload_digest,
-        receipts_root: executed.root.receipts_root,
-        logs_bloom: bloom(&block.receipts),
-        difficulty: U64::ZERO,
-        gas_limit: U64::from(executed.gas_limit),
-        gas_used: U64::from(executed.root.gas_used),
-        timestamp: seconds(head.header.timestamp_ms),
-        extra_data: Bytes::new(),
-        mix_hash: executed.randomness,
-        nonce: B64::ZERO,
-        base_fee_per_gas: U64::from(executed.base_fee),
-    })
-}
-
-/// A block with the hashes of its transactions, or all of them; none until it is executed.
-pub(crate) fn block(view: &BlockView, full: bool) -> Option<EthBlock> {
-    let transactions = if full {
-        let all =
-            executed(view).map(|(tx, receipt, place)| transaction(tx, Some((place, receipt))));
-        BlockTransactions::Full(all.collect())
-    } else {
-        BlockTransactions::Hashes(view.receipts.iter().map(|receipt| receipt.tx_hash).collect())
-    };
-    Some(EthBlock {
-        header: header(view)?,
-        size: U64::from(view.head.size),
-        uncles: [],
-        transactions,
-    })
-}
-
 /// The executed transactions of a block with their receipts and places. Receipts are in the order of the body, from
 /// which skipped transactions are left out.
 pub(crate) fn executed(
@@ -209,6 +179,7 @@ pub(crate) fn executed(
 ) -> impl Iterator<Item = (&Transaction, &Receipt, Place)> + '_ {
     let mut bodies = view.transactions.iter();
     let mut first_log = 0;
+    let blob_price = view.head.ethereum.as_ref().and_then(|block| block.blob_price);
     view.receipts.iter().zip(0u64..).filter_map(move |(receipt, index)| {
         let place = Place {
             block: view.head.id,
@@ -216,6 +187,7 @@ pub(crate) fn executed(
             timestamp_ms: view.head.header.timestamp_ms,
             index,
             first_log,
+            blob_price,
         };
         first_log += count(receipt.logs.len());
         let tx = bodies.find(|tx| tx.hash == receipt.tx_hash)?;
@@ -225,28 +197,41 @@ pub(crate) fn executed(
 
 /// A transaction, with its place and receipt once it is executed.
 pub(crate) fn transaction(tx: &Transaction, executed: Option<(Place, &Receipt)>) -> EthTransaction {
-    let (v, r, s, y_parity) = signature(tx);
     let place = executed.map(|(place, _)| place);
+    priced(tx, place, executed.map(|(_, receipt)| receipt.effective_gas_price))
+}
+
+/// A transaction with its place and what it paid per gas, once it is executed.
+fn priced(tx: &Transaction, place: Option<Place>, paid: Option<U256>) -> EthTransaction {
+    let (v, r, s, y_parity) = signature(tx);
     let dynamic = tx.tx_type >= 2;
-    let access = |item: &alloy_eips::eip2930::AccessListItem| EthAccess {
-        address: item.address,
-        storage_keys: item.storage_keys.clone(),
-    };
+    // Only imported chains have blobs, and ours no room for them: the envelope says it.
+    let blobs =
+        (tx.tx_type == BLOB_TX_TYPE).then(|| TxEnvelope::decode_2718_exact(&tx.raw).ok()).flatten();
+    let signed = tx.delegations.iter().map(|delegation| authorization(&delegation.signed));
     EthTransaction {
         hash: tx.hash,
         tx_type: U64::from(tx.tx_type),
-        chain_id: U64::from(tx.chain_id),
+        chain_id: (tx.chain_id != 0).then(|| U64::from(tx.chain_id)),
         nonce: U64::from(tx.nonce),
         from: tx.sender,
         to: tx.to.to().copied(),
         value: tx.value,
         gas: U64::from(tx.gas_limit),
-        gas_price: executed
-            .map_or(U256::from(tx.max_fee_per_gas), |(_, receipt)| receipt.effective_gas_price),
+        gas_price: paid.unwrap_or(U256::from(tx.max_fee_per_gas)),
         max_fee_per_gas: dynamic.then(|| U128::from(tx.max_fee_per_gas)),
         max_priority_fee_per_gas: dynamic.then(|| U128::from(tx.max_priority_fee_per_gas)),
+        max_fee_per_blob_gas: blobs
+            .as_ref()
+            .and_then(|envelope| envelope.max_fee_per_blob_gas())
+            .map(U128::from),
+        blob_versioned_hashes: blobs
+            .as_ref()
+            .and_then(|envelope| envelope.blob_versioned_hashes())
+            .map(<[B256]>::to_vec),
+        authorization_list: (tx.tx_type == SET_CODE_TX_TYPE).then(|| signed.collect()),
         input: tx.input.clone(),
-        access_list: (tx.tx_type > 0).then(|| tx.access_list.iter().map(access).collect()),
+        access_list: (tx.tx_type > 0).then(|| access_items(&tx.access_list)),
         block_hash: place.map(|place| place.block),
         block_number: place.map(|place| U64::from(place.height)),
         transaction_index: place.map(|place| U64::from(place.index)),
@@ -266,6 +251,14 @@ fn signature(tx: &Transaction) -> (U256, U256, U256, Option<U64>) {
     if tx.tx_type > 0 {
         return (U256::from(parity), signature.r(), signature.s(), Some(U64::from(parity)));
     }
+    if signature.r().is_zero() {
+        // Simulated: nobody signed it.
+        return (U256::ZERO, U256::ZERO, U256::ZERO, None);
+    }
+    if tx.chain_id == 0 {
+        // Not protected from being replayed (EIP-155): imported chains have such.
+        return (U256::from(27 + parity), signature.r(), signature.s(), None);
+    }
     let v = U256::from(tx.chain_id)
         .saturating_mul(U256::from(2))
         .saturating_add(U256::from(35 + parity));
@@ -273,7 +266,11 @@ fn signature(tx: &Transaction) -> (U256, U256, U256, Option<U64>) {
 }
 
 /// A receipt.
-pub(crate) fn receipt(receipt: &Receipt, place: Place) -> EthReceipt {
+pub(crate) fn receipt(tx: &Transaction, receipt: &Receipt, place: Place) -> EthReceipt {
+    let blob_gas = (tx.tx_type == BLOB_TX_TYPE).then(|| {
+        let envelope = TxEnvelope::decode_2718_exact(&tx.raw).ok();
+        envelope.and_then(|envelope| envelope.blob_gas_used()).unwrap_or_default()
+    });
     EthReceipt {
         tx_type: U64::from(receipt.tx_type),
         status: U64::from(u8::from(receipt.success)),
@@ -283,10 +280,13 @@ pub(crate) fn receipt(receipt: &Receipt, place: Place) -> EthReceipt {
         block_number: U64::from(place.height),
         from: receipt.from,
         to: receipt.to,
-        contract_address: receipt.contract,
+        // Also where the creation failed, as geth has it.
+        contract_address: tx.to.is_create().then(|| receipt.from.create(tx.nonce)),
         cumulative_gas_used: U64::from(receipt.cumulative_gas_used),
         gas_used: U64::from(receipt.gas_used),
         effective_gas_price: receipt.effective_gas_price,
+        blob_gas_used: blob_gas.map(U64::from),
+        blob_gas_price: blob_gas.and(place.blob_price).map(U128::from),
         logs_bloom: bloom([receipt]),
         logs: logs(receipt, place).collect(),
     }

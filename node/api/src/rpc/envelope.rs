@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::{
     call,
     error::{INTERNAL, INVALID_REQUEST, PARSE_ERROR, RESPONSE_TOO_LARGE, RpcError, RpcResult},
+    evm::Spent,
     params::{Bounded, Params},
 };
 use crate::{
@@ -70,17 +71,17 @@ pub(super) fn read(text: &[u8]) -> RpcResult<Request<'_>> {
 /// Answers a request or a batch; nothing if there were only notifications.
 pub(super) async fn respond(state: &AppState, body: &[u8]) -> Option<String> {
     let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    if is_batch { batch(state, body).await } else { single(state, body).await }
+    if is_batch { batch(state, body).await } else { single(state, body, &Spent::default()).await }
 }
 
-async fn single(state: &AppState, text: &[u8]) -> Option<String> {
+async fn single(state: &AppState, text: &[u8], spent: &Spent) -> Option<String> {
     let request = match read(text) {
         Ok(request) => request,
         Err(error) => return Some(write(id_of(text), Err(error))),
     };
     let id = request.id?;
     let result = match Params::read(request.params) {
-        Ok(params) => call(state, &request.method, &params).await,
+        Ok(params) => call(state, &request.method, &params.drawing_on(spent)).await,
         Err(error) => Err(error),
     };
     Some(write(id, result))
@@ -114,8 +115,11 @@ async fn batch(state: &AppState, body: &[u8]) -> Option<String> {
     if requests.is_empty() {
         return refused(INVALID_REQUEST, "empty batch".into());
     }
-    let calls: Vec<BoxFuture<'_, Option<String>>> =
-        requests.iter().map(|request| single(state, request.get().as_bytes()).boxed()).collect();
+    let spent = Spent::default();
+    let calls: Vec<BoxFuture<'_, Option<String>>> = requests
+        .iter()
+        .map(|request| single(state, request.get().as_bytes(), &spent).boxed())
+        .collect();
     let mut answers = stream::iter(calls).buffered(RPC_CONCURRENCY);
     let mut all = String::from("[");
     let mut taken = 0;

@@ -59,6 +59,7 @@ impl From<BackendError> for RpcError {
     fn from(error: BackendError) -> Self {
         let class = error.class();
         let code = match class {
+            ErrorClass::Refused if matches!(error, BackendError::Unsupported(_)) => UNSUPPORTED,
             ErrorClass::Invalid => match error {
                 BackendError::Transaction(_) => SERVER,
                 _ => INVALID_PARAMS,
@@ -72,6 +73,10 @@ impl From<BackendError> for RpcError {
             | ErrorClass::Full => SERVER,
             ErrorClass::RateLimited => LIMIT_EXCEEDED,
             ErrorClass::Unavailable | ErrorClass::Internal => INTERNAL,
+        };
+        let code = match &error {
+            BackendError::Simulation { code, .. } => *code,
+            _ => code,
         };
         if class == ErrorClass::Internal {
             tracing::error!(%error, "a JSON-RPC call failed inside the node");

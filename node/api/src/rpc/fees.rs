@@ -23,6 +23,8 @@ pub(super) struct FeeHistory {
     /// One more than blocks: the last is that of the block that follows.
     base_fee_per_gas: Vec<U64>,
     gas_used_ratio: Vec<f64>,
+    base_fee_per_blob_gas: Vec<U256>,
+    blob_gas_used_ratio: Vec<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reward: Option<Vec<Vec<U256>>>,
 }
@@ -34,6 +36,30 @@ pub(super) async fn gas_price(state: &AppState) -> RpcResult<U256> {
 
 pub(super) async fn priority_fee(state: &AppState) -> RpcResult<U256> {
     Ok(U256::from(state.backend.fees().await?.priority_fee))
+}
+
+/// Fee per gas of blobs where none are: the least that there is.
+const LEAST_BLOB_PRICE: U256 = U256::ONE;
+
+/// Fee per gas of blobs in a block. This chain takes none; an imported chain's header says it.
+fn blob_price(head: &BlockHead) -> U256 {
+    let price = head.ethereum.as_ref().and_then(|block| block.blob_price);
+    price.map_or(LEAST_BLOB_PRICE, U256::from)
+}
+
+/// Fee per gas of blobs in the block after.
+fn next_blob_price(head: &BlockHead) -> U256 {
+    let next = head.ethereum.as_ref().and_then(|block| block.next_blob_price);
+    next.map_or(LEAST_BLOB_PRICE, U256::from)
+}
+
+fn blob_ratio(head: &BlockHead) -> f64 {
+    let Some(block) = &head.ethereum else { return 0.0 };
+    ratio(block.header.blob_gas_used.unwrap_or(0), block.max_blob_gas)
+}
+
+pub(super) async fn blob_base_fee(state: &AppState) -> RpcResult<U256> {
+    Ok(next_blob_price(&executed_head(state, BlockRef::Latest).await?))
 }
 
 pub(super) async fn history(state: &AppState, params: &Params<'_>) -> RpcResult<FeeHistory> {
@@ -60,7 +86,10 @@ pub(super) async fn history(state: &AppState, params: &Params<'_>) -> RpcResult<
         let executed = head.executed.as_ref().ok_or(BackendError::UnknownBlock)?;
         history.base_fee_per_gas.push(U64::from(executed.base_fee));
         history.gas_used_ratio.push(ratio(executed.root.gas_used, executed.gas_limit));
+        history.base_fee_per_blob_gas.push(blob_price(head));
+        history.blob_gas_used_ratio.push(blob_ratio(head));
     }
+    history.base_fee_per_blob_gas.push(next_blob_price(&newest));
     history.base_fee_per_gas.push(U64::from(base_fee_after(state, height).await?));
     if let Some(percentiles) = rewards {
         let mut all = Vec::with_capacity(heads.len());

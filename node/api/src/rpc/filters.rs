@@ -32,14 +32,15 @@ const MAX_POLLED_BLOCKS: u64 = 1_024;
 #[derive(Debug, Clone)]
 enum Watched {
     Blocks,
+    Pending,
     Logs(LogFilter),
 }
 
 #[derive(Debug, Clone)]
 struct Filter {
     watched: Watched,
-    /// First height that was not told yet.
-    next: Height,
+    /// First height, or first number of a waiting transaction, that was not told yet.
+    next: u64,
     used: Instant,
 }
 
@@ -47,6 +48,7 @@ struct Filter {
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(super) enum Changes {
+    /// Ids of blocks, or hashes of transactions.
     Blocks(Vec<B256>),
     Logs(Vec<EthLog>),
 }
@@ -110,6 +112,11 @@ pub(super) async fn new_blocks(state: &AppState) -> RpcResult<String> {
     Ok(state.filters.install(Watched::Blocks, next, Instant::now()))
 }
 
+pub(super) async fn new_pending(state: &AppState) -> RpcResult<String> {
+    let (_, next) = state.hub.pending_since(u64::MAX);
+    Ok(state.filters.install(Watched::Pending, next, Instant::now()))
+}
+
 pub(super) async fn new_logs(state: &AppState, params: &Params<'_>) -> RpcResult<String> {
     let filter = params.required::<FilterParams>(0, "filter")?.check()?;
     let next = next_height(state).await?;
@@ -130,6 +137,10 @@ pub(super) async fn changes(state: &AppState, params: &Params<'_>) -> RpcResult<
         Watched::Blocks => {
             let end = end.min(filter.next.saturating_add(MAX_POLLED_BLOCKS));
             (Changes::Blocks(block_ids(state, filter.next, end).await?), end)
+        }
+        Watched::Pending => {
+            let (hashes, next) = state.hub.pending_since(filter.next);
+            (Changes::Blocks(hashes), next)
         }
         Watched::Logs(logs) => {
             let end = end.min(filter.next.saturating_add(MAX_LOG_RANGE));
@@ -167,7 +178,7 @@ pub(super) async fn logs(state: &AppState, params: &Params<'_>) -> RpcResult<Vec
     let id: String = params.required(0, "filter id")?;
     match state.filters.touch(&id, Instant::now())?.watched {
         Watched::Logs(filter) => log_queries::find(state, &filter).await,
-        Watched::Blocks => Err(RpcError::new(SERVER, "filter not found")),
+        Watched::Blocks | Watched::Pending => Err(RpcError::new(SERVER, "filter not found")),
     }
 }
 

@@ -8,11 +8,17 @@ pub(crate) mod decoders;
 pub(crate) mod encode;
 mod envelope;
 mod error;
+mod evm;
+mod explorer;
 mod fees;
 mod filters;
 mod logs;
 mod node;
+mod overrides;
 mod params;
+mod pool;
+mod raw;
+mod simulate;
 mod socket;
 mod state;
 
@@ -33,7 +39,7 @@ use serde_json::value::RawValue;
 pub(crate) use filters::Filters;
 
 use crate::{
-    limits::{EVM_CALL_TIMEOUT, MAX_RPC_BODY, RPC_CALL_TIMEOUT},
+    limits::{EVM_CALL_TIMEOUT, MAX_RPC_BODY, MAX_SYNC_WAIT, RPC_CALL_TIMEOUT, TRACE_TIMEOUT},
     problem::{ApiProblem, ApiResult},
     shared::AppState,
 };
@@ -119,55 +125,160 @@ async fn call(state: &AppState, method: &str, params: &Params<'_>) -> RpcResult<
 
 fn time_limit(method: &str) -> Duration {
     match method {
-        "eth_call" | "eth_estimateGas" => EVM_CALL_TIMEOUT,
+        "eth_call" | "eth_estimateGas" | "eth_createAccessList" => EVM_CALL_TIMEOUT,
+        "eth_simulateV1" | "ots_traceTransaction" | "ots_getInternalOperations" => TRACE_TIMEOUT,
+        "eth_sendRawTransactionSync" => MAX_SYNC_WAIT + RPC_CALL_TIMEOUT,
+        _ if method.starts_with("debug_trace") => TRACE_TIMEOUT,
         _ => RPC_CALL_TIMEOUT,
     }
 }
 
 async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method.split_once('_').map_or("", |(space, _)| space) {
+        "eth" => match method {
+            _ if method.starts_with("eth_getBlock") => of_blocks(state, method, p).await,
+            _ if method.contains("Transaction") => of_transactions(state, method, p).await,
+            _ if method.contains("Filter") => of_filters(state, method, p).await,
+            _ => of_state(state, method, p).await,
+        },
+        "debug" => of_debug(state, method, p).await,
+        "ots" => of_explorer(state, method, p).await,
+        _ => of_node(state, method, p).await,
+    }
+}
+
+async fn of_node(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
     match method {
         "web3_clientVersion" => answer(node::client_version(state).await?),
         "web3_sha3" => answer(node::sha3(p)?),
         "net_version" => answer(node::network(state).await?),
         "net_listening" => answer(true),
         "net_peerCount" => answer(node::peer_count(state).await?),
+        "rpc_modules" => answer(node::modules()),
+        "txpool_status" => answer(pool::status(state).await?),
+        "txpool_content" => answer(pool::content(state).await?),
+        "txpool_contentFrom" => answer(pool::content_from(state, p).await?),
+        "txpool_inspect" => answer(pool::inspect(state).await?),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+/// Accounts, calls, fees, logs, and the chain at large.
+async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
         "eth_chainId" => answer(node::chain_id(state).await?),
+        "eth_protocolVersion" => answer(node::PROTOCOL_VERSION),
         "eth_syncing" => answer(node::syncing(state).await?),
+        "eth_config" => answer(node::config(state).await?),
         "eth_accounts" => answer(Vec::<String>::new()),
+        "eth_coinbase" => Err(node::no_coinbase()),
+        "eth_mining" => answer(false),
+        "eth_hashrate" => answer("0x0"),
         "eth_blockNumber" => answer(blocks::number(state).await?),
         "eth_getBalance" => answer(state::balance(state, p).await?),
-        "eth_getTransactionCount" => answer(state::transaction_count(state, p).await?),
         "eth_getCode" => answer(state::code(state, p).await?),
         "eth_getStorageAt" => answer(state::storage(state, p).await?),
-        "eth_getProof" => Err(state::no_proof()),
-        "eth_call" => answer(state::call(state, p).await?),
-        "eth_estimateGas" => answer(state::estimate_gas(state, p).await?),
-        "eth_sendRawTransaction" => answer(state::send(state, p).await?),
+        "eth_getProof" => answer(evm::proof(state, p).await?),
+        "eth_call" => answer(evm::call(state, p).await?),
+        "eth_estimateGas" => answer(evm::estimate_gas(state, p).await?),
+        "eth_createAccessList" => answer(evm::create_access_list(state, p).await?),
+        "eth_simulateV1" => answer(simulate::simulate(state, p).await?),
         "eth_gasPrice" => answer(fees::gas_price(state).await?),
         "eth_maxPriorityFeePerGas" => answer(fees::priority_fee(state).await?),
+        "eth_blobBaseFee" => answer(fees::blob_base_fee(state).await?),
         "eth_feeHistory" => answer(fees::history(state, p).await?),
+        "eth_getLogs" => answer(logs::get(state, p).await?),
+        "eth_getUncleCountByBlockHash" | "eth_getUncleCountByBlockNumber" => {
+            answer(blocks::uncle_count(state, p).await?)
+        }
+        "eth_getUncleByBlockHashAndIndex" | "eth_getUncleByBlockNumberAndIndex" => answer(()),
+        "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::unsupported(
+            "notifications not supported: subscribe over a WebSocket, in a request of its own",
+        )),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+async fn of_blocks(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
         "eth_getBlockByHash" | "eth_getBlockByNumber" => answer(blocks::block(state, p).await?),
         "eth_getBlockTransactionCountByHash" | "eth_getBlockTransactionCountByNumber" => {
             answer(blocks::transaction_count(state, p).await?)
         }
+        "eth_getBlockReceipts" => answer(blocks::receipts(state, p).await?),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+async fn of_transactions(
+    state: &AppState,
+    method: &str,
+    p: &Params<'_>,
+) -> RpcResult<Box<RawValue>> {
+    match method {
+        "eth_getTransactionCount" => answer(state::transaction_count(state, p).await?),
+        "eth_sendRawTransaction" => answer(state::send(state, p).await?),
+        "eth_sendRawTransactionSync" => answer(state::send_and_wait(state, p).await?),
         "eth_getTransactionByHash" => answer(blocks::transaction(state, p).await?),
         "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
             answer(blocks::transaction_at(state, p).await?)
         }
         "eth_getTransactionReceipt" => answer(blocks::receipt(state, p).await?),
-        "eth_getBlockReceipts" => answer(blocks::receipts(state, p).await?),
-        "eth_getLogs" => answer(logs::get(state, p).await?),
+        "eth_getRawTransactionByHash" => answer(raw::transaction(state, p).await?),
+        "eth_getRawTransactionByBlockHashAndIndex"
+        | "eth_getRawTransactionByBlockNumberAndIndex" => {
+            answer(raw::transaction_at(state, p).await?)
+        }
+        "eth_newPendingTransactionFilter" => answer(filters::new_pending(state).await?),
+        "eth_sendTransaction" | "eth_signTransaction" => Err(RpcError::unsupported(
+            "this node holds no keys: sign with a wallet and send with eth_sendRawTransaction",
+        )),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+async fn of_filters(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
         "eth_newFilter" => answer(filters::new_logs(state, p).await?),
         "eth_newBlockFilter" => answer(filters::new_blocks(state).await?),
         "eth_getFilterChanges" => answer(filters::changes(state, p).await?),
         "eth_getFilterLogs" => answer(filters::logs(state, p).await?),
         "eth_uninstallFilter" => answer(filters::uninstall(state, p)?),
-        "eth_newPendingTransactionFilter" => Err(RpcError::unsupported(
-            "waiting transactions cannot be watched: watch blocks, which come several times a second",
-        )),
-        "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::unsupported(
-            "notifications not supported: subscribe over a WebSocket, in a request of its own",
-        )),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+async fn of_debug(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
+        "debug_traceTransaction" => answer(evm::trace_transaction(state, p).await?),
+        "debug_traceCall" => answer(evm::trace_call(state, p).await?),
+        "debug_traceBlockByNumber" | "debug_traceBlockByHash" => {
+            answer(evm::trace_block(state, p).await?)
+        }
+        "debug_getRawTransaction" => answer(raw::transaction(state, p).await?),
+        "debug_getRawReceipts" => answer(raw::receipts(state, p).await?),
+        "debug_getRawHeader" => answer(raw::header(state, p).await?),
+        "debug_getRawBlock" => answer(raw::block(state, p).await?),
+        "debug_getBadBlocks" => answer(Vec::<String>::new()),
+        _ => Err(RpcError::no_method(method)),
+    }
+}
+
+async fn of_explorer(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    match method {
+        "ots_getApiLevel" => answer(explorer::API_LEVEL),
+        "ots_hasCode" => answer(explorer::has_code(state, p).await?),
+        "ots_getBlockDetails" | "ots_getBlockDetailsByHash" => {
+            answer(explorer::details(state, p).await?)
+        }
+        "ots_getBlockTransactions" => answer(explorer::page(state, p).await?),
+        "ots_getTransactionError" => answer(explorer::error_of(state, p).await?),
+        "ots_traceTransaction" => answer(explorer::trace(state, p).await?),
+        "ots_getInternalOperations" => answer(explorer::internal(state, p).await?),
+        "ots_searchTransactionsBefore"
+        | "ots_searchTransactionsAfter"
+        | "ots_getTransactionBySenderAndNonce"
+        | "ots_getContractCreator" => Err(explorer::no_index(method)),
         _ => Err(RpcError::no_method(method)),
     }
 }

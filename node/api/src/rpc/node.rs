@@ -2,9 +2,16 @@
 
 use alloy_primitives::{B256, Bytes, U64};
 use serde::Serialize;
+use serde_json::{Value, json};
 
-use super::{error::RpcResult, params::Params};
+use super::{
+    error::{RpcError, RpcResult},
+    params::Params,
+};
 use crate::shared::AppState;
+
+/// Version of Ethereum's wire protocol that clients expect to see some of: eth/68. This node speaks its own.
+pub(super) const PROTOCOL_VERSION: &str = "0x44";
 
 /// Progress of a node that catches up.
 #[derive(Debug, Serialize)]
@@ -21,6 +28,12 @@ pub(super) struct Progress {
 pub(super) enum Syncing {
     No(bool),
     Yes(Progress),
+}
+
+impl Syncing {
+    pub(super) fn is_syncing(&self) -> bool {
+        matches!(self, Self::Yes(_))
+    }
 }
 
 pub(super) async fn client_version(state: &AppState) -> RpcResult<String> {
@@ -54,5 +67,35 @@ pub(super) async fn syncing(state: &AppState) -> RpcResult<Syncing> {
         starting_block: U64::ZERO,
         current_block: U64::from(status.executed),
         highest_block: U64::from(status.ordered),
+    }))
+}
+
+/// The groups of methods that are served.
+pub(super) fn modules() -> Value {
+    json!({ "debug": "1.0", "eth": "1.0", "net": "1.0", "ots": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0" })
+}
+
+pub(super) fn no_coinbase() -> RpcError {
+    RpcError::new(
+        super::error::SERVER,
+        "etherbase must be explicitly specified: blocks name their proposers",
+    )
+}
+
+/// The rules in force (EIP-7910). Blobs are not taken, hence their schedule of zeros.
+pub(super) async fn config(state: &AppState) -> RpcResult<Value> {
+    let status = state.backend.status().await?;
+    let fork_id = format!("0x{}", status.genesis_hash.to_string().get(2..10).unwrap_or("00000000"));
+    Ok(json!({
+        "current": {
+            "activationTime": 0,
+            "blobSchedule": { "baseFeeUpdateFraction": 5_007_716, "max": 0, "target": 0 },
+            "chainId": U64::from(status.chain_id),
+            "forkId": fork_id,
+            "precompiles": {},
+            "systemContracts": {},
+        },
+        "next": null,
+        "last": null,
     }))
 }

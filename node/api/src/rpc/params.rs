@@ -2,24 +2,33 @@
 
 use std::fmt;
 
-use alloy_eips::eip2930::{AccessList, AccessListItem};
+use alloy_eips::{
+    eip2930::{AccessList, AccessListItem},
+    eip7702::SignedAuthorization,
+};
 use alloy_primitives::{Address, B256, Bytes, U256};
-use neura_types::Height;
+use neura_types::{Height, simulation::CallRequest};
 use serde::{
     Deserialize, Deserializer,
     de::{self, DeserializeOwned, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use super::error::{RpcError, RpcResult};
+use super::{
+    error::{RpcError, RpcResult},
+    evm::Spent,
+};
 use crate::{
-    backend::{BlockRef, CallRequest},
+    backend::BlockRef,
     limits::{MAX_CALL_GAS, MAX_PARAMS},
 };
 
 /// The parameters of one call.
 #[derive(Debug, Default)]
-pub(crate) struct Params<'a>(Vec<&'a RawValue>);
+pub(crate) struct Params<'a> {
+    items: Vec<&'a RawValue>,
+    spent: Spent,
+}
 
 impl<'a> Params<'a> {
     /// Reads the `params` member: an array, or nothing.
@@ -27,7 +36,7 @@ impl<'a> Params<'a> {
         match raw.map(RawValue::get) {
             None | Some("null") => Ok(Self::default()),
             Some(text) => serde_json::from_str::<Bounded<'a, MAX_PARAMS>>(text)
-                .map(|bounded| Self(bounded.0))
+                .map(|bounded| Self { items: bounded.0, spent: Spent::default() })
                 .map_err(|_| {
                     RpcError::params(format!("params must be an array of at most {MAX_PARAMS}"))
                 }),
@@ -47,18 +56,21 @@ impl<'a> Params<'a> {
         index: usize,
         name: &str,
     ) -> RpcResult<Option<T>> {
-        let Some(raw) = self.0.get(index) else { return Ok(None) };
+        let Some(raw) = self.items.get(index) else { return Ok(None) };
         serde_json::from_str(raw.get()).map_err(|error| {
             RpcError::params(format!("invalid argument {index} ({name}): {error}"))
         })
     }
 
-    /// Whether a parameter is there and says something: not null, not `{}`.
-    pub(crate) fn is_given(&self, index: usize) -> bool {
-        self.0.get(index).is_some_and(|raw| {
-            let text: String = raw.get().split_ascii_whitespace().collect();
-            text != "null" && text != "{}"
-        })
+    /// What is called together draws on one account of time.
+    pub(super) fn drawing_on(mut self, spent: &Spent) -> Self {
+        self.spent = spent.clone();
+        self
+    }
+
+    /// The account of time.
+    pub(super) fn spent(&self) -> &Spent {
+        &self.spent
     }
 
     /// The block that a state method asks for; latest if it is left out.
@@ -108,7 +120,7 @@ impl Quantity {
     }
 
     /// As 128 bits.
-    fn to_u128(self) -> RpcResult<u128> {
+    pub(crate) fn to_u128(self) -> RpcResult<u128> {
         u128::try_from(self.0)
             .map_err(|_| RpcError::params(format!("{:#x} is above 2^128-1", self.0)))
     }
@@ -225,6 +237,9 @@ pub(crate) struct CallParams {
     input: Option<Bytes>,
     access_list: Option<Vec<AccessItem>>,
     chain_id: Option<Quantity>,
+    blob_versioned_hashes: Option<Vec<B256>>,
+    max_fee_per_blob_gas: Option<Quantity>,
+    authorization_list: Option<Vec<SignedAuthorization>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -260,9 +275,13 @@ impl CallParams {
         Ok(CallRequest {
             from: self.from,
             to: self.to,
-            gas: gas.or(Some(MAX_CALL_GAS)),
+            gas,
             max_fee_per_gas: number(self.max_fee_per_gas.or(self.gas_price))?,
             max_priority_fee_per_gas: number(self.max_priority_fee_per_gas.or(self.gas_price))?,
+            has_gas_price: self.gas_price.is_some(),
+            max_fee_per_blob_gas: number(self.max_fee_per_blob_gas)?,
+            blob_hashes: self.blob_versioned_hashes.unwrap_or_default(),
+            authorizations: self.authorization_list.unwrap_or_default(),
             value: self.value.map_or(U256::ZERO, |value| value.0),
             input: self.input.or(self.data).unwrap_or_default(),
             nonce: self.nonce.map(Quantity::to_u64).transpose()?,

@@ -12,16 +12,18 @@ use futures::{
     future::BoxFuture,
     stream::{FuturesUnordered, SplitSink},
 };
+use neura_types::Transaction;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::{sync::broadcast, time::timeout};
 
 use super::{
-    encode::EthLog,
+    encode::{self, EthLog},
     envelope,
     error::{LIMIT_EXCEEDED, RpcError, RpcResult, answer},
     filters::fresh_id,
     logs::{FilterParams, LogFilter},
+    node,
     params::Params,
 };
 use crate::{
@@ -34,6 +36,14 @@ use crate::{
 enum Subscription {
     Heads,
     Logs(LogFilter),
+    /// Transactions that come into the pool: their hashes, or all of them.
+    Pending {
+        full: bool,
+    },
+    /// Whether the node catches up, and what was told last.
+    Syncing {
+        told: Option<bool>,
+    },
 }
 
 /// Why a socket ends.
@@ -162,17 +172,23 @@ impl Session {
                 let filter: Option<FilterParams> = params.optional(1, "filter")?;
                 Subscription::Logs(filter.unwrap_or_default().check()?)
             }
+            "newPendingTransactions" => {
+                let full: Option<bool> = params.optional(1, "full transactions")?;
+                Subscription::Pending { full: full.unwrap_or(false) }
+            }
+            "syncing" => Subscription::Syncing { told: None },
             _ => {
-                return Err(RpcError::unsupported(
-                    "no such subscription here: newHeads and logs are",
-                ));
+                return Err(RpcError::params(format!(
+                    "no \"{}\" subscription in eth namespace: newHeads, logs, newPendingTransactions, syncing are",
+                    kind.chars().take(40).collect::<String>()
+                )));
             }
         };
         if self.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             let text = format!("at most {MAX_SUBSCRIPTIONS} subscriptions per connection");
             return Err(RpcError::new(LIMIT_EXCEEDED, text));
         }
-        self.blocks.get_or_insert_with(|| self.state.hub.blocks());
+        self.blocks.get_or_insert_with(|| self.state.hub.notices());
         let id = fresh_id();
         self.subscriptions.insert(id.clone(), subscription);
         Ok(id)
@@ -193,13 +209,52 @@ impl Session {
         let Some(notice) = notice else {
             return Err(End::Close(close_code::POLICY, "too slow: notifications were lost"));
         };
-        let Notice::Block { header, logs } = notice.as_ref() else {
-            return Err(End::Close(close_code::AGAIN, "notifications were lost: connect again"));
+        let texts = match notice.as_ref() {
+            Notice::Block { header, logs } => {
+                let mut texts = self.notifications(header, logs);
+                texts.extend(self.syncing().await);
+                texts
+            }
+            Notice::Pending(tx) => self.arrival(tx),
+            Notice::Gap => {
+                let reason = "notifications were lost: connect again";
+                return Err(End::Close(close_code::AGAIN, reason));
+            }
         };
-        for text in self.notifications(header, logs) {
+        for text in texts {
             self.write(Message::Text(text.into())).await?;
         }
         Ok(())
+    }
+
+    fn arrival(&self, tx: &Transaction) -> Vec<String> {
+        let told = |(id, subscription): (&String, &Subscription)| match subscription {
+            Subscription::Pending { full: false } => notification(id, tx.hash),
+            Subscription::Pending { full: true } => notification(id, encode::transaction(tx, None)),
+            _ => None,
+        };
+        self.subscriptions.iter().filter_map(told).collect()
+    }
+
+    /// Tells those who want to know when the node begins or ends to catch up.
+    async fn syncing(&mut self) -> Vec<String> {
+        let is_asked =
+            |subscription: &Subscription| matches!(subscription, Subscription::Syncing { .. });
+        if !self.subscriptions.values().any(is_asked) {
+            return Vec::new();
+        }
+        let Ok(status) = node::syncing(&self.state).await else { return Vec::new() };
+        let now = status.is_syncing();
+        let mut texts = Vec::new();
+        for (id, subscription) in &mut self.subscriptions {
+            if let Subscription::Syncing { told } = subscription
+                && *told != Some(now)
+            {
+                *told = Some(now);
+                texts.extend(notification(id, &status));
+            }
+        }
+        texts
     }
 
     fn notifications(&self, header: &RawValue, logs: &[EthLog]) -> Vec<String> {
@@ -211,6 +266,7 @@ impl Session {
                     let wanted = logs.iter().filter(|log| filter.matches(log));
                     texts.extend(wanted.filter_map(|log| notification(id, log)));
                 }
+                Subscription::Pending { .. } | Subscription::Syncing { .. } => {}
             }
         }
         texts

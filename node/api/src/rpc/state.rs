@@ -1,14 +1,18 @@
 //! Methods that read the state, run calls on it, or send what changes it.
 
+use std::time::Duration;
+
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 
 use super::{
+    blocks,
+    encode::EthReceipt,
     error::{RpcError, RpcResult},
-    params::{CallParams, Params, Quantity},
+    params::{Params, Quantity},
 };
 use crate::{
-    backend::{BlockRef, CallRequest},
-    error::BackendError,
+    events::Notice,
+    limits::{DEFAULT_SYNC_WAIT, MAX_SYNC_WAIT},
     shared::AppState,
 };
 
@@ -43,45 +47,46 @@ pub(super) async fn storage(state: &AppState, params: &Params<'_>) -> RpcResult<
     Ok(B256::from(state.backend.storage(address, slot.0, block).await?))
 }
 
-pub(super) fn no_proof() -> RpcError {
-    RpcError::unsupported(
-        "eth_getProof is not supported: the state tree is not Ethereum's; \
-         GET /v1/accounts/{address}?proof=true gives a proof of this chain's",
-    )
-}
-
-pub(super) async fn call(state: &AppState, params: &Params<'_>) -> RpcResult<Bytes> {
-    let (request, block) = call_request(state, params).await?;
-    let _slot = evm_slot(state).await?;
-    Ok(state.backend.call(request, block).await?.output)
-}
-
-pub(super) async fn estimate_gas(state: &AppState, params: &Params<'_>) -> RpcResult<U64> {
-    let (request, block) = call_request(state, params).await?;
-    let _slot = evm_slot(state).await?;
-    Ok(U64::from(state.backend.estimate_gas(request, block).await?))
-}
-
-/// Waits for its turn, within the time of the call.
-async fn evm_slot(state: &AppState) -> RpcResult<tokio::sync::SemaphorePermit<'_>> {
-    let closed = |_| BackendError::Unavailable("the node is stopping".into());
-    Ok(state.evm_slots.acquire().await.map_err(closed)?)
-}
-
-async fn call_request(state: &AppState, params: &Params<'_>) -> RpcResult<(CallRequest, BlockRef)> {
-    let draft: CallParams = params.required(0, "transaction")?;
-    let block = params.block(1)?.to_ref();
-    // An override that is ignored gives a wrong answer; a refusal does not.
-    for (index, name) in [(2, "state"), (3, "block")] {
-        if params.is_given(index) {
-            return Err(RpcError::unsupported(format!("{name} overrides are not supported")));
-        }
-    }
-    let chain_id = state.backend.status().await?.chain_id;
-    Ok((draft.into_request(chain_id)?, block))
-}
-
 pub(super) async fn send(state: &AppState, params: &Params<'_>) -> RpcResult<B256> {
     let raw: Bytes = params.required(0, "transaction")?;
     Ok(state.backend.submit(raw).await?)
+}
+
+/// Code of a transaction that is taken and was not executed in time (EIP-7966).
+const NOT_EXECUTED_IN_TIME: i32 = 4;
+
+/// Sends a transaction and waits for its receipt (EIP-7966).
+pub(super) async fn send_and_wait(state: &AppState, params: &Params<'_>) -> RpcResult<EthReceipt> {
+    let raw: Bytes = params.required(0, "transaction")?;
+    let asked: Option<Quantity> = params.optional(1, "timeout in milliseconds")?;
+    let wait = match asked {
+        None => DEFAULT_SYNC_WAIT,
+        Some(asked) => {
+            let millis = u64::try_from(asked.0).unwrap_or(u64::MAX);
+            Duration::from_millis(millis).min(MAX_SYNC_WAIT)
+        }
+    };
+    // Before it is sent, so that no block is missed.
+    let mut blocks = state.hub.notices();
+    let hash = state.backend.submit(raw).await?;
+    let waiting = async {
+        loop {
+            if let Some(receipt) = blocks::receipt_of(state, hash).await? {
+                return Ok(receipt);
+            }
+            while let Ok(Notice::Pending(_)) = blocks.recv().await.as_deref() {}
+        }
+    };
+    match tokio::time::timeout(wait, waiting).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let millis = wait.as_millis();
+            let text = format!(
+                "The transaction was added to the transaction pool but wasn't processed in {millis}ms."
+            );
+            let mut error = RpcError::new(NOT_EXECUTED_IN_TIME, text);
+            error.data = Some(serde_json::json!(hash));
+            Err(error)
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_api::{
-    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest,
+    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallAt, CallOutcome,
     EpochRef, Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView, ValidatorRef,
 };
 use neura_types::{
@@ -100,7 +100,7 @@ impl MemoryBackend {
         self.find(block).ok_or(BackendError::UnknownBlock)
     }
 
-    async fn run(&self, call: &CallRequest) -> BackendResult<CallOutcome> {
+    async fn run(&self, call: &neura_types::simulation::CallRequest) -> BackendResult<CallOutcome> {
         match call.to {
             Some(REVERTS) => Err(BackendError::Reverted { data: error_no() }),
             Some(REVERTS_BARE) => Err(BackendError::Reverted { data: Bytes::new() }),
@@ -190,12 +190,12 @@ impl Backend for MemoryBackend {
         Ok(nonce + chain.pool.iter().filter(|tx| tx.sender == address).count() as u64)
     }
 
-    async fn call(&self, call: CallRequest, at: BlockRef) -> BackendResult<CallOutcome> {
+    async fn call(&self, CallAt { call, at, .. }: CallAt) -> BackendResult<CallOutcome> {
         self.known(at)?;
         self.run(&call).await
     }
 
-    async fn estimate_gas(&self, call: CallRequest, at: BlockRef) -> BackendResult<u64> {
+    async fn estimate_gas(&self, CallAt { call, at, .. }: CallAt) -> BackendResult<u64> {
         self.known(at)?;
         Ok(self.run(&call).await?.gas_used)
     }

@@ -99,6 +99,7 @@ impl Chain {
         let receipts = self.execute(&transactions);
         let gas_used = receipts.last().map_or(0, |receipt| receipt.cumulative_gas_used);
         let head = BlockHead {
+            ethereum: None,
             id: raw.id(),
             proposer: Address::repeat_byte(0xab),
             transactions: transactions.len() as u64,
@@ -162,6 +163,7 @@ impl Chain {
         let position = block.receipts.iter().position(|receipt| receipt.tx_hash == hash);
         let earlier = &block.receipts[..position.unwrap_or(0)];
         let included = Included {
+            blob_price: None,
             block: block.head.id,
             height: block.head.header.height,
             timestamp_ms: block.head.header.timestamp_ms,

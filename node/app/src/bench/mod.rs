@@ -3,6 +3,7 @@
 //! Each measurement runs four validators (by default) in this process, over loopback, with their data in a temporary
 //! folder, and returns what was measured; the command prints it as one line of JSON.
 
+mod evm;
 mod finality;
 mod network;
 mod ordering;
@@ -10,6 +11,7 @@ mod replica;
 mod start;
 mod transfers;
 
+pub use evm::{EvmPlan, EvmReport, Rates, evm};
 pub use finality::{FinalityReport, finality};
 pub use ordering::{OrderingPlan, OrderingReport, ordering};
 pub use replica::{ReplicaPlan, replica};

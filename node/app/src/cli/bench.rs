@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{logs, node};
-use crate::bench::{self, OrderingPlan, ReplicaPlan, TransfersPlan};
+use crate::bench::{self, EvmPlan, OrderingPlan, ReplicaPlan, TransfersPlan};
 
 /// Commands of `neura bench`.
 #[derive(Debug, clap::Subcommand)]
@@ -54,6 +54,18 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 4)]
         validators: usize,
     },
+    /// Transactions executed and committed by one node, beside bare revm in memory.
+    Evm {
+        /// Transactions of each kind.
+        #[arg(long, default_value_t = 20_000)]
+        transactions: usize,
+        /// Accounts of the state.
+        #[arg(long, default_value_t = 10_000)]
+        accounts: u64,
+        /// Accounts of the large state; they are built in memory first.
+        #[arg(long, default_value_t = 1_000_000)]
+        large: u64,
+    },
     /// One node of a network that is measured from outside: orders bytes that nobody executes.
     #[command(hide = true)]
     Replica(Box<ReplicaArgs>),
@@ -91,6 +103,10 @@ pub(super) async fn run(command: Command) -> Result<()> {
             print(&bench::finality(validators, samples).await?)
         }
         Command::Start { validators } => print(&bench::start(validators).await?),
+        Command::Evm { transactions, accounts, large } => {
+            let plan = EvmPlan { transactions, accounts, large };
+            print(&tokio::task::spawn_blocking(move || bench::evm(plan)).await??)
+        }
         Command::Replica(args) => {
             crate::devnet::end_with_supervisor();
             let ReplicaArgs { node, replica, rate, tx_bytes, samples } = *args;

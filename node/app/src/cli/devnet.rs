@@ -248,8 +248,12 @@ impl Network {
     ) -> Result<task::Finished> {
         let job = Job::load(path)?;
         let (_, key) = self.devnet.accounts.first().context("a devnet has funded accounts")?;
-        let shared =
-            Shared { url: self.devnet.urls(), key: Some(key.clone()), json: screen.is_json() };
+        let shared = Shared {
+            url: self.devnet.urls(),
+            key: Some(key.clone()),
+            json: screen.is_json(),
+            is_url_given: true,
+        };
         let account = Account::open(&shared)?;
         screen.line(format!("job          {} for {}", job.name, account.key.address()));
         let id = task::submit(&account, &job, Choice::Cheapest, screen).await?;

@@ -1,5 +1,5 @@
 //! Commands: `neura devnet`, `node`, `genesis`, `validator`, `governance`, `epoch`, `snapshot`, `provider`, `task`,
-//! `wallet`, `faucet`, `status`, `bench`.
+//! `wallet`, `faucet`, `status`, `bench`, `evm`.
 //!
 //! Results go to standard output, progress and logs to standard error. With `--json` the result is one JSON value.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the user")]
@@ -9,6 +9,7 @@ mod act;
 mod bench;
 mod devnet;
 mod epoch;
+mod evm;
 mod genesis;
 mod governance;
 mod identity;
@@ -25,7 +26,7 @@ mod wallet;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
 pub use account::Account;
 pub use screen::Screen;
@@ -54,12 +55,22 @@ pub struct Shared {
         value_delimiter = ','
     )]
     pub url: Vec<String>,
+    /// Whether the user named them.
+    #[arg(skip)]
+    pub is_url_given: bool,
     /// Key file of the account that signs; default: wallet/default.key in NEURA_HOME, made when it is first needed.
     #[arg(long, global = true, env = "NEURA_KEY")]
     pub key: Option<std::path::PathBuf>,
     /// One JSON value in place of text.
     #[arg(long, global = true)]
     pub json: bool,
+}
+
+impl Shared {
+    /// The first node that the user named, if one was named.
+    fn given_url(&self) -> Option<String> {
+        self.url.first().filter(|_| self.is_url_given).cloned()
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,6 +110,9 @@ enum Command {
     /// Measure: ordering, transfers, finality, start.
     #[command(subcommand)]
     Bench(bench::Command),
+    /// Check the EVM against Ethereum's own suites.
+    #[command(subcommand)]
+    Evm(evm::Command),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -106,12 +120,21 @@ enum Command {
     },
 }
 
+/// A command failed and has said so itself.
+#[derive(Debug, thiserror::Error)]
+#[error("failed")]
+struct Failed;
+
 /// Runs the command line and returns the exit code: 0 done, 1 failed, 2 used wrongly.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let matches = Cli::command().get_matches();
+    let mut cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    cli.shared.is_url_given =
+        matches.value_source("url").is_some_and(|source| source != ValueSource::DefaultValue);
     let json = cli.shared.json;
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Failed>() => ExitCode::FAILURE,
         Err(error) => {
             if json {
                 let value = serde_json::json!({
@@ -149,6 +172,9 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Provider(provider::Command::Worker(args)) = cli.command {
         return provider::worker(args);
     }
+    if let Command::Evm(command) = cli.command {
+        return evm::run(command, &cli.shared);
+    }
     let shared = cli.shared;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
@@ -167,7 +193,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Faucet(args) => wallet::faucet(args, shared).await,
             Command::Status => status::run(shared).await,
             Command::Bench(command) => bench::run(command).await,
-            Command::Completions { .. } => Ok(()),
+            Command::Completions { .. } | Command::Evm(_) => Ok(()),
         }
     })
 }

@@ -4,9 +4,13 @@
 //! - At most [`Limits::transactions`] and [`Limits::bytes`] are held, at most [`Limits::per_sender`] of one sender.
 //! - A sender's transactions are handed out in nonce order, without gaps, after those that stand in batches already.
 //! - A transaction is handed out once; again only when its batch expired, skipped it, or was not heard of for long.
-//! - A transaction leaves only when it was executed, is invalid for good, was replaced, or makes room for a better one.
+//! - A transaction leaves only when it was executed, is invalid for good, was replaced, makes room for a better one, or
+//!   has waited for its lifetime.
 //! - The sum of what one sender's transactions may cost never exceeds its balance.
+//! - An account that runs another's code, or soon will, has one transaction at most.
 
+mod content;
+mod delegation;
 pub mod journal;
 mod sender;
 #[cfg(test)]
@@ -21,6 +25,7 @@ use std::{
 
 use neura_types::{Address, B256, Transaction, U256};
 
+use delegation::{Authorities, DELEGATED_LIMIT};
 use sender::Sender;
 
 /// What the pool may hold.
@@ -87,6 +92,16 @@ pub enum PoolError {
     /// The sender holds too many places.
     #[error("the sender already has {0} pending transactions: wait until some are included")]
     SenderLimit(usize),
+    /// The sender runs another's code and has a transaction already.
+    #[error(
+        "in-flight transaction limit reached for delegated accounts: wait until the pending one is included, or replace it"
+    )]
+    DelegatedLimit,
+    /// An account that the transaction would delegate has several transactions pending.
+    #[error(
+        "authority already reserved: {0} has pending transactions; wait until they are included"
+    )]
+    AuthorityReserved(Address),
     /// The pool is full and this one does not pay more than the cheapest held.
     #[error(
         "txpool is full: offer a higher priority fee than {lowest} wei per gas, or try again later"
@@ -106,9 +121,22 @@ impl PoolError {
             Self::NonceTooHigh { .. } => "nonce_too_high",
             Self::Overdraft { .. } => "insufficient_funds",
             Self::SenderLimit(_) => "sender_limit",
+            Self::DelegatedLimit => "delegated_limit",
+            Self::AuthorityReserved(_) => "authority_reserved",
             Self::Full { .. } => "pool_full",
         }
     }
+}
+
+/// What the state says of a sender.
+#[derive(Debug, Clone, Copy)]
+pub struct Standing {
+    /// Next nonce.
+    pub nonce: u64,
+    /// Balance, in wei.
+    pub balance: U256,
+    /// Whether it runs another's code (EIP-7702).
+    pub is_delegated: bool,
 }
 
 /// Priority: highest tip first, then first come.
@@ -128,6 +156,8 @@ struct Entry {
     tx: Arc<Transaction>,
     priority: Priority,
     sealing: Sealing,
+    /// When it came.
+    since: Instant,
 }
 
 impl Entry {
@@ -187,6 +217,7 @@ pub struct Mempool {
     by_priority: BTreeMap<Priority, (Address, u64)>,
     /// Those of them that stand in no batch.
     unsealed: BTreeMap<Priority, (Address, u64)>,
+    authorities: Authorities,
     bytes: usize,
     arrivals: u64,
 }
@@ -200,6 +231,7 @@ impl Mempool {
             by_hash: HashMap::new(),
             by_priority: BTreeMap::new(),
             unsealed: BTreeMap::new(),
+            authorities: Authorities::default(),
             bytes: 0,
             arrivals: 0,
         }
@@ -231,38 +263,61 @@ impl Mempool {
         self.senders.get(sender).map_or(account_nonce, |s| s.contiguous_end(account_nonce))
     }
 
-    /// Adds a verified transaction that is valid against the state, of which the sender's nonce and balance are given.
+    /// Adds a verified transaction that is valid against the state, which says `standing` of its sender.
     ///
     /// # Errors
     /// See [`PoolError`]; the pool is then as it was.
     pub fn insert(
         &mut self,
         tx: Arc<Transaction>,
-        (account_nonce, balance): (u64, U256),
+        standing: Standing,
         sealing: Sealing,
     ) -> Result<(), PoolError> {
         if self.by_hash.contains_key(&tx.hash) {
             return Err(PoolError::AlreadyKnown);
         }
-        let missing = self.pending_nonce(&tx.sender, account_nonce);
+        let missing = self.pending_nonce(&tx.sender, standing.nonce);
         if tx.nonce.saturating_sub(missing) > self.limits.nonce_gap {
             return Err(PoolError::NonceTooHigh { next: missing, got: tx.nonce });
         }
-        self.check_sender(&tx, balance)?;
+        self.check_delegations(&tx, standing.is_delegated)?;
+        self.check_sender(&tx, standing.balance)?;
         self.make_room(&tx)?;
         self.arrivals += 1;
         let priority = (Reverse(tx.max_priority_fee_per_gas), self.arrivals);
         let sender = self.senders.entry(tx.sender).or_default();
-        sender.account_nonce = sender.account_nonce.max(account_nonce);
-        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority, sealing });
+        sender.account_nonce = sender.account_nonce.max(standing.nonce);
+        let (Sealing::Due(since) | Sealing::Sealed(since)) = sealing;
+        let replaced = sender.insert(Entry { tx: Arc::clone(&tx), priority, sealing, since });
         if let Some(old) = replaced {
             self.forget(&old);
         }
+        self.authorities.add(&tx);
         self.bytes += tx.raw.len();
         self.by_hash.insert(tx.hash, (tx.sender, tx.nonce));
         self.by_priority.insert(priority, (tx.sender, tx.nonce));
         if matches!(sealing, Sealing::Due(_)) {
             self.unsealed.insert(priority, (tx.sender, tx.nonce));
+        }
+        Ok(())
+    }
+
+    fn check_delegations(&self, tx: &Transaction, is_delegated: bool) -> Result<(), PoolError> {
+        let others = |account: &Address| {
+            let pending = self.senders.get(account);
+            let own = *account == tx.sender && pending.is_some_and(|s| s.get(tx.nonce).is_some());
+            pending.map_or(0, Sender::len).saturating_sub(usize::from(own))
+        };
+        let is_delegated = is_delegated || self.authorities.contains(&tx.sender);
+        if is_delegated && others(&tx.sender) >= DELEGATED_LIMIT {
+            return Err(PoolError::DelegatedLimit);
+        }
+        for authority in delegation::of(tx) {
+            // One's own transaction is this one.
+            let limit = if authority == tx.sender { 0 } else { DELEGATED_LIMIT };
+            if others(&authority) > limit {
+                return Err(PoolError::AuthorityReserved(authority));
+            }
         }
         Ok(())
     }
@@ -417,6 +472,7 @@ impl Mempool {
     }
 
     fn forget(&mut self, entry: &Entry) {
+        self.authorities.remove(&entry.tx);
         self.by_hash.remove(&entry.tx.hash);
         self.by_priority.remove(&entry.priority);
         self.unsealed.remove(&entry.priority);

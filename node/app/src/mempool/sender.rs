@@ -83,6 +83,17 @@ impl Sender {
         nonce
     }
 
+    /// Number of entries that follow the account's nonce without a gap.
+    pub(super) fn contiguous(&self) -> usize {
+        let length = self.contiguous_end(self.account_nonce).saturating_sub(self.account_nonce);
+        usize::try_from(length).unwrap_or(usize::MAX)
+    }
+
+    /// Number of entries below the account's nonce, which execution settles.
+    pub(super) fn stale(&self) -> usize {
+        self.entries.range(..self.account_nonce).count()
+    }
+
     /// Nonce after the entries that follow the account's without a gap.
     pub(super) fn contiguous_end(&self, account_nonce: u64) -> u64 {
         let start = account_nonce.max(self.account_nonce);

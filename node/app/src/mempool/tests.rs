@@ -30,7 +30,67 @@ fn now() -> Instant {
 }
 
 fn add(pool: &mut Mempool, tx: Arc<Transaction>, balance: U256) -> Result<(), PoolError> {
-    pool.insert(tx, (0, balance), Sealing::Due(now()))
+    pool.insert(tx, standing(balance), Sealing::Due(now()))
+}
+
+fn standing(balance: U256) -> Standing {
+    Standing { nonce: 0, balance, is_delegated: false }
+}
+
+/// A transaction in which one account sends, another delegates.
+fn delegating(key: u8, nonce: u64, authority: u8) -> Arc<Transaction> {
+    use alloy_consensus::{SignableTransaction, TxEip7702};
+    use alloy_eips::{eip2718::Encodable2718, eip7702::Authorization};
+    let [key, authority] = [key, authority].map(|n| EthKey::from_bytes([n; 32]).unwrap());
+    let unsigned = Authorization { chain_id: U256::ZERO, address: Address::ZERO, nonce: 0 };
+    let signed = unsigned.clone().into_signed(authority.sign_digest(unsigned.signature_hash()));
+    let tx = TxEip7702 {
+        chain_id: CHAIN,
+        nonce,
+        gas_limit: 100_000,
+        max_fee_per_gas: 1,
+        authorization_list: vec![signed],
+        ..TxEip7702::default()
+    };
+    let signature = key.sign_digest(tx.signature_hash());
+    let raw = alloy_consensus::TxEnvelope::from(tx.into_signed(signature)).encoded_2718();
+    Arc::new(Transaction::decode(raw, CHAIN).unwrap())
+}
+
+#[test]
+fn a_delegated_account_has_one_transaction_at_most_and_may_replace_it() {
+    let mut pool = pool();
+    let delegated = Standing { is_delegated: true, ..standing(RICH) };
+    let mut insert = |tx| pool.insert(tx, delegated, Sealing::Due(now()));
+    insert(tx(1, 0, 10)).unwrap();
+    assert_eq!(insert(tx(1, 1, 10)), Err(PoolError::DelegatedLimit));
+    insert(tx(1, 0, 20_000)).unwrap();
+}
+
+#[test]
+fn an_account_whose_delegation_waits_has_one_transaction_at_most() {
+    let mut pool = pool();
+    add(&mut pool, delegating(1, 0, 2), RICH).unwrap();
+    add(&mut pool, tx(2, 0, 1), RICH).unwrap();
+    assert_eq!(add(&mut pool, tx(2, 1, 1), RICH), Err(PoolError::DelegatedLimit));
+    let waiting = delegating(1, 0, 2).hash;
+    pool.on_executed([waiting], []);
+    add(&mut pool, tx(2, 1, 1), RICH).unwrap();
+}
+
+#[test]
+fn an_account_with_several_pending_transactions_cannot_be_delegated() {
+    let mut pool = pool();
+    for nonce in 0..2 {
+        add(&mut pool, tx(2, nonce, 1), RICH).unwrap();
+    }
+    let authority = tx(2, 0, 1).sender;
+    let refused = add(&mut pool, delegating(1, 0, 2), RICH);
+    assert_eq!(refused, Err(PoolError::AuthorityReserved(authority)));
+    assert_eq!(
+        add(&mut pool, delegating(2, 2, 2), RICH),
+        Err(PoolError::AuthorityReserved(authority))
+    );
 }
 
 fn sealed(pool: &mut Mempool, limits: BatchLimits) -> Vec<Arc<Transaction>> {
@@ -94,7 +154,7 @@ fn what_was_skipped_or_stood_in_an_expired_batch_is_handed_out_again_in_order() 
 fn nobody_seals_before_its_turn() {
     let mut pool = pool();
     let later = now() + Duration::from_secs(60);
-    pool.insert(tx(1, 0, 5), (0, RICH), Sealing::Due(later)).unwrap();
+    pool.insert(tx(1, 0, 5), standing(RICH), Sealing::Due(later)).unwrap();
     assert!(pool.seal(LIMITS, now()).is_empty());
     assert_eq!(pool.seal(LIMITS, later).len(), 1);
 }

@@ -13,7 +13,8 @@ use neura_consensus::Status;
 use neura_runtime::Attendance;
 use neura_storage::Store;
 use neura_types::{
-    Address, B256, Block, BlockId, ExecutedRoot, Genesis, Header, Height, Params, ValidatorIndex,
+    Address, B256, Block, BlockId, ExecutedRoot, Genesis, Header, Height, Params, Transaction,
+    ValidatorIndex,
     hash::{Domain, hash},
     keys::PublicKey,
     vote::ChainContext,
@@ -60,6 +61,8 @@ pub struct Chain {
     pub wake: Notify,
     /// What happens, for subscribers.
     pub events: broadcast::Sender<Event>,
+    /// Transactions as they come into the pool, for subscribers.
+    pub arrivals: broadcast::Sender<Arc<Transaction>>,
     /// Consensus as the driver last saw it.
     consensus: watch::Sender<Option<Status>>,
     /// Validators found to contradict themselves since the node was started.
@@ -147,6 +150,7 @@ impl Chain {
             certified: AtomicU64::new(0),
             wake: Notify::new(),
             events: broadcast::Sender::new(EVENT_BUFFER),
+            arrivals: broadcast::Sender::new(EVENT_BUFFER),
             consensus: watch::Sender::new(None),
             evidence: AtomicU64::new(0),
             receipts: AtomicU64::new(0),

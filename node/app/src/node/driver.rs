@@ -10,7 +10,7 @@ mod order;
 mod seat;
 
 pub(crate) use self::fetch::input;
-pub use self::seat::{Memory, Seat};
+pub use self::seat::{Memory, Seat, own_record};
 
 use std::{
     collections::HashSet,

@@ -206,7 +206,7 @@ fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRo
 }
 
 /// Takes out of the pool what the block executed and what can never be executed, and moves the pool's idea of the
-/// senders' nonces on. What was skipped for a reason that can pass waits for another block: else whoever proposes could
+/// nonces of those who signed on. What was skipped for a reason that can pass waits for another block: else whoever proposes could
 /// delete others' transactions by naming them out of order.
 fn settle_pool(chain: &Chain, transactions: &[Decoded], execution: &Execution) {
     let at = |index: &u32| transactions.get(*index as usize).and_then(|tx| tx.as_ref().ok());
@@ -215,10 +215,14 @@ fn settle_pool(chain: &Chain, transactions: &[Decoded], execution: &Execution) {
         !reason.is_temporary() || matches!(reason, InvalidTransaction::InsufficientFunds { .. })
     });
     let done = execution.included.iter().chain(hopeless.map(|(index, _)| index));
-    let senders: BTreeSet<Address> = transactions.iter().flatten().map(|tx| tx.sender).collect();
-    let nonces = senders.into_iter().filter_map(|sender| {
-        let account = execution.changes.accounts.get(&sender)?.as_ref()?;
-        Some((sender, account.nonce))
+    let signers = transactions.iter().flatten().flat_map(|tx| {
+        let authorities = tx.delegations.iter().filter_map(|delegation| delegation.authority);
+        std::iter::once(tx.sender).chain(authorities)
+    });
+    let signers: BTreeSet<Address> = signers.collect();
+    let nonces = signers.into_iter().filter_map(|signer| {
+        let account = execution.changes.accounts.get(&signer)?.as_ref()?;
+        Some((signer, account.nonce))
     });
     chain.mempool.lock().on_executed(done.filter_map(at).map(|tx| tx.hash), nonces);
     let skipped = execution.skipped.iter().filter_map(|(index, _)| at(index));

@@ -6,7 +6,9 @@
 use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
 
 use neura_p2p::{Acceptance, NetworkHandle};
-use neura_runtime::{InvalidTransaction, PoolError as StateRefusal, validate_for_pool};
+use neura_runtime::{
+    InvalidTransaction, PoolError as StateRefusal, is_delegated, validate_for_pool,
+};
 use neura_types::{
     Address, B256, Bytes, StateRead, Transaction, TransactionError, hash::keccak, state::StateError,
 };
@@ -20,7 +22,7 @@ use super::{
     wire::{self, Bundle, MAX_BUNDLE_BYTES},
     workload::Turn,
 };
-use crate::mempool::{PoolError, Sealing, journal::Journal};
+use crate::mempool::{PoolError, Sealing, Standing, journal::Journal};
 
 /// How long transactions wait for others to share a bundle with.
 const BUNDLE_WAIT: Duration = Duration::from_millis(2);
@@ -127,7 +129,7 @@ impl Intake {
     }
 
     fn admit(&self, tx: &Arc<Transaction>, sealing: Sealing) -> Result<(), Refused> {
-        let (nonce, balance) = {
+        let standing = {
             let state = self.chain.store.state()?;
             // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
             let lowest = self.chain.params().min_base_fee;
@@ -140,9 +142,13 @@ impl Intake {
                 },
             )?;
             let account = state.account(tx.sender)?.unwrap_or_default();
-            (account.nonce, account.balance)
+            let is_delegated = is_delegated(&state, &account)?;
+            Standing { nonce: account.nonce, balance: account.balance, is_delegated }
         };
-        Ok(self.chain.mempool.lock().insert(Arc::clone(tx), (nonce, balance), sealing)?)
+        self.chain.mempool.lock().insert(Arc::clone(tx), standing, sealing)?;
+        // No receiver is no failure: they come and go.
+        let _ = self.chain.arrivals.send(Arc::clone(tx));
+        Ok(())
     }
 
     /// Takes the transactions that another node sends. Says whether the bytes were a bundle at all, and whether every

@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::Path, sync::Arc, thread::JoinHandle, time::Dura
 use anyhow::{Context, Result, bail};
 use neura_api::{ApiConfig, ServerHandle};
 use neura_blobs::{EmbeddedConfig, EmbeddedStore};
-use neura_consensus::{CommittedBlock, SafetyRecord};
+use neura_consensus::CommittedBlock;
 use neura_p2p::{Events, Multiaddr, Network, NetworkConfig, NetworkHandle, PeerId};
 use neura_storage::{Recovered as SafetyState, Retention, SafetyFile, Store, StoreConfig};
 use neura_types::{
@@ -481,7 +481,9 @@ fn recover(chain: &Chain, key: SecretKey, disk: Disk) -> Result<(SafetyFile, Sea
     let (safety, recovered) = disk.safety;
     let memory = match recovered {
         SafetyState::Empty => Memory::Blank,
-        SafetyState::Record(bytes) => Memory::Kept(Box::new(SafetyRecord::decode(&bytes)?)),
+        SafetyState::Record(bytes) => {
+            Memory::Kept(Box::new(driver::own_record(chain, &key, &bytes)?))
+        }
         SafetyState::Damaged(damage) => {
             tracing::warn!(%damage, "there is no safety record to go on from");
             Memory::Lost

@@ -40,6 +40,7 @@ pub fn ordered_head(chain: &Chain, id: BlockId, block: &Block) -> BlockHead {
             + block.batches.iter().map(|batch| u64::from(batch.bytes)).sum::<u64>(),
         executed: None,
         finality: Finality::Ordered,
+        ethereum: None,
     }
 }
 

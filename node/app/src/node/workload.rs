@@ -20,6 +20,8 @@ use crate::mempool::{BatchLimits, Sealing};
 /// How much later than the validator before it each one seals a transaction that all of them know: longer than a batch
 /// takes to reach everyone, so that normally one seals it.
 const TURN: Duration = Duration::from_millis(500);
+/// How long a transaction may wait, as in geth.
+const LIFETIME: Duration = Duration::from_secs(3 * 3_600);
 /// A transaction that was sealed and not executed for so long is sealed again: longer than batches live.
 const LOST_AFTER: Duration = Duration::from_secs(45);
 
@@ -71,7 +73,12 @@ impl Workload for PoolWorkload {
     fn sweep(&self) {
         let turn = Turn::of(&self.chain);
         let due = |hash: &B256| turn.due(hash);
-        self.chain.mempool.lock().unseal_older(LOST_AFTER, Instant::now(), due);
+        let mut pool = self.chain.mempool.lock();
+        pool.unseal_older(LOST_AFTER, Instant::now(), due);
+        let expired = pool.expire(LIFETIME, Instant::now());
+        if expired > 0 {
+            tracing::info!(expired, "transactions had waited too long");
+        }
     }
 }
 

@@ -69,10 +69,10 @@ const refusals = [
         text: /^only replay-protected/,
     },
     {
-        what: 'a type that this chain does not have',
+        what: 'an empty list of authorizations',
         changes: { type: 'eip7702', authorizationList: [] },
-        code: 'transaction_type_unsupported',
-        text: /^transaction type not supported/,
+        code: 'no_delegations',
+        text: /empty auth list/,
     },
     { what: 'another chain', changes: { chainId: 1 }, code: 'wrong_chain_id', text: /^invalid chain id/ },
 ]

@@ -69,8 +69,32 @@ fn a_high_s_signature_is_refused() {
 }
 
 #[test]
+fn a_transaction_that_delegates_names_who_signed_each_delegation() {
+    use alloy_consensus::{SignableTransaction, TxEip7702};
+    use alloy_eips::{eip2718::Encodable2718, eip7702::Authorization};
+    let [sender, authority] = [1, 2].map(|n| EthKey::from_bytes([n; 32]).unwrap());
+    let unsigned =
+        Authorization { chain_id: U256::from(CHAIN), address: Address::repeat_byte(9), nonce: 0 };
+    let signed = unsigned.clone().into_signed(authority.sign_digest(unsigned.signature_hash()));
+    let nobody = SignedAuthorization::new_unchecked(unsigned, 7, U256::ZERO, U256::ZERO);
+    let tx = TxEip7702 {
+        chain_id: CHAIN,
+        gas_limit: 100_000,
+        authorization_list: vec![signed.clone(), nobody],
+        ..TxEip7702::default()
+    };
+    let signature = sender.sign_digest(tx.signature_hash());
+    let raw = TxEnvelope::from(tx.into_signed(signature)).encoded_2718();
+    let tx = Transaction::decode(raw, CHAIN).unwrap();
+    assert_eq!((tx.sender, tx.tx_type), (sender.address(), SET_CODE_TX_TYPE));
+    let authorities: Vec<_> = tx.delegations.iter().map(|d| d.authority).collect();
+    assert_eq!(authorities, [Some(authority.address()), None]);
+    assert_eq!(tx.delegations[0].signed, signed);
+}
+
+#[test]
 fn blob_transactions_and_unknown_types_are_refused_by_name() {
-    for kind in [3u8, 4, 5, 0x4d, 0x7f] {
+    for kind in [3u8, 5, 0x4d, 0x7f] {
         assert_eq!(
             Transaction::decode(vec![kind, 0xc0], CHAIN),
             Err(TransactionError::UnsupportedType(kind))

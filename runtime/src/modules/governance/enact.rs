@@ -71,10 +71,9 @@ pub(super) fn approving(host: &mut dyn Host, id: u64) -> Result<u64, Fault> {
     Ok(power)
 }
 
-/// Two thirds of all voting power.
+/// More than two thirds of all voting power, as a certificate takes.
 fn is_accepted(host: &mut dyn Host, approving: u64) -> bool {
-    let total = u128::from(host.block().validators().total_power());
-    u128::from(approving).saturating_mul(3) >= total.saturating_mul(2)
+    host.block().validators().is_quorum(approving)
 }
 
 /// Votes of those who no longer serve stay: a word each, which nobody counts.

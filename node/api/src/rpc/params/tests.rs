@@ -72,7 +72,7 @@ fn input_wins_over_data_and_unknown_members_are_ignored() {
     let call: CallParams = serde_json::from_str(text).unwrap();
     let request = call.into_request(1).unwrap();
     assert_eq!(request.input, Bytes::from_static(&[2]));
-    assert_eq!(request.gas, Some(MAX_CALL_GAS));
+    assert_eq!(request.gas, None, "as much as is allowed");
 }
 
 #[test]

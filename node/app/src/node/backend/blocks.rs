@@ -83,6 +83,7 @@ fn included(chain: &Chain, place: TxLocation, receipt: Receipt) -> Answer<Transa
             base_fee: record.map(|record| record.base_fee),
             receipt: Some(receipt),
             first_log: place.first_log_index.into(),
+            blob_price: None,
         }),
     })
 }

@@ -1,7 +1,7 @@
-//! Take transactions, run calls, estimate gas.
+//! Take transactions, find states.
 
-use neura_api::{BackendError, BlockRef, CallOutcome, CallRequest};
-use neura_runtime::{BlockContext, CallError, CallStatus, InvalidTransaction, MAX_CALL_GAS};
+use neura_api::{BackendError, BlockRef};
+use neura_runtime::{BlockContext, InvalidTransaction};
 use neura_storage::{StateView, StorageError};
 use neura_types::{Address, B256, Bytes};
 
@@ -45,61 +45,6 @@ pub(super) fn with_state<T>(
     work(&view, chain.block_context(id, &block.header, base_fee))
 }
 
-fn runtime_request(call: &CallRequest) -> neura_runtime::CallRequest {
-    neura_runtime::CallRequest {
-        from: call.from.unwrap_or(Address::ZERO),
-        to: call.to,
-        value: call.value,
-        input: call.input.clone(),
-        gas: call.gas,
-        gas_price: call.max_fee_per_gas,
-        priority_fee: call.max_priority_fee_per_gas,
-        access_list: call.access_list.clone(),
-    }
-}
-
-pub(super) fn call(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<CallOutcome> {
-    let request = runtime_request(call);
-    with_state(chain, at, |view, context| {
-        let outcome = neura_runtime::call(view, &context, &request)
-            .map_err(|error| call_error(error, request.from))?;
-        match outcome.status {
-            CallStatus::Success => {
-                Ok(CallOutcome { output: outcome.output, gas_used: outcome.gas_used })
-            }
-            CallStatus::Reverted => Err(reverted(outcome.output)),
-            CallStatus::Halted(reason) => Err(BackendError::Halted(reason)),
-        }
-    })
-}
-
-pub(super) fn estimate_gas(chain: &Chain, call: &CallRequest, at: BlockRef) -> Answer<u64> {
-    let mut request = runtime_request(call);
-    request.gas = Some(request.gas.unwrap_or(MAX_CALL_GAS).min(chain.params().block_gas_limit));
-    with_state(chain, at, |view, context| {
-        neura_runtime::estimate_gas(view, &context, &request)
-            .map_err(|error| call_error(error, request.from))
-    })
-}
-
-fn call_error(error: CallError, from: Address) -> BackendError {
-    match error {
-        CallError::Invalid(invalid) => refusal(&invalid, from),
-        CallError::Reverted(data) => reverted(data),
-        CallError::GasRequiredExceedsAllowance(gas) => BackendError::GasExceedsAllowance(gas),
-        CallError::Halted(reason) => BackendError::Halted(reason),
-        CallError::InsufficientFundsForTransfer => BackendError::Module {
-            code: "insufficient_funds".into(),
-            detail: "insufficient funds for transfer".into(),
-        },
-        CallError::Runtime(error) => internal(error),
-    }
-}
-
-fn reverted(data: Bytes) -> BackendError {
-    BackendError::Reverted { data }
-}
-
 pub(super) fn submit(intake: &Intake, raw: Bytes) -> Answer<B256> {
     intake.submit(raw).map(|tx| tx.hash).map_err(|refused| match refused {
         Refused::Transaction(error) => BackendError::Transaction(error),
@@ -110,7 +55,7 @@ pub(super) fn submit(intake: &Intake, raw: Bytes) -> Answer<B256> {
     })
 }
 
-fn refusal(error: &InvalidTransaction, address: Address) -> BackendError {
+pub(super) fn refusal(error: &InvalidTransaction, address: Address) -> BackendError {
     match error {
         InvalidTransaction::NonceTooLow { next, got } => {
             BackendError::NonceTooLow { expected: *next, got: *got }

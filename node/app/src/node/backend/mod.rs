@@ -7,30 +7,34 @@ mod blocks;
 mod execution;
 mod faucet;
 mod registry;
+mod simulation;
 mod staking;
 
 use std::sync::{Arc, atomic::Ordering};
 
 use async_trait::async_trait;
 use neura_api::{
-    Backend, BackendError, BlockHead, BlockRef, BlockView, CallOutcome, CallRequest, EpochRef,
-    Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView, ValidatorRef,
+    Backend, BackendError, BlockHead, BlockRef, BlockView, CallAt, CallOutcome, EpochRef, Event,
+    Fees, Listing, LogEntry, LogQuery, PoolContent, TaskQuery, TransactionView, ValidatorRef,
 };
 use neura_p2p::NetworkHandle;
 use neura_storage::StorageError;
 use neura_types::{
-    Account, Address, Amount, B256, Block, Bytes, Height, StateRead, U256,
+    Account, Address, Amount, B256, Block, Bytes, Height, StateRead, Transaction, U256,
     provider::{Provider, Requester},
     rest::{
         AccountProof, EpochInfo, ProposalInfo, StakingAccount, Status, ValidatorInfo, Validators,
     },
+    simulation::{AccessListOutcome, SimulatedBlock, SimulationRequest},
     state::StateError,
     task::{BlobRef, Task, TaskId},
 };
+use serde_json::Value;
 use tokio::sync::broadcast;
 
 pub use blobs::BlobKeeper;
 pub use faucet::Faucet;
+pub use simulation::{call_error, simulation_error, trace_error};
 
 use super::{chain::Chain, intake::Intake};
 
@@ -175,12 +179,57 @@ impl Backend for NodeBackend {
         }
     }
 
-    async fn call(&self, call: CallRequest, at: BlockRef) -> Answer<CallOutcome> {
-        self.read(move |chain| execution::call(chain, &call, at)).await
+    async fn call(&self, call: CallAt) -> Answer<CallOutcome> {
+        self.read(move |chain| simulation::call(chain, &call)).await
     }
 
-    async fn estimate_gas(&self, call: CallRequest, at: BlockRef) -> Answer<u64> {
-        self.read(move |chain| execution::estimate_gas(chain, &call, at)).await
+    async fn estimate_gas(&self, call: CallAt) -> Answer<u64> {
+        self.read(move |chain| simulation::estimate_gas(chain, &call)).await
+    }
+
+    async fn create_access_list(&self, call: CallAt) -> Answer<AccessListOutcome> {
+        self.read(move |chain| simulation::create_access_list(chain, &call)).await
+    }
+
+    async fn simulate(
+        &self,
+        request: SimulationRequest,
+        at: BlockRef,
+    ) -> Answer<Vec<SimulatedBlock>> {
+        self.read(move |chain| simulation::simulate(chain, &request, at)).await
+    }
+
+    async fn trace_call(&self, call: CallAt, options: Value) -> Answer<Value> {
+        self.read(move |chain| simulation::trace_call(chain, &call, options)).await
+    }
+
+    async fn trace_block(
+        &self,
+        block: BlockRef,
+        only: Option<B256>,
+        options: Value,
+    ) -> Answer<Option<Vec<(B256, Value)>>> {
+        self.read(move |chain| simulation::trace_block(chain, block, only, options)).await
+    }
+
+    async fn pool_status(&self) -> Answer<(u64, u64)> {
+        self.read(|chain| Ok(chain.mempool.lock().status())).await
+    }
+
+    async fn pool_content(&self, sender: Option<Address>, limit: usize) -> Answer<PoolContent> {
+        self.read(move |chain| {
+            let (pending, queued) = chain.mempool.lock().content(sender, limit).map_err(|held| {
+                BackendError::InvalidInput(format!(
+                    "the pool holds {held} transactions, more than the {limit} of one answer: ask for one account's with txpool_contentFrom"
+                ))
+            })?;
+            Ok(PoolContent { pending, queued })
+        })
+        .await
+    }
+
+    fn subscribe_pending(&self) -> broadcast::Receiver<Arc<Transaction>> {
+        self.chain.arrivals.subscribe()
     }
 
     async fn fees(&self) -> Answer<Fees> {

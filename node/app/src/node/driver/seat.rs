@@ -1,8 +1,8 @@
 //! Make the replica of each epoch, with the key and the record that let it sign.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use neura_consensus::{CommittedBlock, Config, Output, Recovered, Replica, SafetyRecord};
 use neura_storage::{EpochEnd, EpochRecord, ProvenHeader};
 use neura_types::{
@@ -39,12 +39,13 @@ pub struct Seat {
     key: SecretKey,
     memory: Memory,
     started_ms: u64,
+    started: Instant,
 }
 
 impl Seat {
     /// With what the disk holds of the record, at the start of the node.
     pub fn new(key: SecretKey, memory: Memory) -> Self {
-        Self { key, memory, started_ms: unix_time_ms() }
+        Self { key, memory, started_ms: unix_time_ms(), started: Instant::now() }
     }
 
     /// Whether the record was lost, and nothing was signed since.
@@ -59,17 +60,28 @@ impl Seat {
 
     /// Whether nothing that the key may have signed before can contradict what it signs in an epoch. Without a record
     /// that is so in epochs that began after this node did: a signature is good in its own epoch only. `began_ms` is the
-    /// time of the block before the epoch, `now_ms` this node's clock, which must not be behind. In the first epoch
+    /// time of the block before the epoch, `now_ms` this node's clock, which must not be behind, nor have been set since the
+    /// start, `running_ms` ago. In the first epoch
     /// everyone starts without a record. One of a later epoch means that final blocks were lost: the node follows until
     /// it is there again.
-    fn may_sign(&self, epoch: Epoch, began_ms: u64, now_ms: u64) -> bool {
+    fn may_sign(&self, epoch: Epoch, began_ms: u64, (now_ms, running_ms): (u64, u64)) -> bool {
         let since = self.started_ms.saturating_add(CLOCK_MARGIN_MS);
         let until = now_ms.saturating_add(MAX_CLOCK_DRIFT_MS);
         match &self.memory {
             Memory::Kept(record) => record.epoch <= epoch,
             Memory::Blank if epoch == 0 => true,
-            Memory::Blank | Memory::Lost => (since..=until).contains(&began_ms),
+            Memory::Blank | Memory::Lost => {
+                let expected_ms = self.started_ms.saturating_add(running_ms);
+                let steady = now_ms.abs_diff(expected_ms) <= MAX_CLOCK_DRIFT_MS;
+                steady && (since..=until).contains(&began_ms)
+            }
         }
+    }
+
+    /// The time of day, and how long the node has been running, both in milliseconds.
+    fn clocks(&self) -> (u64, u64) {
+        let running = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        (unix_time_ms(), running)
     }
 
     /// A replica for an epoch, at the newest final block. A record of an earlier epoch says nothing of this one.
@@ -98,11 +110,25 @@ impl Seat {
             safety: record,
             committed,
             uncommitted,
-            must_observe: !self.may_sign(config.epoch, began_ms, unix_time_ms()),
+            must_observe: !self.may_sign(config.epoch, began_ms, self.clocks()),
         };
         let signer = me.map(|_| self.key.clone());
         Replica::new(core, signer, recovered, now_ms).context("starting consensus")
     }
+}
+
+/// The record, if it is this key's and of this chain: another one says nothing of what this key has signed.
+pub fn own_record(chain: &Chain, key: &SecretKey, bytes: &[u8]) -> Result<SafetyRecord> {
+    let record = SafetyRecord::decode(bytes)?;
+    let of = match (record.chain == chain.context(), record.key == key.public_key()) {
+        (true, true) => return Ok(record),
+        (false, _) => "chain",
+        (true, false) => "key",
+    };
+    bail!(
+        "the safety record in this data folder is of another {of}: give each key and chain a folder of its own, or move \
+         safety.dat away if what it remembers is of no use any more"
+    )
 }
 
 /// The block that an epoch starts from, and its time.

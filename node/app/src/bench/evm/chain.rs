@@ -1,0 +1,187 @@
+//! A chain of one validator without a network: its blocks are final when they are made.
+
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, genesis_changes};
+use neura_storage::{Committed, ExecutedBlock, Store, StoreConfig, genesis_root};
+use neura_types::{
+    Account, Address, Amount, B256, Block, BlockId, Bytes, EpochConfig, ExecutedRoot, Genesis,
+    Params, StateChanges, Transaction, U256,
+    genesis::GenesisAccount,
+    keys::{EthKey, SecretKey},
+    state::MemoryState,
+    validator::Validator,
+};
+
+use super::{CHAIN_ID, all_succeeded, numbered};
+
+/// Where the token lies.
+pub(super) const TOKEN: Address = Address::repeat_byte(0x70);
+/// `transfer(to, amount)` without a selector: moves the second word of the call data from the caller's balance to the
+/// first word's, both in words named by the keccak256 of the account, with an event; anyone has 2^255 to begin with.
+const TOKEN_CODE: [u8; 51] = [
+    0x33, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0x20, // key of the caller
+    0x80, 0x54, 0x60, 0x20, 0x35, 0x90, 0x03, 0x90, 0x55, // balance - amount
+    0x5f, 0x35, 0x5f, 0x52, 0x60, 0x20, 0x5f, 0x20, // key of the receiver
+    0x80, 0x54, 0x60, 0x20, 0x35, 0x01, 0x90, 0x55, // balance + amount
+    0x60, 0x20, 0x35, 0x5f, 0x52, // the amount as the event's data
+    0x5f, 0x35, 0x33, 0x61, 0xdd, 0xf2, 0x60, 0x20, 0x5f, 0xa3, // LOG3
+    0x00, 0x00, 0x00, 0x00,
+];
+/// What everybody owns.
+const FUNDS: Amount = Amount::ankr(1_000_000);
+/// Bytes of a certificate, about.
+const PROOF_BYTES: usize = 300;
+
+/// The state that chains begin with, and who sends.
+pub(super) struct World {
+    pub(super) keys: Vec<EthKey>,
+    pub(super) changes: StateChanges,
+    accounts: u64,
+    genesis: Genesis,
+}
+
+impl World {
+    /// A state of so many accounts, besides those of the senders.
+    pub(super) fn new(keys: Vec<EthKey>, accounts: u64) -> Result<Self> {
+        let funded =
+            keys.iter().map(|key| GenesisAccount { address: key.address(), balance: FUNDS });
+        let genesis = Genesis {
+            chain_id: CHAIN_ID,
+            timestamp_ms: 1_700_000_000_000,
+            params: Params::default(),
+            treasury: Address::repeat_byte(0xee),
+            faucet: None,
+            validators: vec![Validator {
+                public_key: SecretKey::from_seed(&[1; 32]).public_key(),
+                account: Address::repeat_byte(0xcc),
+                power: 1,
+            }],
+            accounts: funded.collect(),
+        };
+        let mut changes = genesis_changes(&genesis)?;
+        let account = Account { balance: U256::from(7), ..Account::default() };
+        changes.accounts.extend((0..accounts).map(|n| (numbered(n), Some(account.clone()))));
+        let code_hash = neura_types::hash::keccak(&TOKEN_CODE);
+        changes.code.insert(code_hash, Bytes::from_static(&TOKEN_CODE));
+        changes.accounts.insert(TOKEN, Some(Account { nonce: 1, code_hash, ..account }));
+        Ok(Self { keys, changes, accounts, genesis })
+    }
+
+    /// Who gets the coins of a transaction: one account after the other, far apart in the tree.
+    pub(super) fn receiver(&self, n: usize) -> Address {
+        const STEP: u64 = 7_919;
+        numbered((n as u64).wrapping_mul(STEP) % self.accounts.max(1))
+    }
+
+    fn context(&self) -> Result<BlockContext> {
+        Ok(BlockContext {
+            chain_id: CHAIN_ID,
+            genesis: self.genesis.hash(),
+            height: 1,
+            timestamp_ms: self.genesis.timestamp_ms,
+            proposer: Address::repeat_byte(0xcc),
+            randomness: B256::ZERO,
+            base_fee: 0,
+            treasury: self.genesis.treasury,
+            epoch: Arc::new(EpochConfig::genesis(&self.genesis, 0)?),
+            attendance: Attendance::default(),
+        })
+    }
+}
+
+/// A chain whose state lies in memory.
+pub(super) struct MemoryChain {
+    state: MemoryState,
+    context: BlockContext,
+}
+
+impl MemoryChain {
+    pub(super) fn new(world: &World) -> Result<Self> {
+        let mut state = MemoryState::default();
+        state.apply(&world.changes);
+        Ok(Self { state, context: world.context()? })
+    }
+
+    /// Executes a block and returns how long that took; what it changed is applied aside.
+    pub(super) fn block(&mut self, transactions: &[Arc<Transaction>]) -> Result<Duration> {
+        let decoded: Vec<_> = transactions.iter().map(|tx| Ok(Arc::clone(tx))).collect();
+        let started = Instant::now();
+        let input = BlockInput { context: &self.context, transactions: &decoded };
+        let execution = execute(&self.state, &input)?;
+        let time = started.elapsed();
+        all_succeeded(&execution, transactions.len())?;
+        self.state.apply(&execution.changes);
+        self.context.height += 1;
+        Ok(time)
+    }
+}
+
+/// A chain in a node's store.
+pub(super) struct StoredChain {
+    store: Store,
+    context: BlockContext,
+    parent: BlockId,
+}
+
+impl StoredChain {
+    pub(super) fn new(world: &World, folder: &Path) -> Result<Self> {
+        let context = world.context()?;
+        let store = Store::open(folder, StoreConfig::new(CHAIN_ID, context.genesis))?;
+        let base_fee = world.genesis.params.initial_base_fee;
+        let root = genesis_root(&world.changes, base_fee)?;
+        let block = Block::genesis(context.genesis, context.timestamp_ms, root);
+        let parent = block.id();
+        store.init_genesis(&block, parent, &world.changes)?;
+        Ok(Self { store, context, parent })
+    }
+
+    /// Height of the last block.
+    pub(super) fn height(&self) -> u64 {
+        self.context.height - 1
+    }
+
+    /// Executes a block over the store and commits it.
+    pub(super) fn block(&mut self, transactions: &[Arc<Transaction>]) -> Result<()> {
+        let height = self.context.height;
+        let mut block = Block::genesis(self.parent, height, ExecutedRoot::default());
+        block.header.height = height;
+        block.payload = transactions.iter().map(|tx| tx.raw.clone()).collect();
+        let id = block.id();
+        self.store.put_block(&block, id, true)?;
+        let proof = Some(vec![1; PROOF_BYTES]);
+        self.store.commit(&[Committed { id, height, proof }])?;
+        let decoded: Vec<_> = transactions.iter().map(|tx| Ok(Arc::clone(tx))).collect();
+        let state = self.store.state()?;
+        let input = BlockInput { context: &self.context, transactions: &decoded };
+        let execution = execute(&state, &input)?;
+        drop(state);
+        all_succeeded(&execution, transactions.len())?;
+        self.commit(id, &execution)?;
+        self.parent = id;
+        self.context.height += 1;
+        Ok(())
+    }
+
+    fn commit(&self, id: BlockId, execution: &Execution) -> Result<()> {
+        self.store.commit_executed(&ExecutedBlock {
+            id,
+            height: self.context.height,
+            timestamp_ms: self.context.timestamp_ms,
+            gas_used: execution.gas_used,
+            base_fee: execution.base_fee,
+            next_base_fee: execution.next_base_fee,
+            proposer: self.context.proposer,
+            receipts: &execution.receipts,
+            included: &execution.included,
+            block_logs: &execution.block_logs,
+            changes: &execution.changes,
+        })?;
+        Ok(())
+    }
+}

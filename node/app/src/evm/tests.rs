@@ -1,0 +1,182 @@
+//! The suite is judged rightly: what the specification says passes, and every kind of wrong expectation fails.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use neura_runtime::ethereum::Ethereum;
+use serde_json::{Value, json};
+
+use super::*;
+
+const WRONG_HASH: &str = "0x4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e4e";
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evm/fixtures")
+}
+
+fn fixture(name: &str) -> Value {
+    let text = fs::read_to_string(fixtures().join(name).with_extension("json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Runs what lies at `path` and returns what came out, with the failures.
+fn outcome(path: &Path, fork: Option<&str>) -> (Summary, Vec<Failure>) {
+    let ethereum = Ethereum::new().unwrap();
+    let fork = fork.map(|name| name.parse::<Fork>().unwrap());
+    let failures = Mutex::new(Vec::new());
+    let report = |failure: &Failure| failures.lock().unwrap().push(failure.clone());
+    let files = find(&[path.to_owned()]).unwrap();
+    let summary = run(&ethereum, &files, fork.as_ref(), &report);
+    (summary, failures.into_inner().unwrap())
+}
+
+/// Runs one file of the given content.
+fn of_text(text: &str) -> (Summary, Vec<Failure>) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("test.json");
+    fs::write(&file, text).unwrap();
+    outcome(&file, None)
+}
+
+/// Runs a fixture with its test changed, under Osaka alone.
+fn changed(name: &str, change: impl FnOnce(&mut Value)) -> (Summary, Vec<Failure>) {
+    let mut suite = fixture(name);
+    let test = &mut suite[name];
+    let osaka = test["post"]["Osaka"].clone();
+    test["post"] = json!({ "Osaka": osaka });
+    change(test);
+    of_text(&suite.to_string())
+}
+
+/// The reason why a changed fixture fails.
+fn reason(name: &str, change: impl FnOnce(&mut Value)) -> String {
+    let (summary, mut failures) = changed(name, change);
+    assert_eq!((summary.passed, summary.failed), (0, 1), "{failures:?}");
+    failures.remove(0).reason
+}
+
+#[test]
+fn what_the_specification_expects_passes_under_every_fork() {
+    let (summary, failures) = outcome(&fixtures(), None);
+    assert_eq!(failures, []);
+    assert_eq!((summary.passed, summary.failed), (48, 0));
+    let (summary, _) = outcome(&fixtures(), Some("Osaka"));
+    assert_eq!(summary.passed, 7);
+    let (summary, _) = outcome(&fixtures(), Some("TangerineWhistle"));
+    assert_eq!(summary.passed, 2, "EIP150 by its other name");
+}
+
+#[test]
+fn a_wrong_state_root_or_logs_hash_fails() {
+    let told = reason("set_code_run", |test| test["post"]["Osaka"][0]["hash"] = WRONG_HASH.into());
+    assert!(told.contains("state root") && told.contains(WRONG_HASH), "{told}");
+    let told = reason("blobs_run", |test| test["post"]["Osaka"][0]["logs"] = WRONG_HASH.into());
+    assert!(told.contains("logs hash") && told.contains(WRONG_HASH), "{told}");
+}
+
+#[test]
+fn an_expected_rejection_that_does_not_come_fails_and_so_does_one_that_nobody_expects() {
+    let told = reason("access_list_run", |test| {
+        test["post"]["Osaka"][0]["expectException"] = "TransactionException.NONCE_IS_MAX".into();
+    });
+    assert!(told.contains("NONCE_IS_MAX was expected, the transaction ran"), "{told}");
+    let told = reason("legacy_rejected", |test| {
+        test["post"]["Osaka"][0].as_object_mut().unwrap().remove("expectException");
+    });
+    assert!(told.starts_with("the transaction was rejected: "), "{told}");
+}
+
+#[test]
+fn a_rejection_for_another_reason_or_with_another_state_fails() {
+    let told = reason("set_code_rejected", |test| {
+        test["post"]["Osaka"][0]["expectException"] =
+            "TransactionException.INITCODE_SIZE_EXCEEDED".into();
+    });
+    assert!(told.contains("INITCODE_SIZE_EXCEEDED was expected"), "{told}");
+    let wrong = |test: &mut Value| test["post"]["Osaka"][0]["hash"] = WRONG_HASH.into();
+    let told = reason("set_code_rejected", wrong);
+    assert!(told.contains("leaves the state root"), "{told}");
+}
+
+#[test]
+fn one_of_several_expected_rejections_is_enough_and_an_unknown_name_takes_any() {
+    for (expected, passed) in [
+        ("TransactionException.INITCODE_SIZE_EXCEEDED|TransactionException.SENDER_NOT_EOA", 1),
+        ("TransactionException.OF_A_FORK_TO_COME", 1),
+        ("TransactionException.INITCODE_SIZE_EXCEEDED", 0),
+    ] {
+        let (summary, failures) = changed("legacy_run", |test| {
+            let sender = test["transaction"]["sender"].as_str().unwrap().to_owned();
+            test["pre"][&sender]["code"] = "0x00".into();
+            test["post"]["Osaka"][0]["expectException"] = expected.into();
+        });
+        assert_eq!(summary.passed, passed, "{failures:?}");
+    }
+}
+
+#[test]
+fn transactions_that_cannot_be_encoded_are_rejections() {
+    let overflow = |test: &mut Value| {
+        test["transaction"]["value"][0] = format!("0x:bigint 0x1{}", "0".repeat(64)).into();
+    };
+    assert!(reason("legacy_run", overflow).contains("past 2^256"));
+    let creation = |test: &mut Value| test["transaction"]["to"] = "".into();
+    assert!(reason("set_code_run", creation).contains("creates nothing"));
+}
+
+#[test]
+fn a_file_that_is_no_test_is_a_failure_with_its_name() {
+    let missing = r#"{"t": {"env": {}}}"#;
+    for text in ["", "{", "[]", "7", r#"{"t": 1}"#, missing] {
+        let (summary, failures) = of_text(text);
+        assert_eq!((summary.passed, summary.failed), (0, 1), "{text}");
+        assert!(failures[0].to_string().contains("test.json: "), "{}", failures[0]);
+    }
+    let (summary, failures) = outcome(Path::new("/nowhere/test.json"), None);
+    assert_eq!(summary.failed, 1);
+    assert!(failures[0].reason.contains("cannot be read"));
+    let told = reason("legacy_run", |test| test["post"]["Osaka"][0]["indexes"]["gas"] = 3.into());
+    assert!(told.contains("none is number 3"), "{told}");
+}
+
+#[test]
+fn unknown_forks_and_other_formats_are_counted_apart() {
+    let (summary, failures) = changed("legacy_run", |test| {
+        let post = test["post"]["Osaka"].clone();
+        test["post"] = json!({ "Constantinople": post, "Osaka": post });
+    });
+    assert_eq!((summary.passed, summary.skipped_forks), (1, 1), "{failures:?}");
+    let other = json!({ "t": { "_info": { "fixture-format": "blockchain_test" }, "blocks": [] } });
+    let (summary, _) = of_text(&other.to_string());
+    assert_eq!((summary.failed, summary.skipped_formats), (0, 1));
+    let unknown = "Byzantine".parse::<Fork>().unwrap_err();
+    assert!(unknown.to_string().contains("Byzantium, ConstantinopleFix"));
+}
+
+#[test]
+fn folders_are_searched_for_json_and_hidden_ones_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let deep = folder.path().join("a/b");
+    let hidden = folder.path().join(".meta");
+    for place in [&deep, &hidden] {
+        fs::create_dir_all(place).unwrap();
+    }
+    fs::write(hidden.join("index.json"), "{}").unwrap();
+    fs::write(deep.join("README.md"), "no test").unwrap();
+    fs::copy(fixtures().join("legacy_run.json"), deep.join("test.json")).unwrap();
+    assert_eq!(find(&[folder.path().to_owned()]), Ok(vec![deep.join("test.json")]));
+    assert!(outcome(folder.path(), None).0.passed > 10);
+}
+
+#[test]
+fn forks_change_at_a_block_or_a_time() {
+    let at = |name, number, time| Fork::at(name, number, time).map(|fork| fork.name);
+    assert_eq!(at("CancunToPragueAtTime15k", 1, 14_999), Some("Cancun"));
+    assert_eq!(at("CancunToPragueAtTime15k", 1, 15_000), Some("Prague"));
+    assert_eq!(at("BerlinToLondonAt5", 4, 0), Some("Berlin"));
+    assert_eq!(at("BerlinToLondonAt5", 5, 0), Some("London"));
+    assert_eq!(at("Constantinople", 5, 0), None);
+}
