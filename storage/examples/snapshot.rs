@@ -7,9 +7,13 @@ use std::{path::Path, time::Instant};
 
 use alloy_primitives::{Address, B256, U256};
 use neura_storage::{
-    Committed, ExecutedBlock, SnapshotFolder, SnapshotImport, Store, StoreConfig, genesis_root,
+    Committed, EpochRecord, ExecutedBlock, SnapshotFolder, SnapshotImport, Store, StoreConfig,
+    genesis_root,
 };
-use neura_types::{Account, Block, BlockId, ExecutedRoot, StateChanges, codec};
+use neura_types::{
+    Account, Block, BlockId, EpochConfig, ExecutedRoot, Params, StateChanges, ValidatorSet, codec,
+    keys::SecretKey, validator::Validator,
+};
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -32,16 +36,16 @@ fn main() -> Result<(), Failure> {
 
     let path = dir.path().join("snapshot");
     let start = Instant::now();
-    let manifest = store.export_snapshot(1, Vec::new(), &path)?;
+    let folder = store.export_snapshot(1, &path)?;
     let exported = start.elapsed().as_secs_f64();
-    let bytes: u64 = manifest.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
+    let bytes: u64 = folder.chunks().iter().map(|chunk| u64::from(chunk.bytes)).sum();
     let start = Instant::now();
-    import(&SnapshotFolder::open(&path)?, &genesis, &dir.path().join("new"), config)?;
+    import(&folder, &genesis, &dir.path().join("new"), config)?;
     let imported = start.elapsed().as_secs_f64();
     println!(
         "{{\"bench\":\"snapshot\",\"accounts\":{accounts},\"chunks\":{},\"mb\":{:.1},\
          \"export_seconds\":{exported:.2},\"import_seconds\":{imported:.2}}}",
-        manifest.chunks.len(),
+        folder.chunks().len(),
         bytes as f64 / 1e6,
     );
     Ok(())
@@ -82,9 +86,18 @@ fn import(
 ) -> Result<(), Failure> {
     let store = Store::open(path, config)?;
     let import = SnapshotImport::begin(&store, folder.manifest().clone())?;
-    for index in import.missing() {
-        import.put_chunk(index, &folder.chunk_bytes(index)?)?;
+    for chunk in folder.chunks() {
+        import.put_chunk(&folder.chunk_at(&chunk.span.start)?)?;
     }
-    import.finish(genesis, &codec::decode(&folder.block_bytes()?)?)?;
+    import.finish(genesis, &codec::decode(&folder.block_bytes()?)?, &[first_epoch()?])?;
     Ok(())
+}
+
+fn first_epoch() -> Result<EpochRecord, Failure> {
+    let public_key = SecretKey::from_seed(&[1; 32]).public_key();
+    let member = Validator { public_key, account: Address::ZERO, power: 1 };
+    let set = ValidatorSet::new(0, vec![member])?;
+    let config =
+        EpochConfig { epoch: 0, first: 1, last: 9, version: 1, set, params: Params::default() };
+    Ok(EpochRecord { config, end: None })
 }

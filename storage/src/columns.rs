@@ -21,7 +21,7 @@
 //! | `code` | keccak256 | code |
 //! | `tree_nodes` | version ‖ number of nibbles (1 byte) ‖ nibbles, two to a byte | node of the state tree, see below |
 //! | `stale_nodes` | version | the `tree_nodes` keys that this version replaced, packed |
-//! | `import` | `manifest`, or `c` ‖ chunk index (4 bytes) | of a snapshot being imported: the encoded manifest, or the encoded roots of the chunk's subtrees |
+//! | `import` | `manifest`, or `c` ‖ first path (32 bytes) ‖ bits of the span (2 bytes) | of a snapshot being imported: the encoded manifest, or the encoded roots of the chunk's subtrees |
 //!
 //! Numbers in keys are big-endian, 8 bytes unless said otherwise, so that keys sort by them. "Encoded" is
 //! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot. Packed keys stand one after the

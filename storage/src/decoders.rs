@@ -21,7 +21,7 @@ pub fn safety_sectors(records: [(u64, &[u8]); 2]) -> Vec<u8> {
     sectors(records)
 }
 
-/// Whether a chunk of a snapshot leads to a state root, whatever the manifest says of its paths.
+/// Whether a chunk of a snapshot leads to a state root.
 pub fn chunk(bytes: &[u8], root: B256) -> bool {
     check_chunk(bytes, root)
 }

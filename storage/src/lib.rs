@@ -46,8 +46,8 @@ pub use index::{FoundLog, LogFilter, MAX_LOG_RANGE};
 pub use record::{ExecutedRecord, TxLocation};
 pub use safety::{Damage, MAX_RECORD_BYTES, Recovered, SafetyError, SafetyFile};
 pub use snapshot::{
-    ChunkInfo, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, Manifest, SnapshotBase, SnapshotError,
-    SnapshotFolder, SnapshotImport, Span,
+    ChunkInfo, MAX_CHUNK_BYTES, MAX_MANIFEST_BYTES, Manifest, SnapshotError, SnapshotFolder,
+    SnapshotImport, Span, TakenChunk,
 };
 pub use store::{Availability, Store};
 pub use view::{StateProof, StateView};

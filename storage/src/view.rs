@@ -96,6 +96,11 @@ impl<'a> StateView<'a> {
         Ok(view)
     }
 
+    /// The state of an import that is whole but not completed; it cannot prove anything yet.
+    pub(crate) fn imported(inner: &'a Inner, height: Height) -> Self {
+        Self { inner, snapshot: inner.db().snapshot(), height, latest: true }
+    }
+
     /// Height after which this state stands.
     pub const fn height(&self) -> Height {
         self.height

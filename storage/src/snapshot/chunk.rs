@@ -10,7 +10,7 @@ use neura_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Span, manifest::ChunkInfo};
+use super::Span;
 use crate::tree::{PathChange, leaves_hash};
 
 /// Longest encoded chunk, in bytes: what a node takes into memory, and what fits one answer on the network.
@@ -37,6 +37,7 @@ pub(super) struct Chunk {
 /// What a chunk brings, after it was checked.
 #[derive(Debug)]
 pub(super) struct Checked {
+    pub(super) span: Span,
     pub(super) entries: Vec<(Bytes, Bytes)>,
     pub(super) code: BTreeMap<B256, Bytes>,
     /// Its leaves, in order.
@@ -63,19 +64,13 @@ pub(super) fn code_of(key: &[u8], value: &[u8]) -> Result<Option<B256>, &'static
 }
 
 impl Chunk {
-    /// Reads a chunk and checks that the tree under `root` holds its entries, and nothing else in its span.
-    pub(super) fn check(
-        bytes: &[u8],
-        info: &ChunkInfo,
-        root: B256,
-    ) -> Result<Checked, &'static str> {
-        if bytes.len() > MAX_CHUNK_BYTES || u32::try_from(bytes.len()) != Ok(info.bytes) {
-            return Err("it has another length than the manifest says");
-        }
+    /// Reads a chunk and checks that the tree under `root` holds its entries, and nothing else in its span. Nothing besides
+    /// the root is needed for it, whatever the cut that the chunk is of.
+    pub(super) fn check(bytes: &[u8], root: B256) -> Result<Checked, &'static str> {
         let chunk: Self =
             codec::decode_limited(bytes, MAX_CHUNK_BYTES).map_err(|_| "the bytes are no chunk")?;
-        if chunk.span != info.span {
-            return Err("it covers other paths than the manifest says");
+        if !chunk.span.is_sound() {
+            return Err("it covers no span of paths");
         }
         if chunk.siblings.len() != usize::from(chunk.span.bits) {
             return Err("the way to it has another length");
@@ -90,7 +85,7 @@ impl Chunk {
         if code.len() != chunk.code.len() || !code.keys().eq(&needed) {
             return Err("its code is not that of its accounts");
         }
-        Ok(Checked { entries: chunk.entries, code, leaves })
+        Ok(Checked { span: chunk.span, entries: chunk.entries, code, leaves })
     }
 
     /// Its leaves, and the hashes of the code that its accounts have.
@@ -99,7 +94,7 @@ impl Chunk {
         let mut code = BTreeSet::new();
         for (key, value) in &self.entries {
             let path = path_of(key);
-            if !self.span.contains(&path) || leaves.last().is_some_and(|last| last.path >= path) {
+            if !self.span.contains(&B256::new(path)) || leaves.last().is_some_and(|last| last.path >= path) {
                 return Err("its keys are not in order");
             }
             code.extend(code_of(key, value)?);
@@ -118,10 +113,16 @@ impl Chunk {
     }
 }
 
-/// Whether a chunk leads to a root, if the manifest says of it what it says of itself.
+impl Checked {
+    /// Bytes of the state that it brings.
+    pub(super) fn state_bytes(&self) -> u64 {
+        let entries = self.entries.iter().map(|(key, value)| key.len() + value.len());
+        let code = self.code.values().map(|code| code.len());
+        entries.chain(code).map(|length| length as u64).sum()
+    }
+}
+
+/// Whether a chunk leads to a root.
 pub(crate) fn check_chunk(bytes: &[u8], root: B256) -> bool {
-    let Ok(chunk) = codec::decode_limited::<Chunk>(bytes, MAX_CHUNK_BYTES) else { return false };
-    let info =
-        ChunkInfo { span: chunk.span, bytes: u32::try_from(bytes.len()).unwrap_or(u32::MAX) };
-    chunk.span.is_sound() && Chunk::check(bytes, &info, root).is_ok()
+    Chunk::check(bytes, root).is_ok()
 }

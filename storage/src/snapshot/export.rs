@@ -3,14 +3,14 @@
 use std::{collections::BTreeMap, path::Path};
 
 use alloy_primitives::{B256, Bytes};
-use neura_types::{Block, EpochConfig, Height, codec};
+use neura_types::{Block, Height, codec};
 
 use super::{
     MAX_CHUNK_BYTES, SnapshotError, Span,
     chunk::{Chunk, code_of},
     cut::{Buckets, Entry, TARGET_BYTES},
-    folder,
-    manifest::{ChunkInfo, FORMAT, Manifest, SnapshotBase, first_header},
+    folder::{self, ChunkInfo, SnapshotFolder},
+    manifest::{FORMAT, Manifest, first_header},
 };
 use crate::{
     columns::Column,
@@ -45,9 +45,8 @@ impl Store {
         Ok(None)
     }
 
-    /// Writes the state after a height to a new folder, with the epochs that a node needs to go on. It reads one
-    /// consistent view, so blocks can be executed and pruned meanwhile; what the view sees keeps its space until it is
-    /// done.
+    /// Writes the state after a height to a new folder. It reads one consistent view, so blocks can be executed and
+    /// pruned meanwhile; what the view sees keeps its space until it is done.
     ///
     /// # Errors
     /// If the height is not one that [`Store::snapshot_height`] gives, the folder is not empty, or the store or the disk
@@ -55,19 +54,18 @@ impl Store {
     pub fn export_snapshot(
         &self,
         height: Height,
-        epochs: Vec<EpochConfig>,
         path: &Path,
-    ) -> Result<Manifest, SnapshotError> {
-        self.export_cut((height, epochs), path, TARGET_BYTES)
+    ) -> Result<SnapshotFolder, SnapshotError> {
+        self.export_cut(height, path, TARGET_BYTES)
     }
 
     /// As [`Store::export_snapshot`], with chunks of another size.
     pub(crate) fn export_cut(
         &self,
-        (height, epochs): (Height, Vec<EpochConfig>),
+        height: Height,
         path: &Path,
         target: u64,
-    ) -> Result<Manifest, SnapshotError> {
+    ) -> Result<SnapshotFolder, SnapshotError> {
         let view = self.state_at(height)?;
         let record = view.record()?;
         let (headers, proof) = self.certifying_headers(height)?;
@@ -86,8 +84,7 @@ impl Store {
         let mut chunks = Vec::new();
         buckets.cut(Span::WHOLE, &mut |span, entries| {
             let bytes = chunk_bytes(&view, &record, span, entries)?;
-            let index = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-            folder::write_chunk(path, index, &bytes)?;
+            folder::write_chunk(path, chunks.len(), &bytes)?;
             chunks.push(info(span, &bytes));
             Ok(())
         })?;
@@ -97,19 +94,12 @@ impl Store {
             format: FORMAT,
             chain_id: config.chain_id,
             genesis_hash: config.genesis_hash,
-            base: SnapshotBase {
-                root: record.root,
-                base_fee: record.base_fee,
-                proposer: record.proposer,
-            },
+            root: record.root,
             headers,
             proof,
-            epochs,
-            chunks,
         };
         manifest.check().map_err(SnapshotError::Manifest)?;
-        folder::complete(path, &codec::encode(&block), &manifest)?;
-        Ok(manifest)
+        folder::complete(path, &codec::encode(&block), manifest, chunks)
     }
 
     /// The headers of a manifest, with the proof of the last.
@@ -201,6 +191,6 @@ fn chunk_bytes(
     if bytes.len() > MAX_CHUNK_BYTES {
         return Err(damaged("an account has more code than a chunk holds").into());
     }
-    Chunk::check(&bytes, &info(span, &bytes), record.root.state_root).map_err(damaged)?;
+    Chunk::check(&bytes, record.root.state_root).map_err(damaged)?;
     Ok(bytes)
 }

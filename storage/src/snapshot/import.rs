@@ -1,15 +1,19 @@
 //! Take over a snapshot chunk by chunk, in any order, over any number of restarts.
 
-use std::{collections::BTreeSet, sync::Mutex};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
-use alloy_primitives::{B256, Bloom};
-use neura_types::{Block, BlockId, codec, state::proof::Leaf};
+use alloy_primitives::{Address, B256, Bloom};
+use neura_types::{Block, codec, state::proof::Leaf};
 use rocksdb::WriteBatch;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Manifest, SnapshotError,
+    Manifest, SnapshotError, Span,
     chunk::{Checked, Chunk},
+    coverage::Coverage,
 };
 use crate::{
     columns::{COMMITTED_TIP, Column, EXECUTED_TIP, IMPORTED, MANIFEST, OLDEST, height_key},
@@ -18,17 +22,30 @@ use crate::{
     record::ExecutedRecord,
     store::{Inner, Store, decode},
     tree::{Child, NoNodes, NodeRow, Part, PathChange, join, next_tree, share, subtree},
+    view::StateView,
 };
 
 /// Columns that an unfinished import fills.
 const FILLED: [Column; 4] = [Column::State, Column::Code, Column::TreeNodes, Column::Import];
 
 /// The import of a snapshot into a store that holds no chain.
+///
+/// A chunk says itself what it covers and is checked against the certified root alone, so chunks may be of any cut of the
+/// state, and of different ones.
 #[derive(Debug)]
 pub struct SnapshotImport {
     store: Store,
     manifest: Manifest,
-    missing: Mutex<BTreeSet<u32>>,
+    held: Mutex<Coverage>,
+}
+
+/// A chunk that was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TakenChunk {
+    /// The paths that it covers.
+    pub span: Span,
+    /// Bytes of the state that it brought; 0 if they were there.
+    pub new_bytes: u64,
 }
 
 /// The root of a chunk's subtree, as `import` holds it.
@@ -45,8 +62,8 @@ struct StoredPart {
 }
 
 impl SnapshotImport {
-    /// Begins an import, or goes on with that of the same manifest; what another one left is removed. The caller has
-    /// verified the proof that the manifest carries.
+    /// Begins an import, or goes on with that of the same state, whatever proves it; what one of another state left is
+    /// removed. The caller has verified the proof that the manifest carries.
     ///
     /// # Errors
     /// If the store holds a chain, the manifest is of another one or contradicts itself, or the store fails.
@@ -60,34 +77,33 @@ impl SnapshotImport {
         if store.is_initialised()? {
             return Err(SnapshotError::Initialised);
         }
-        if let Some(begun) = Self::resume(store)?
-            && begun.manifest == manifest
-        {
-            return Ok(begun);
-        }
+        let begun = Self::resume(store)?.filter(|begun| begun.manifest.root == manifest.root);
         let mut batch = WriteBatch::default();
-        wipe(inner, &mut batch, &FILLED)?;
+        if begun.is_none() {
+            wipe(inner, &mut batch, &FILLED)?;
+        }
         batch.put_cf(inner.cf(Column::Import)?, MANIFEST, manifest.encode());
         inner.write(batch, true)?;
-        let missing = Mutex::new((0u32..).take(manifest.chunks.len()).collect());
-        Ok(Self { store: store.clone(), manifest, missing })
+        let held = begun.map(|begun| begun.held).unwrap_or_default();
+        Ok(Self { store: store.clone(), manifest, held })
     }
 
-    /// The import that was begun in this store; none if none is unfinished.
+    /// The import that was begun in this store; none if none is unfinished, or one that a program of another format began.
     ///
     /// # Errors
     /// If the store fails.
     pub fn resume(store: &Store) -> Result<Option<Self>, SnapshotError> {
         let inner = &*store.inner;
         let Some(bytes) = inner.get(Column::Import, MANIFEST)? else { return Ok(None) };
-        let manifest = Manifest::decode(&bytes)?;
-        let mut missing = BTreeSet::new();
-        for index in (0u32..).take(manifest.chunks.len()) {
-            if !inner.contains(Column::Import, &chunk_key(index))? {
-                missing.insert(index);
-            }
+        let Ok(manifest) = Manifest::decode(&bytes) else { return Ok(None) };
+        let mut held = Coverage::default();
+        for row in inner.range(Column::Import, b"c", b"d")? {
+            held.add(span_of(&row?.0).ok_or_else(|| StorageError::Corrupt {
+                column: Column::Import.name(),
+                reason: "a key names no span".into(),
+            })?);
         }
-        Ok(Some(Self { store: store.clone(), manifest, missing: Mutex::new(missing) }))
+        Ok(Some(Self { store: store.clone(), manifest, held: Mutex::new(held) }))
     }
 
     /// What is imported.
@@ -95,51 +111,90 @@ impl SnapshotImport {
         &self.manifest
     }
 
-    /// Chunks that are not stored yet, in order.
-    pub fn missing(&self) -> Vec<u32> {
-        self.lock_missing().iter().copied().collect()
+    /// Whether the state is whole.
+    pub fn is_whole(&self) -> bool {
+        self.lock().is_whole()
     }
 
-    /// Checks a chunk against the certified state root and stores it. One that is stored already changes nothing.
+    /// How many chunks are stored.
+    pub fn chunks(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// A path that no stored chunk covers, apart from those `asked` for already, which may yet come; none if that makes
+    /// no sense any more.
+    pub fn wanted(&self, asked: &BTreeSet<B256>) -> Option<B256> {
+        self.lock().wanted(asked)
+    }
+
+    /// Whether a path lies in a stored chunk.
+    pub fn holds(&self, path: &B256) -> bool {
+        self.lock().at(path).is_some()
+    }
+
+    /// Checks a chunk against the certified state root and stores it. What is stored already changes nothing.
     ///
     /// # Errors
-    /// [`SnapshotError::Chunk`] if it is not that chunk: nothing is stored then, and the right one is still taken. Or if
-    /// the store fails.
-    pub fn put_chunk(&self, index: u32, bytes: &[u8]) -> Result<(), SnapshotError> {
-        let refuse = |reason| SnapshotError::Chunk { index, reason };
-        let place = usize::try_from(index).unwrap_or(usize::MAX);
-        let info =
-            self.manifest.chunks.get(place).ok_or_else(|| refuse("there is no such chunk"))?;
-        let checked =
-            Chunk::check(bytes, info, self.manifest.base.root.state_root).map_err(refuse)?;
-        if self.lock_missing().contains(&index) {
-            self.store_chunk(index, info.span.depth(), &checked)?;
-            self.lock_missing().remove(&index);
+    /// [`SnapshotError::Chunk`] if it is no part of the state: nothing is stored then. Or if the store fails.
+    pub fn put_chunk(&self, bytes: &[u8]) -> Result<TakenChunk, SnapshotError> {
+        let root = self.manifest.root.state_root;
+        let checked = Chunk::check(bytes, root).map_err(SnapshotError::Chunk)?;
+        let span = checked.span;
+        let (nodes, parts) = subtrees(span.depth(), &checked.leaves)?;
+        let mut held = self.lock();
+        if held.holds(&span) {
+            return Ok(TakenChunk { span, new_bytes: 0 });
         }
-        Ok(())
+        self.store_chunk(&held.within(&span), &checked, nodes, &parts)?;
+        held.add(span);
+        Ok(TakenChunk { span, new_bytes: checked.state_bytes() })
     }
 
-    fn store_chunk(&self, index: u32, depth: u8, chunk: &Checked) -> Result<(), StorageError> {
+    /// Stores a chunk in the place of those that lie in it: their rows of the state and the tree are among its own.
+    fn store_chunk(
+        &self,
+        replaced: &[Span],
+        chunk: &Checked,
+        nodes: Vec<NodeRow>,
+        parts: &Vec<StoredPart>,
+    ) -> Result<(), StorageError> {
         let inner = &*self.store.inner;
         let mut batch = WriteBatch::default();
         let (state, code) = (inner.cf(Column::State)?, inner.cf(Column::Code)?);
         chunk.entries.iter().for_each(|(key, value)| batch.put_cf(state, key, value));
         chunk.code.iter().for_each(|(hash, bytes)| batch.put_cf(code, hash, bytes));
-        let (nodes, parts) = subtrees(depth, &chunk.leaves)?;
         write_nodes(inner, &mut batch, nodes)?;
-        batch.put_cf(inner.cf(Column::Import)?, chunk_key(index), codec::encode(&parts));
+        let import = inner.cf(Column::Import)?;
+        replaced.iter().for_each(|span| batch.delete_cf(import, chunk_key(span)));
+        batch.put_cf(import, chunk_key(&chunk.span), codec::encode(parts));
         inner.write(batch, false)
     }
 
-    /// Completes the store: it goes on as if it had executed the chain up to the base. `base` is the block that
-    /// [`Manifest::block`] names.
+    /// The whole state, before the store is completed: to compare with what else is known, and to read the epochs from.
     ///
     /// # Errors
-    /// If chunks are missing, a block is not the chain's, or the store fails; it can be called again then.
-    pub fn finish(&self, genesis: &Block, base: &Block) -> Result<(), SnapshotError> {
-        let missing = self.lock_missing().len();
-        if missing > 0 {
-            return Err(SnapshotError::Incomplete(missing));
+    /// [`SnapshotError::Incomplete`] if parts of it are missing.
+    pub fn state(&self) -> Result<StateView<'_>, SnapshotError> {
+        if !self.is_whole() {
+            return Err(SnapshotError::Incomplete);
+        }
+        Ok(StateView::imported(&self.store.inner, self.manifest.height()))
+    }
+
+    /// Completes the store, at once or not at all: it goes on as if it had executed the chain up to the base. `base` is
+    /// the block that [`Manifest::block`] names, `epochs` what is known of epochs, its own among them.
+    ///
+    /// # Errors
+    /// If chunks are missing, a block is not the chain's, the epoch of the base is missing, or the store fails; it can be
+    /// called again then.
+    pub fn finish(
+        &self,
+        genesis: &Block,
+        base: &Block,
+        epochs: &[EpochRecord],
+    ) -> Result<(), SnapshotError> {
+        if !self.is_whole() {
+            return Err(SnapshotError::Incomplete);
         }
         let inner = &*self.store.inner;
         let _chain = inner.lock_chain()?;
@@ -154,9 +209,17 @@ impl SnapshotImport {
         if (header.height, header.parent) != (0, self.manifest.genesis_hash) {
             return Err(SnapshotError::Block("genesis"));
         }
+        let (epoch, proposer) = (base.header.epoch, base.header.proposer);
+        let own = epochs.iter().find(|record| record.config.epoch == epoch);
+        let proposer = own.and_then(|record| record.config.set.get(proposer));
+        let proposer = proposer.ok_or(SnapshotError::Epoch(epoch))?.account;
         let mut batch = WriteBatch::default();
         self.complete_tree(&mut batch)?;
-        self.write_chain(&mut batch, (genesis, genesis.id()), (base, id))?;
+        self.write_chain(&mut batch, genesis, (base, proposer))?;
+        for record in epochs {
+            let key = record.config.epoch.to_be_bytes();
+            batch.put_cf(inner.cf(Column::Epochs)?, key, codec::encode(record));
+        }
         wipe(inner, &mut batch, &[Column::Import])?;
         inner.write(batch, true)?;
         Ok(())
@@ -164,7 +227,7 @@ impl SnapshotImport {
 
     /// Writes the nodes above the chunks, and checks that they lead to the certified root.
     fn complete_tree(&self, batch: &mut WriteBatch) -> Result<(), StorageError> {
-        if self.manifest.chunks.len() == 1 {
+        if self.lock().holds(&Span::WHOLE) {
             return Ok(());
         }
         let inner = &*self.store.inner;
@@ -174,7 +237,7 @@ impl SnapshotImport {
             parts.extend(stored.iter().map(StoredPart::part));
         }
         let (root, nodes) = join(&parts);
-        if root != self.manifest.base.root.state_root.0 {
+        if root != self.manifest.root.state_root.0 {
             return Err(StorageError::Corrupt {
                 column: Column::Import.name(),
                 reason: "the chunks do not make the certified state root".into(),
@@ -186,23 +249,23 @@ impl SnapshotImport {
     fn write_chain(
         &self,
         batch: &mut WriteBatch,
-        genesis: (&Block, BlockId),
-        base: (&Block, BlockId),
+        genesis: &Block,
+        (base, proposer): (&Block, Address),
     ) -> Result<(), StorageError> {
         let inner = &*self.store.inner;
-        let height = self.manifest.height();
+        let (height, base_id) = (self.manifest.height(), base.id());
         let record = ExecutedRecord {
-            id: base.1,
-            root: self.manifest.base.root,
+            id: base_id,
+            root: self.manifest.root,
             tree_version: 0,
-            timestamp_ms: base.0.header.timestamp_ms,
-            base_fee: self.manifest.base.base_fee,
-            proposer: self.manifest.base.proposer,
+            timestamp_ms: base.header.timestamp_ms,
+            base_fee: self.manifest.base_fee(),
+            proposer,
             included: Vec::new(),
             block_logs: Vec::new(),
             bloom: Bloom::ZERO,
         };
-        for (block, id) in [genesis, base] {
+        for (block, id) in [(genesis, genesis.id()), (base, base_id)] {
             batch.put_cf(inner.cf(Column::Blocks)?, id, codec::encode(block));
             let key = height_key(block.header.height);
             batch.put_cf(inner.cf(Column::Heights)?, key, codec::encode(&id));
@@ -211,22 +274,15 @@ impl SnapshotImport {
             batch.put_cf(inner.cf(Column::Heights)?, height_key(height), codec::encode(&id));
         }
         batch.put_cf(inner.cf(Column::Executed)?, height_key(height), codec::encode(&record));
-        for config in &self.manifest.epochs {
-            if self.store.epoch(config.epoch)?.is_none() {
-                let record = EpochRecord { config: config.clone(), end: None };
-                let key = config.epoch.to_be_bytes();
-                batch.put_cf(inner.cf(Column::Epochs)?, key, codec::encode(&record));
-            }
-        }
-        inner.put_meta(batch, COMMITTED_TIP, &(height, base.1))?;
-        inner.put_meta(batch, EXECUTED_TIP, &(height, base.1))?;
+        inner.put_meta(batch, COMMITTED_TIP, &(height, base_id))?;
+        inner.put_meta(batch, EXECUTED_TIP, &(height, base_id))?;
         inner.put_meta(batch, OLDEST, &height)?;
         inner.put_meta(batch, IMPORTED, &height)
     }
 
-    fn lock_missing(&self) -> std::sync::MutexGuard<'_, BTreeSet<u32>> {
-        // Whoever panicked removed one number or none.
-        self.missing.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Coverage> {
+        // Whoever panicked added a span that is stored, or none; what lies in it may be counted still.
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -272,9 +328,15 @@ fn subtrees(
     Ok((nodes, parts))
 }
 
-fn chunk_key(index: u32) -> [u8; 5] {
-    let [a, b, c, d] = index.to_be_bytes();
-    [b'c', a, b, c, d]
+fn chunk_key(span: &Span) -> Vec<u8> {
+    [&b"c"[..], span.start.as_slice(), &span.bits.to_be_bytes()].concat()
+}
+
+/// The span in a key.
+fn span_of(key: &[u8]) -> Option<Span> {
+    let (start, bits) = key.strip_prefix(b"c")?.split_last_chunk::<2>()?;
+    let span = Span { start: start.try_into().ok()?, bits: u16::from_be_bytes(*bits) };
+    span.is_sound().then_some(span)
 }
 
 fn write_nodes(

@@ -1,14 +1,16 @@
 //! Snapshots: the state after one block, in pieces that are each checked alone, so that a new node need not execute the past.
 //!
 //! A [`Manifest`] carries a chain of headers around the block and the proof that the last of them is final; one of them
-//! certifies the state after the block. Who verifies that proof trusts the rest. The state is cut into spans of tree paths
+//! certifies the state after the block. Who verifies that proof trusts all of it. The state is cut into spans of tree paths
 //! of at most about 1 MiB; a chunk is a span's keys, values and code with the hashes beside the way from the root to it.
-//! The cut depends on the state alone, so chunks of one height are the same from every node.
 //!
 //! The way from the root to a span has two leaves or more under each of its nodes, so each of its hashes is that of an
-//! inner node, and a chunk leads to the root only if it is whole: no key can be left out, added or changed.
+//! inner node, and a chunk leads to the root only if it is whole: no key can be left out, added or changed. So a chunk needs
+//! nothing but the root to be checked, and nobody's word for how the state is cut: who imports asks for the chunk around a
+//! path, and takes chunks of different cuts, which lie in each other or apart.
 
 mod chunk;
+mod coverage;
 mod cut;
 mod export;
 mod folder;
@@ -20,13 +22,13 @@ mod tests;
 
 use std::path::PathBuf;
 
-use neura_types::Height;
+use neura_types::{Epoch, Height};
 
 pub use chunk::MAX_CHUNK_BYTES;
 pub(crate) use chunk::check_chunk;
-pub use folder::SnapshotFolder;
-pub use import::SnapshotImport;
-pub use manifest::{ChunkInfo, MAX_MANIFEST_BYTES, Manifest, SnapshotBase};
+pub use folder::{ChunkInfo, SnapshotFolder};
+pub use import::{SnapshotImport, TakenChunk};
+pub use manifest::{MAX_MANIFEST_BYTES, Manifest};
 pub use span::Span;
 
 use crate::error::StorageError;
@@ -58,21 +60,22 @@ pub enum SnapshotError {
     /// The manifest contradicts itself.
     #[error("the snapshot's manifest is refused: {0}")]
     Manifest(&'static str),
+    /// The list of a folder's chunks contradicts itself.
+    #[error("the snapshot's list of chunks is refused: {0}")]
+    Chunks(&'static str),
     /// A chunk does not belong to the certified state. Nothing of it was stored.
-    #[error("chunk {index} of the snapshot is refused: {reason}")]
-    Chunk {
-        /// Its place in the manifest.
-        index: u32,
-        /// Why.
-        reason: &'static str,
-    },
+    #[error("a chunk of the snapshot is refused: {0}")]
+    Chunk(&'static str),
     /// The store holds a chain already.
     #[error("the data directory holds a chain already: a snapshot is imported into a new one")]
     Initialised,
     /// Not all chunks are there.
-    #[error("{0} chunks of the snapshot are missing")]
-    Incomplete(usize),
+    #[error("chunks of the snapshot are missing")]
+    Incomplete,
     /// A block that completes the import is another one.
     #[error("the {0} block is not the one of the snapshot")]
     Block(&'static str),
+    /// The epoch of the block after which the state stands is not among those given, or lacks its proposer.
+    #[error("nothing is known of epoch {0}, in which the snapshot was made")]
+    Epoch(Epoch),
 }

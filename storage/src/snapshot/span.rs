@@ -3,8 +3,6 @@
 use alloy_primitives::{B256, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::tree::Path;
-
 /// The paths that begin with some bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
@@ -32,13 +30,17 @@ impl Span {
 
     /// The lowest path above it; none if it reaches to the end.
     pub(super) fn above(&self) -> Option<B256> {
-        let last = U256::from_be_bytes(self.start.0) | self.mask();
-        last.checked_add(U256::ONE).map(B256::from)
+        U256::from_be_bytes(self.last().0).checked_add(U256::ONE).map(B256::from)
+    }
+
+    /// The highest path in it.
+    pub(super) fn last(&self) -> B256 {
+        B256::from(U256::from_be_bytes(self.start.0) | self.mask())
     }
 
     /// Whether a path lies in it.
-    pub(super) fn contains(&self, path: &Path) -> bool {
-        let difference = U256::from_be_bytes(*path) ^ U256::from_be_bytes(self.start.0);
+    pub fn contains(&self, path: &B256) -> bool {
+        let difference = U256::from_be_bytes(path.0) ^ U256::from_be_bytes(self.start.0);
         difference & !self.mask() == U256::ZERO
     }
 

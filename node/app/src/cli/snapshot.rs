@@ -8,14 +8,17 @@ pub use epochs::parse as parse_epochs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use neura_storage::{EpochRecord, Manifest, SnapshotFolder, SnapshotImport, Store, StoreConfig};
-use neura_types::{B256, Block, EpochConfig, Genesis, Height, codec};
+use neura_storage::{Manifest, SnapshotFolder, SnapshotImport, Store, StoreConfig};
+use neura_types::{B256, Block, Genesis, Height, codec};
 use serde_json::json;
 
 use super::{Screen, Shared};
 use crate::{
     keyfile,
-    node::{snapshots::Trust, start::read_genesis},
+    node::{
+        snapshots::{Trust, complete},
+        start::read_genesis,
+    },
 };
 use epochs::Epochs;
 
@@ -100,9 +103,9 @@ pub(super) fn run(command: Command, shared: &Shared) -> Result<()> {
             let genesis = node.genesis()?;
             let trust = check(&genesis, snapshot.manifest(), &epochs, trust)?;
             let store = node.open(&genesis)?;
-            import((&genesis, &store), &snapshot, trust, screen)
+            import((&genesis, &store), &snapshot, &trust, screen)
         }
-        Command::Info { folder } => info(open(&folder)?.manifest(), screen),
+        Command::Info { folder } => info(&open(&folder)?, screen),
     }
 }
 
@@ -117,12 +120,11 @@ fn export(node: &NodeFolder, out: &Path, height: Option<Height>, mut screen: Scr
     let store = node.open(&node.genesis()?)?;
     ensure!(store.is_initialised()?, none());
     let height = certified(&store, height)?;
-    let around = epochs_at(&store, height)?;
     screen.waiting(&format!("writing the state after block {height}"));
-    let manifest = store.export_snapshot(height, around, out)?;
-    let (header, ..) = manifest.proved().context("the snapshot holds no header")?;
+    let snapshot = store.export_snapshot(height, out)?;
+    let (header, ..) = snapshot.manifest().proved().context("the snapshot holds no header")?;
     epochs::write(&store, header.epoch, out)?;
-    info(&manifest, screen)
+    info(&snapshot, screen)
 }
 
 /// The height whose state is exported.
@@ -141,22 +143,6 @@ fn certified(store: &Store, wanted: Option<Height>) -> Result<Height> {
         "no state from block {} on is certified by a final header yet: let the node run on for a moment",
         wanted.unwrap_or_default()
     )
-}
-
-/// The epochs that a node needs to go on: those around the one of the block, as far as its state knows them.
-fn epochs_at(store: &Store, height: Height) -> Result<Vec<EpochConfig>> {
-    let (_, block) = store
-        .block_id_at(height)?
-        .map(|id| store.block(id).map(|block| (id, block)))
-        .transpose()?
-        .with_context(|| format!("block {height} is not kept"))?;
-    let epoch = block.with_context(|| format!("block {height} is not kept"))?.header.epoch;
-    let state = store.state_at(height)?;
-    let mut found = Vec::new();
-    for number in epoch.saturating_sub(1)..=epoch.saturating_add(2) {
-        found.extend(neura_runtime::epoch_config(&state, number)?);
-    }
-    Ok(found)
 }
 
 /// Checks who proved a snapshot: the block that the user trusts, or the validators whom the chain of epochs leads to
@@ -208,25 +194,23 @@ fn genesis_block(genesis: &Genesis) -> Result<Block> {
 fn import(
     (genesis, store): (&Genesis, &Store),
     folder: &SnapshotFolder,
-    trust: Trust,
+    trust: &Trust,
     mut screen: Screen,
 ) -> Result<()> {
     let import = SnapshotImport::begin(store, folder.manifest().clone())?;
-    let missing = import.missing();
-    let bar = screen.progress(folder.manifest().chunks.len() as u64, "chunks");
-    bar.set_position((folder.manifest().chunks.len() - missing.len()) as u64);
-    for index in missing {
-        import.put_chunk(index, &folder.chunk_bytes(index)?)?;
+    let bar = screen.progress(folder.chunks().len() as u64, "chunks");
+    for (number, chunk) in folder.chunks().iter().enumerate() {
+        let path = &chunk.span.start;
+        if !import.holds(path) {
+            let wrong = || format!("chunk {number} of the snapshot in the folder");
+            let taken = import.put_chunk(&folder.chunk_at(path)?).with_context(wrong)?;
+            ensure!(taken.span == chunk.span, "{}: it covers other paths than the list says", wrong());
+        }
         bar.inc(1);
     }
     let base: Block = codec::decode(&folder.block_bytes()?).context("the snapshot's block")?;
-    let passed: Vec<_> = trust.records().collect();
-    for record in passed.iter().filter(|record| record.config.epoch < base.header.epoch) {
-        store.put_epoch(record)?;
-    }
-    import.finish(&genesis_block(genesis)?, &base)?;
+    complete(&import, trust, &genesis_block(genesis)?, &base)?;
     bar.finish_and_clear();
-    compare(store, &folder.manifest().epochs, &passed)?;
     let height = import.manifest().height();
     if !screen.result(&json!({ "height": height, "block": base.id() }))? {
         screen.line(format!("the node starts after block {height} ({})", base.id()));
@@ -234,29 +218,12 @@ fn import(
     Ok(())
 }
 
-/// Compares what the snapshot tells of epochs with its state, which is certified.
-fn compare(store: &Store, near: &[EpochConfig], passed: &[EpochRecord]) -> Result<()> {
-    let state = store.state()?;
-    let near = near.iter().map(|config| (config, false));
-    // The state forgets old epochs; those were followed.
-    let passed = passed.iter().map(|record| (&record.config, true));
-    for (told, forgotten) in near.chain(passed) {
-        let known = neura_runtime::epoch_config(&state, told.epoch)?;
-        ensure!(
-            known.map_or(forgotten, |known| known == *told),
-            "the snapshot tells of epoch {} otherwise than its own state: remove the data folder and take another one",
-            told.epoch
-        );
-    }
-    Ok(())
-}
-
-fn info(manifest: &Manifest, mut screen: Screen) -> Result<()> {
+fn info(snapshot: &SnapshotFolder, mut screen: Screen) -> Result<()> {
+    let manifest = snapshot.manifest();
     let (_, block) = manifest.block().context("the snapshot holds no header")?;
     let (header, id, _) = manifest.proved().context("the snapshot holds no header")?;
-    let root = manifest.base.root;
-    let bytes: u64 = manifest.chunks.iter().map(|chunk| u64::from(chunk.bytes)).sum();
-    let epochs: Vec<_> = manifest.epochs.iter().map(|config| config.epoch).collect();
+    let root = manifest.root;
+    let bytes: u64 = snapshot.chunks().iter().map(|chunk| u64::from(chunk.bytes)).sum();
     let value = json!({
         "chain_id": manifest.chain_id,
         "genesis_hash": manifest.genesis_hash,
@@ -264,8 +231,7 @@ fn info(manifest: &Manifest, mut screen: Screen) -> Result<()> {
         "block": block,
         "state_root": root.state_root,
         "proved_by": { "height": header.height, "block": id, "epoch": header.epoch },
-        "epochs": epochs,
-        "chunks": manifest.chunks.len(),
+        "chunks": snapshot.chunks().len(),
         "bytes": bytes,
     });
     if screen.result(&value)? {
@@ -275,7 +241,7 @@ fn info(manifest: &Manifest, mut screen: Screen) -> Result<()> {
     screen.line(format!("state      after block {} ({block})", root.height));
     screen.line(format!("root       {}", root.state_root));
     screen.line(format!("proved by  {}:{id} of epoch {}", header.height, header.epoch));
-    screen.line(format!("size       {bytes} bytes in {} chunks", manifest.chunks.len()));
+    screen.line(format!("size       {bytes} bytes in {} chunks", snapshot.chunks().len()));
     Ok(())
 }
 

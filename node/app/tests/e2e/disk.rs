@@ -103,6 +103,54 @@ async fn each_block_waits_for_the_disk_before_it_is_voted_for() {
     network.stop().await;
 }
 
+/// Heights in a range whose blocks name batches and were certified with the watched validator's vote.
+fn voted_with_batches(network: &Network, heights: std::ops::Range<u64>) -> usize {
+    let chain = &network.node(0).chain;
+    let voted = heights.filter(|height| {
+        let block = |height| chain.block_at(height).unwrap().unwrap().1;
+        let signers = block(height + 1).justify.signers.members(&chain.epochs.current().set);
+        let mut signers = signers.unwrap().into_iter();
+        !block(*height).batches.is_empty()
+            && signers.any(|(signer, _)| usize::from(signer) == WATCHED)
+    });
+    voted.count()
+}
+
+/// Each transfer is final before the next is sent, so each comes in a batch that was not there at the vote before.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_batch_waits_for_the_disk_before_a_block_that_names_it_is_voted_for() {
+    let network = without_watched().await;
+    let trace = network.folder.path().join("trace");
+    let path = trace.to_str().unwrap();
+    let wrapper = ["strace", "-f", "-y", "-e", "trace=fsync,fdatasync", "-o", path];
+    let mut running = Running::start(node(&network, &wrapper));
+    let first = proposes(&network).await;
+    let sender = network.sender("alice", 0).await;
+    for _ in 0..20 {
+        sender.transfer(SOMEBODY, U256::ONE).await.unwrap();
+    }
+    let last = network.advance(2).await - 1;
+    let tracee = children(running.pid()).first().unwrap().0;
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(tracee as i32), Signal::SIGTERM).unwrap();
+    assert!(running.ended().await.success(), "{}", running.said());
+
+    let voted = voted_with_batches(&network, first..last);
+    assert!(voted > 5, "{voted} votes for blocks with batches: too few to say anything");
+    let (mut bodies, mut lasting, mut voted_for) = (0, 0, 0);
+    // Of what was synced: bodies, then the rows that name them, then the record of the vote.
+    for file in synced(&trace) {
+        if file.contains("/chain/batches/0") {
+            bodies += 1;
+        } else if file.ends_with(".log") {
+            lasting = bodies;
+        } else if file.ends_with("/safety.dat") {
+            voted_for = lasting;
+        }
+    }
+    assert!(voted_for >= voted, "{voted} votes, but {voted_for} syncs of bodies before one");
+    network.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fails_to_sync_stops_the_validator_with_the_cause() {
     let network = without_watched().await;

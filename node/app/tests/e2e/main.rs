@@ -16,4 +16,5 @@ mod harness;
 mod job;
 mod network;
 mod provider;
+mod snapshots;
 mod staking;

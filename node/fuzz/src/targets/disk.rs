@@ -23,7 +23,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target::new("packed-rows", packed, || [rows("changed"), rows("block_index")].concat()),
     Target::new("body-place", place, || rows("batches")),
     Target::new("manifest", manifest, || snapshot("manifest")),
-    Target::new("snapshot-chunk", chunk, || snapshot("chunk")),
+    Target::new("snapshot-chunk", chunk, || snapshot("chunk-")),
     Target::new("safety-file", safety_file, safety_files),
 ];
 

@@ -11,7 +11,7 @@ fn headers_begin_where_blockhash_reaches() {
 fn spans_halve_and_follow_each_other() {
     let [left, right] = Span::WHOLE.halves();
     assert_eq!((left.above(), right.above()), (Some(right.start), None));
-    assert!(left.contains(&[0x7f; 32]) && !left.contains(&[0x80; 32]));
+    assert!(left.contains(&B256::repeat_byte(0x7f)) && !left.contains(&B256::repeat_byte(0x80)));
     let deep = Span { start: B256::repeat_byte(0xab), bits: 255 };
     assert!(!deep.is_sound(), "a bit below those of the span is set");
     assert!(!Span { start: B256::ZERO, bits: 256 }.is_sound());

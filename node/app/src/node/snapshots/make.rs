@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use neura_storage::SnapshotFolder;
-use neura_types::{Bytes, Epoch, EpochConfig, Height};
+use neura_types::{Bytes, Epoch, Height};
 use parking_lot::RwLock;
 
 use super::wire::{Epochs, MAX_EPOCHS, SnapshotRequest};
@@ -88,7 +88,7 @@ impl Snapshots {
         if unfinished.exists() {
             std::fs::remove_dir_all(&unfinished)?;
         }
-        self.chain.store.export_snapshot(height, self.epochs_at(height), &unfinished)?;
+        self.chain.store.export_snapshot(height, &unfinished)?;
         std::fs::rename(&unfinished, &path)?;
         let snapshot = Arc::new(SnapshotFolder::open(&path)?);
         let mut open = self.open.write();
@@ -101,17 +101,6 @@ impl Snapshots {
             std::fs::remove_dir_all(old)?;
         }
         Ok(Some(height))
-    }
-
-    /// The epoch of a height and the next one.
-    fn epochs_at(&self, height: Height) -> Vec<EpochConfig> {
-        let Some(epoch) = self.chain.epochs.at(height) else { return Vec::new() };
-        let next = self.chain.epochs.get(epoch.epoch.saturating_add(1));
-        [Some(epoch), next]
-            .into_iter()
-            .flatten()
-            .map(|config| EpochConfig::clone(&config))
-            .collect()
     }
 
     /// Answers a request; blocking.
@@ -129,10 +118,9 @@ impl Snapshots {
                 let found = self.find(height);
                 wire::encode(&found.map(|s| s.block_bytes().map(Bytes::from)).transpose()?)
             }
-            SnapshotRequest::Chunk { height, index } => {
+            SnapshotRequest::Chunk { height, path } => {
                 let found = self.find(height);
-                let known = found.filter(|s| (index as usize) < s.manifest().chunks.len());
-                wire::encode(&known.map(|s| s.chunk_bytes(index).map(Bytes::from)).transpose()?)
+                wire::encode(&found.map(|s| s.chunk_at(&path).map(Bytes::from)).transpose()?)
             }
         })
     }

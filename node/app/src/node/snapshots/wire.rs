@@ -1,6 +1,6 @@
 //! What nodes ask each other about snapshots.
 
-use neura_types::{Bytes, Epoch, Height};
+use neura_types::{B256, Bytes, Epoch, Height};
 use serde::{Deserialize, Serialize};
 
 /// Epochs in one answer: some ten kilobytes each at most.
@@ -21,12 +21,13 @@ pub enum SnapshotRequest {
         /// Its height.
         height: Height,
     },
-    /// A chunk of the snapshot of a height. Every node cuts the same state into the same chunks.
+    /// A chunk of the snapshot of a height. It says itself which paths it covers, so nobody need know how the asked node
+    /// cuts the state.
     Chunk {
         /// Height of the snapshot.
         height: Height,
-        /// Which chunk.
-        index: u32,
+        /// A path that the chunk covers.
+        path: B256,
     },
 }
 

@@ -52,7 +52,7 @@ fn every_request() {
         ("epochs", SnapshotRequest::Epochs { from: 3 }),
         ("newest", SnapshotRequest::Newest),
         ("base", SnapshotRequest::Base { height: 300 }),
-        ("chunk", SnapshotRequest::Chunk { height: 300, index: 9 }),
+        ("chunk", SnapshotRequest::Chunk { height: 300, path: hash }),
     ] {
         round_trip(&format!("request-snapshot-{name}"), &Request::Snapshot(request));
     }
