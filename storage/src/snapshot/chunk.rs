@@ -94,7 +94,9 @@ impl Chunk {
         let mut code = BTreeSet::new();
         for (key, value) in &self.entries {
             let path = path_of(key);
-            if !self.span.contains(&B256::new(path)) || leaves.last().is_some_and(|last| last.path >= path) {
+            if !self.span.contains(&B256::new(path))
+                || leaves.last().is_some_and(|last| last.path >= path)
+            {
                 return Err("its keys are not in order");
             }
             code.extend(code_of(key, value)?);

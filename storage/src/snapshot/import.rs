@@ -142,7 +142,8 @@ impl SnapshotImport {
         let span = checked.span;
         let (nodes, parts) = subtrees(span.depth(), &checked.leaves)?;
         let mut held = self.lock();
-        if held.holds(&span) {
+        // Once it is whole the chain may have gone on from it.
+        if held.is_whole() || held.holds(&span) {
             return Ok(TakenChunk { span, new_bytes: 0 });
         }
         self.store_chunk(&held.within(&span), &checked, nodes, &parts)?;

@@ -16,7 +16,8 @@ use proptest::prelude::*;
 
 use super::{manifest::BLOCK_HASHES, *};
 use crate::{
-    Committed, EpochRecord, ExecutedBlock, MIN_RETAINED_BLOCKS, Retention, Store, StoreConfig, genesis_root,
+    Committed, EpochRecord, ExecutedBlock, MIN_RETAINED_BLOCKS, Retention, Store, StoreConfig,
+    genesis_root,
 };
 
 /// Heights between a block and the header that certifies its state.

@@ -204,7 +204,11 @@ fn import(
         if !import.holds(path) {
             let wrong = || format!("chunk {number} of the snapshot in the folder");
             let taken = import.put_chunk(&folder.chunk_at(path)?).with_context(wrong)?;
-            ensure!(taken.span == chunk.span, "{}: it covers other paths than the list says", wrong());
+            ensure!(
+                taken.span == chunk.span,
+                "{}: it covers other paths than the list says",
+                wrong()
+            );
         }
         bar.inc(1);
     }

@@ -90,7 +90,9 @@ impl Server {
         let mut held: Vec<ReplyHandle> = Vec::new();
         while let Some(event) = self.network.events.next().await {
             let Event::Request { bytes, reply, .. } = event else { continue };
-            let Ok(Request::Snapshot(request)) = wire::decode(&bytes, bytes.len()) else { continue };
+            let Ok(Request::Snapshot(request)) = wire::decode(&bytes, bytes.len()) else {
+                continue;
+            };
             match self.answer(request) {
                 Some(answer) => drop(reply.send(answer.into())),
                 None => held.push(reply),
@@ -201,7 +203,8 @@ fn first_asked() -> u8 {
 
 async fn joins_in_spite_of(manner: Manner) {
     let network = Network::start(4, short_epochs()).await;
-    let (honest, theirs) = (network.folder.path().join("served"), network.folder.path().join("false"));
+    let (honest, theirs) =
+        (network.folder.path().join("served"), network.folder.path().join("false"));
     std::fs::create_dir_all(&theirs).unwrap();
     // The end of an epoch, as nodes serve it.
     let height = export(&network, 2 * EPOCH, &honest).await;
@@ -328,7 +331,11 @@ async fn an_import_whose_epochs_contradict_its_state_begins_no_chain() {
     let right = std::fs::read(out.join("epochs")).unwrap();
     forge_epoch(&out.join("epochs"), 1);
     let refused = cli.refused(&import).await;
-    assert!(refused.message.contains("epoch 1 otherwise than its own state"), "{}", refused.message);
+    assert!(
+        refused.message.contains("epoch 1 otherwise than its own state"),
+        "{}",
+        refused.message
+    );
 
     std::fs::write(out.join("epochs"), right).unwrap();
     cli.json(&import).await;

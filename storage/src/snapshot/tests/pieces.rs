@@ -105,6 +105,24 @@ fn another_proof_of_the_same_state_keeps_what_was_imported() {
     }
 }
 
+/// An answer can come after others have made it needless, when the chain has gone on already.
+#[test]
+fn a_wide_chunk_that_comes_late_changes_nothing() {
+    let chain = small_chain();
+    let (fine, coarse) = (chain.export(1, "fine", 700), chain.export(1, "coarse", 1 << 20));
+    let store = chain.empty_store("imported");
+    let import = import_all(&store, &fine);
+    finish(&import, &chain.genesis, &base_block(&fine)).expect("finished");
+    let block = chain.store.block_id_at(2).expect("read").expect("kept");
+    let block = chain.store.block(block).expect("read").expect("kept");
+    execute(&store, &block, &state(5..6, 0, 77));
+    let late = import.put_chunk(&chunks(&coarse)[0]).expect("right");
+    assert_eq!((late.span, late.new_bytes), (Span::WHOLE, 0));
+    let balance = store.state().expect("a view").account(address(5)).expect("read");
+    assert_eq!(balance.expect("there").balance, U256::from(77));
+    assert!(SnapshotImport::resume(&store).expect("read").is_none());
+}
+
 /// The power fails after each step of an import: the store holds no chain then, or one with all that it needs to go on.
 #[test]
 fn a_crash_at_any_step_of_an_import_leaves_no_chain_or_all_of_it() {
@@ -140,7 +158,11 @@ fn a_crash_at_any_step_of_an_import_leaves_no_chain_or_all_of_it() {
     }
     let state = import.state().expect("whole");
     let balance = state.account(address(7)).expect("read").expect("there").balance;
-    assert_eq!((state.height(), balance), (1, U256::ONE), "it can be read before it is the chain's");
+    assert_eq!(
+        (state.height(), balance),
+        (1, U256::ONE),
+        "it can be read before it is the chain's"
+    );
     drop(state);
     let base = base_block(&folder);
     import.finish(&chain.genesis, &base, &[record(0), record(1)]).expect("finished");

@@ -48,10 +48,12 @@ pub(super) async fn fetch(sources: &Sources, import: &Arc<SnapshotImport>) -> Re
         resting: BTreeMap::new(),
         false_peers: BTreeSet::new(),
     };
-    let fetched = fetch.run().await;
-    // What comes late must not get into the import that follows.
-    while fetch.work.next().await.is_some() {}
-    fetched
+    let fetched = fetch.run().await?;
+    if !fetched {
+        // What comes late must not get into the import that follows; one that is whole takes nothing more.
+        while fetch.work.next().await.is_some() {}
+    }
+    Ok(fetched)
 }
 
 /// A request under way.

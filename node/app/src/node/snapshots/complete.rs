@@ -33,7 +33,8 @@ fn records(state: &impl StateRead, trust: &Trust, base: &Block) -> Result<Vec<Ep
     let mut records: Vec<EpochRecord> = ended.collect();
     if records.iter().all(|record| record.config.epoch != present) {
         let config = neura_runtime::epoch_config(state, present)?;
-        let config = config.with_context(|| format!("the state says nothing of epoch {present}"))?;
+        let config =
+            config.with_context(|| format!("the state says nothing of epoch {present}"))?;
         records.push(EpochRecord { config, end: None });
     }
     Ok(records)

@@ -21,8 +21,9 @@ use super::{
 const RETRY: Duration = Duration::from_millis(500);
 /// Rounds without a snapshot on offer before the node gives up: a minute.
 const MAX_IDLE_ROUNDS: usize = 120;
-/// Rounds with peers in which none serves the snapshot that was begun, before another one takes its place: connections
-/// take some seconds.
+/// Rounds with peers before an offer is taken: who is connected first need not have the newest snapshot.
+const FIRST_ROUNDS: usize = 4;
+/// Rounds with peers in which none serves the snapshot that was begun, before another one takes its place.
 const BEGUN_ROUNDS: usize = 10;
 /// How long offers are gathered, if not everyone answers at once.
 const OFFER_WAIT: Duration = Duration::from_secs(3);
@@ -66,7 +67,7 @@ async fn choose(
     failures: &Failures,
 ) -> Result<(Manifest, Block)> {
     let begun = SnapshotImport::resume(store)?.map(|import| import.manifest().clone());
-    let mut begun = begun.filter(|manifest| !failures.contains_key(&manifest.height()));
+    let begun = begun.filter(|manifest| !failures.contains_key(&manifest.height()));
     let mut rounds_with_peers = 0;
     for _ in 0..MAX_IDLE_ROUNDS {
         if let Some(manifest) = &begun {
@@ -77,17 +78,15 @@ async fn choose(
             {
                 return Ok((manifest.clone(), block));
             }
-            rounds_with_peers += usize::from(!sources.peers().is_empty());
-            if rounds_with_peers >= BEGUN_ROUNDS {
-                tracing::info!(height = manifest.height(), "nobody serves the snapshot begun");
-                begun = None;
-            }
-        } else {
+        }
+        let rounds = if begun.is_some() { BEGUN_ROUNDS } else { FIRST_ROUNDS };
+        if rounds_with_peers >= rounds {
             let offers = offers(sources, failures).await;
             if let Some(chosen) = first_proved(sources, trust, offers).await {
                 return Ok(chosen);
             }
         }
+        rounds_with_peers += usize::from(!sources.peers().is_empty());
         tokio::time::sleep(RETRY).await;
     }
     bail!(

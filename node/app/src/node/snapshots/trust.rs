@@ -60,11 +60,17 @@ impl Trust {
     /// Checks that a snapshot's newest header is final on this chain, and with it all that the manifest says.
     pub(crate) fn check(&self, manifest: &Manifest) -> Result<()> {
         let of = (manifest.chain_id, manifest.genesis_hash);
-        ensure!(of == (self.chain.chain_id, self.chain.genesis), "the snapshot is of another chain");
+        ensure!(
+            of == (self.chain.chain_id, self.chain.genesis),
+            "the snapshot is of another chain"
+        );
         let (header, id, proof) = manifest.proved().context("the snapshot has no headers")?;
         let (config, anchor) = self.at(header.epoch).with_context(|| {
             let reached = self.epoch();
-            format!("the snapshot is of epoch {}, the chain was followed to {reached}", header.epoch)
+            format!(
+                "the snapshot is of epoch {}, the chain was followed to {reached}",
+                header.epoch
+            )
         })?;
         let proof: CommitProof = codec::decode(proof)?;
         ensure!(proof.block() == id, "the snapshot's proof is of another block");
