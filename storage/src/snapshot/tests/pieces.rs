@@ -123,7 +123,7 @@ fn a_wide_chunk_that_comes_late_changes_nothing() {
     assert!(SnapshotImport::resume(&store).expect("read").is_none());
 }
 
-/// The power fails after each step of an import: the store holds no chain then, or one with all that it needs to go on.
+/// The process is killed after each step of an import: the store holds no chain then, or one with all that it needs to go on.
 #[test]
 fn a_crash_at_any_step_of_an_import_leaves_no_chain_or_all_of_it() {
     let chain = small_chain();
