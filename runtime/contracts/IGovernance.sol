@@ -16,7 +16,9 @@ interface IGovernance {
         /// Ran out of time.
         Expired,
         /// Accepted, but at odds with a change that was accepted before: without effect.
-        Failed
+        Failed,
+        /// An upgrade, or a cancellation, that was not accepted in time for the epoch that it names.
+        Lapsed
     }
 
     /// @notice A value for a parameter.
@@ -26,7 +28,7 @@ interface IGovernance {
         uint128 value;
     }
 
-    /// @notice A proposal: changes of parameters, or an upgrade.
+    /// @notice A proposal: changes of parameters, an upgrade, or the cancellation of one.
     struct Proposal {
         uint64 id;
         address proposer;
@@ -41,6 +43,8 @@ interface IGovernance {
         /// Last epoch at whose end it can be accepted.
         uint64 expiresAt;
         Status status;
+        /// Whether it asks that this upgrade, which is scheduled, does not take place.
+        bool cancels;
     }
 
     /// @notice A proposal can be voted on.
@@ -51,14 +55,20 @@ interface IGovernance {
     event Ended(uint64 indexed id, Status status, uint64 approving, uint64 totalPower);
     /// @notice From this epoch on all nodes must speak this version of the protocol.
     event UpgradeScheduled(uint16 version, uint64 epoch);
+    /// @notice The upgrade that was scheduled does not take place.
+    event UpgradeCancelled(uint16 version, uint64 epoch);
 
     /// @notice Proposes values for 1 to 8 parameters, which must be within their bounds together. One open proposal for
     /// each operator.
     function proposeParams(Change[] calldata changes, string calldata title) external returns (uint64 id);
 
-    /// @notice Proposes a higher version of the protocol from an epoch on. If it is accepted after that epoch was fixed, it
-    /// takes effect with the next one to be fixed.
+    /// @notice Proposes a higher version of the protocol from an epoch on, which must begin at least two epochs after the
+    /// one at whose end it is accepted; what is not accepted by then lapses. One upgrade is scheduled at a time: while one
+    /// waits for its epoch, another is accepted for the same epoch only, and replaces it; for a different epoch it fails.
     function proposeUpgrade(uint16 version, uint64 epoch, string calldata title) external returns (uint64 id);
+
+    /// @notice Proposes that the upgrade that is scheduled does not take place. Lapses when its epoch is fixed.
+    function proposeCancellation(string calldata title) external returns (uint64 id);
 
     /// @notice Votes for a proposal, or takes the vote back.
     function vote(uint64 id, bool approve) external;
@@ -80,6 +90,6 @@ interface IGovernance {
     /// @notice Value of a parameter in the present epoch; refused with invalid_proposal if no vote can change it.
     function parameter(string calldata name) external view returns (uint128);
 
-    /// @notice The upgrade that waits for its epoch; zeros if none does.
+    /// @notice The upgrade whose epoch has not begun yet; zeros if there is none.
     function scheduledUpgrade() external view returns (uint16 version, uint64 epoch);
 }

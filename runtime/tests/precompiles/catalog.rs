@@ -226,7 +226,7 @@ impl Catalog {
         self.add(&stage, first, Amount::ZERO, propose.clone());
         let version = PROTOCOL_VERSION + 1;
         let upgrade = proposeUpgradeCall { version, epoch: 40, title: "newer".into() };
-        self.add(&stage, first, Amount::ZERO, upgrade);
+        self.add(&stage, first, Amount::ZERO, upgrade.clone());
         stage.does(act(first, Amount::ZERO, &propose));
         let id = 1;
         self.add(&stage, last, Amount::ZERO, voteCall { id, approve: true });
@@ -236,6 +236,19 @@ impl Catalog {
         self.view(&stage, module, supportCall { id });
         self.view(&stage, module, parameterCall { name: "slash_bps".into() });
         self.view(&stage, module, scheduledUpgradeCall {});
+        self.cancellation(&upgrade);
+    }
+
+    fn cancellation(&mut self, upgrade: &proposeUpgradeCall) {
+        let mut stage = Stage::new();
+        let by = OPERATORS.map(|operator| (operator, system::GOVERNANCE));
+        stage.does(act(by[0], Amount::ZERO, upgrade));
+        for operator in by {
+            stage.does(act(operator, Amount::ZERO, &voteCall { id: 1, approve: true }));
+        }
+        stage.wait_for_epoch(1);
+        let cancel = proposeCancellationCall { title: "not yet".into() };
+        self.add(&stage, by[0], Amount::ZERO, cancel);
     }
 }
 

@@ -128,6 +128,7 @@ pub(crate) fn proposal(id: u64) -> Option<ProposalInfo> {
         title: "harder".into(),
         changes: vec![ParameterChange { name: "slash_bps".into(), value: "600".into() }],
         upgrade: None,
+        cancels: None,
         created_at: 0,
         expires_at: 14,
         status: ProposalStatus::Open,

@@ -6,7 +6,7 @@ use neura_types::{
     Amount, Epoch,
     abi::IGovernance,
     params::GOVERNED,
-    rest::{ProposalInfo, ProposalStatus},
+    rest::{ProposalInfo, ProposalStatus, UpgradeInfo},
     system::GOVERNANCE,
 };
 use serde_json::json;
@@ -34,9 +34,17 @@ pub(super) enum Command {
     Upgrade {
         /// The version.
         version: u16,
-        /// Its first epoch.
+        /// Its first epoch: at least two after the one in which the votes suffice.
         #[arg(long)]
         epoch: Epoch,
+        /// What for.
+        #[arg(long, default_value = "")]
+        title: String,
+        #[command(flatten)]
+        signer: Signer,
+    },
+    /// Propose that the upgrade that is scheduled does not take place.
+    CancelUpgrade {
         /// What for.
         #[arg(long, default_value = "")]
         title: String,
@@ -97,6 +105,10 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             let call = IGovernance::proposeUpgradeCall { version, epoch, title };
             propose(Actor::open(&signer, &shared)?, &call).await
         }
+        Command::CancelUpgrade { title, signer } => {
+            let call = IGovernance::proposeCancellationCall { title };
+            propose(Actor::open(&signer, &shared)?, &call).await
+        }
         Command::Vote { id, choice, signer } => {
             vote(Actor::open(&signer, &shared)?, id, choice == Choice::Yes).await
         }
@@ -154,11 +166,12 @@ async fn list(shared: &Shared) -> Result<()> {
 }
 
 fn matter(proposal: &ProposalInfo) -> String {
-    match &proposal.upgrade {
-        Some(upgrade) => {
-            format!("protocol version {} from epoch {} on", upgrade.version, upgrade.epoch)
-        }
-        None => {
+    let plan =
+        |of: &UpgradeInfo| format!("protocol version {} from epoch {} on", of.version, of.epoch);
+    match (&proposal.upgrade, &proposal.cancels) {
+        (Some(upgrade), _) => plan(upgrade),
+        (None, Some(cancelled)) => format!("not {}", plan(cancelled)),
+        (None, None) => {
             let changes = proposal.changes.iter();
             let changes: Vec<_> = changes.map(|c| format!("{}={}", c.name, c.value)).collect();
             changes.join(" ")

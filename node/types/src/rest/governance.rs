@@ -53,10 +53,12 @@ pub struct ProposalInfo {
     pub proposer: Address,
     /// What for.
     pub title: String,
-    /// Values for parameters; empty for an upgrade.
+    /// Values for parameters; empty if this is about an upgrade.
     pub changes: Vec<ParameterChange>,
-    /// The upgrade; null if this is about parameters.
+    /// The upgrade to schedule, if this asks for one.
     pub upgrade: Option<UpgradeInfo>,
+    /// The upgrade that was scheduled and shall not take place, if this asks for that.
+    pub cancels: Option<UpgradeInfo>,
     /// Epoch in which it was made.
     #[cfg_attr(feature = "openapi", schema(value_type = u64))]
     pub created_at: Epoch,
@@ -103,8 +105,10 @@ pub enum ProposalStatus {
     Passed,
     /// Ran out of time.
     Expired,
-    /// Accepted, but at odds with a change that was accepted before: without effect.
+    /// Accepted, but at odds with a change or an upgrade that was accepted before: without effect.
     Failed,
+    /// About an upgrade, and not accepted in time for the epoch that it names.
+    Lapsed,
 }
 
 impl std::fmt::Display for ProposalStatus {
@@ -114,6 +118,7 @@ impl std::fmt::Display for ProposalStatus {
             Self::Passed => "passed",
             Self::Expired => "expired",
             Self::Failed => "failed",
+            Self::Lapsed => "lapsed",
         })
     }
 }

@@ -4,7 +4,7 @@ use alloy_primitives::Address;
 use neura_types::{Params, abi::IGovernance::Change, provider::MAX_TEXT};
 
 use super::{
-    events, known,
+    UPGRADE_NOTICE, events, known,
     state::{self, Matter, Proposal, Status, Upgrade},
 };
 use crate::modules::{
@@ -42,12 +42,29 @@ pub(super) fn propose_upgrade(
         let asked = upgrade.version;
         return Err(invalid(format!("version {asked}: the chain speaks {version} already")));
     }
-    let fixed = host.block().epoch.epoch.saturating_add(1);
-    if upgrade.epoch <= fixed {
+    let earliest = host.block().epoch.epoch.saturating_add(UPGRADE_NOTICE);
+    if upgrade.epoch < earliest {
         let asked = upgrade.epoch;
-        return Err(invalid(format!("epoch {asked}: all up to {fixed} are fixed")));
+        return Err(invalid(format!(
+            "epoch {asked}: {earliest} is the first that can be upgraded"
+        )));
     }
     open(host, call.caller, title, Matter::Upgrade(upgrade))
+}
+
+pub(super) fn propose_cancellation(
+    host: &mut dyn Host,
+    call: &Call,
+    title: String,
+) -> Result<u64, Fault> {
+    let Some(upgrade) = state::UPGRADE.get(host, &())? else {
+        return Err(invalid("no upgrade is scheduled: there is nothing to cancel".into()));
+    };
+    if upgrade.epoch < host.block().epoch.epoch.saturating_add(UPGRADE_NOTICE) {
+        let Upgrade { version, epoch } = upgrade;
+        return Err(invalid(format!("version {version} is fixed for epoch {epoch} already")));
+    }
+    open(host, call.caller, title, Matter::Cancellation(upgrade))
 }
 
 /// `params` with changes, within all bounds.
@@ -60,7 +77,7 @@ pub(super) fn changed(mut params: Params, changes: &[(String, u128)]) -> Result<
 }
 
 /// Parameters and version of the newest epoch that is fixed.
-fn newest(host: &mut dyn Host) -> Result<(Params, u16), Fault> {
+pub(super) fn newest(host: &mut dyn Host) -> Result<(Params, u16), Fault> {
     let next = host.block().epoch.epoch.saturating_add(1);
     let config = staking::config(host, next)?;
     Ok((config.params, config.version))

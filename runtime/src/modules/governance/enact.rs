@@ -3,7 +3,8 @@
 use neura_types::{Epoch, EpochConfig, Params};
 
 use super::{
-    calls::changed,
+    UPGRADE_NOTICE,
+    calls::{changed, newest},
     events, known,
     state::{self, Matter, Proposal, Status, Upgrade},
 };
@@ -31,8 +32,10 @@ fn count(
     params: &mut Params,
 ) -> Result<(), Fault> {
     let approving = approving(host, proposal.id)?;
+    if !is_in_time(&proposal.matter, epoch) {
+        proposal.status = Status::Lapsed;
     // A vote that came in time counts; an epoch in which the proposer did not serve is not made up for.
-    if proposal.expires_at >= epoch && is_accepted(host, approving) {
+    } else if proposal.expires_at >= epoch && is_accepted(host, approving) {
         proposal.status = accept(host, proposal, params)?;
     } else if proposal.expires_at <= epoch {
         proposal.status = Status::Expired;
@@ -52,11 +55,40 @@ fn accept(host: &mut dyn Host, proposal: &Proposal, params: &mut Params) -> Resu
             Err(_) => return Ok(Status::Failed),
         },
         Matter::Upgrade(upgrade) => {
+            if !is_compatible(host, *upgrade)? {
+                return Ok(Status::Failed);
+            }
             state::UPGRADE.put(host, &(), upgrade)?;
             events::upgrade_scheduled(host, *upgrade)?;
         }
+        Matter::Cancellation(upgrade) => {
+            if state::UPGRADE.get(host, &())? != Some(*upgrade) {
+                return Ok(Status::Failed);
+            }
+            state::UPGRADE.remove(host, &())?;
+            events::upgrade_cancelled(host, *upgrade)?;
+        }
     }
     Ok(Status::Passed)
+}
+
+/// Whether what a proposal asks for can still be decided at the end of `epoch`: an upgrade, and the end of its plan, need
+/// notice.
+fn is_in_time(matter: &Matter, epoch: Epoch) -> bool {
+    match matter {
+        Matter::Params(_) => true,
+        Matter::Upgrade(upgrade) | Matter::Cancellation(upgrade) => {
+            upgrade.epoch >= epoch.saturating_add(UPGRADE_NOTICE)
+        }
+    }
+}
+
+/// Whether an upgrade may be scheduled beside what is. There is one plan at a time, for which operators prepare: another
+/// epoch needs its cancellation first; another version of the same epoch replaces it.
+fn is_compatible(host: &mut dyn Host, upgrade: Upgrade) -> Result<bool, Fault> {
+    let (_, spoken) = newest(host)?;
+    let planned = state::UPGRADE.get(host, &())?;
+    Ok(upgrade.version > spoken && planned.is_none_or(|plan| plan.epoch == upgrade.epoch))
 }
 
 /// Voting power in the present epoch of those who approve.
@@ -85,12 +117,13 @@ fn clear_votes(host: &mut dyn Host, id: u64) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The version of the epoch after `next`; an upgrade whose epoch has come is done.
+/// The version of the epoch after `next`. The plan stays until its epoch begins, so that it is seen and nothing takes its
+/// place.
 fn version(host: &mut dyn Host, next: &EpochConfig) -> Result<u16, Fault> {
-    let due = |upgrade: &Upgrade| upgrade.epoch <= next.epoch.saturating_add(1);
-    let Some(upgrade) = state::UPGRADE.get(host, &())?.filter(due) else {
-        return Ok(next.version);
-    };
-    state::UPGRADE.remove(host, &())?;
-    Ok(next.version.max(upgrade.version))
+    let Some(upgrade) = state::UPGRADE.get(host, &())? else { return Ok(next.version) };
+    if upgrade.epoch <= next.epoch {
+        state::UPGRADE.remove(host, &())?;
+    }
+    let due = upgrade.epoch <= next.epoch.saturating_add(1);
+    Ok(if due { next.version.max(upgrade.version) } else { next.version })
 }

@@ -37,3 +37,8 @@ pub(super) fn upgrade_scheduled(host: &mut dyn Host, upgrade: Upgrade) -> Result
     let Upgrade { version, epoch } = upgrade;
     emit(host, system::GOVERNANCE, &IGovernance::UpgradeScheduled { version, epoch })
 }
+
+pub(super) fn upgrade_cancelled(host: &mut dyn Host, upgrade: Upgrade) -> Result<(), Fault> {
+    let Upgrade { version, epoch } = upgrade;
+    emit(host, system::GOVERNANCE, &IGovernance::UpgradeCancelled { version, epoch })
+}

@@ -8,6 +8,7 @@
 //! - Parameters in force are within their bounds, alone and together: they are checked when proposed and when accepted.
 //! - An operator has one open proposal, so what the end of an epoch counts is bounded by the set.
 //! - The version of the protocol never goes down.
+//! - One upgrade is scheduled at a time, and everyone knows of it [`UPGRADE_NOTICE`] epochs ahead.
 
 mod calls;
 mod enact;
@@ -15,7 +16,10 @@ mod events;
 mod state;
 
 use alloy_primitives::Bytes;
-use neura_types::abi::IGovernance::{self, IGovernanceCalls as F};
+use neura_types::{
+    Epoch,
+    abi::IGovernance::{self, IGovernanceCalls as F},
+};
 
 use super::{
     code, entry,
@@ -26,10 +30,16 @@ pub use calls::MAX_CHANGES;
 pub(crate) use enact::enact;
 pub use state::{Matter, Proposal, Status, Upgrade};
 
+/// An upgrade that is accepted at the end of epoch *e* begins with *e* + this one or later: the first whose configuration
+/// is not fixed by then, so that operators have at least one whole epoch to install what it needs.
+pub const UPGRADE_NOTICE: Epoch = 2;
+
 pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault> {
     let function: F = entry::decode(call)?;
     match &function {
-        F::proposeParams(_) | F::proposeUpgrade(_) | F::vote(_) => entry::write(call)?,
+        F::proposeParams(_) | F::proposeUpgrade(_) | F::proposeCancellation(_) | F::vote(_) => {
+            entry::write(call)?
+        }
         F::count(_)
         | F::proposal(_)
         | F::proposals(_)
@@ -45,6 +55,8 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault>
             calls::propose_upgrade(host, call, upgrade, f.title)
                 .map(|id| entry::answer::<IGovernance::proposeUpgradeCall>(&id))
         }
+        F::proposeCancellation(f) => calls::propose_cancellation(host, call, f.title)
+            .map(|id| entry::answer::<IGovernance::proposeCancellationCall>(&id)),
         F::vote(f) => calls::vote(host, call, f.id, f.approve).map(|()| Bytes::new()),
         F::count(_) => count(host).map(|n| entry::answer::<IGovernance::countCall>(&n)),
         F::proposal(f) => known(host, f.id)
@@ -100,7 +112,7 @@ pub fn approving(host: &mut dyn Host, id: u64) -> Result<u64, Fault> {
     enact::approving(host, id)
 }
 
-/// The upgrade that waits for its epoch, if any.
+/// The upgrade whose epoch has not begun yet, if any.
 ///
 /// # Errors
 /// What the host reports.
@@ -137,6 +149,7 @@ impl From<Status> for IGovernance::Status {
             Status::Passed => Self::Passed,
             Status::Expired => Self::Expired,
             Status::Failed => Self::Failed,
+            Status::Lapsed => Self::Lapsed,
         }
     }
 }
@@ -145,7 +158,7 @@ impl From<&Proposal> for IGovernance::Proposal {
     fn from(proposal: &Proposal) -> Self {
         let (changes, upgrade) = match &proposal.matter {
             Matter::Params(changes) => (changes.as_slice(), Upgrade { version: 0, epoch: 0 }),
-            Matter::Upgrade(upgrade) => (&[][..], *upgrade),
+            Matter::Upgrade(upgrade) | Matter::Cancellation(upgrade) => (&[][..], *upgrade),
         };
         let change = |(name, value): &(String, u128)| IGovernance::Change {
             name: name.clone(),
@@ -161,6 +174,7 @@ impl From<&Proposal> for IGovernance::Proposal {
             createdAt: proposal.created_at,
             expiresAt: proposal.expires_at,
             status: proposal.status.into(),
+            cancels: matches!(proposal.matter, Matter::Cancellation(_)),
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum Status {
     Expired,
     /// Accepted, but at odds with what was accepted before.
     Failed,
+    /// Not accepted in time for the epoch that it names.
+    Lapsed,
 }
 
 /// A version of the protocol that is to be spoken from an epoch on.
@@ -35,6 +37,8 @@ pub enum Matter {
     Params(Vec<(String, u128)>),
     /// An upgrade.
     Upgrade(Upgrade),
+    /// That the upgrade that is scheduled does not take place.
+    Cancellation(Upgrade),
 }
 
 /// A proposal.
@@ -64,5 +68,5 @@ pub(super) const COUNT: Words<(), u64> = Words::new(system::GOVERNANCE, 2);
 pub(super) const OPEN: Words<Address, u64> = Words::new(system::GOVERNANCE, 3);
 /// Votes by proposal and operator: 1 for it, 0 otherwise.
 pub(super) const VOTES: Words<(u64, Address), u64> = Words::new(system::GOVERNANCE, 4);
-/// The upgrade that waits for its epoch.
+/// The upgrade that waits for its epoch to begin.
 pub(super) const UPGRADE: Table<(), Upgrade> = Table::new(system::GOVERNANCE, 5);

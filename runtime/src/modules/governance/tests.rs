@@ -51,6 +51,12 @@ fn params_of(world: &mut World, epoch: Epoch) -> Params {
     staking::config(world, epoch).unwrap().params
 }
 
+/// Ends the last epoch before one that this program does not speak.
+fn end_last_epoch(world: &mut World) {
+    world.block.height = world.block.epoch.last;
+    crate::modules::end_block(world).unwrap();
+}
+
 #[test]
 fn two_thirds_of_the_power_change_a_parameter_from_the_second_epoch_after() {
     let mut world = world();
@@ -206,19 +212,119 @@ fn an_accepted_upgrade_waits_for_its_epoch() {
     (0..3).for_each(|_| world.end_epoch());
     let versions = [3, 4, 5].map(|epoch| staking::config(&mut world, epoch).unwrap().version);
     assert_eq!(versions, [PROTOCOL_VERSION, PROTOCOL_VERSION, next]);
+    assert!(scheduled_upgrade(&mut world).unwrap().is_some(), "its epoch is fixed, but not begun");
+    end_last_epoch(&mut world);
     assert_eq!(scheduled_upgrade(&mut world), Ok(None));
     assert_eq!(refusal(upgrade(&mut world, 2, next, 9)), code::INVALID_PROPOSAL, "no way back");
 }
 
+/// It took effect with the next epoch to be fixed, so that no node had notice of it.
 #[test]
-fn an_upgrade_accepted_too_late_takes_effect_with_the_next_epoch_to_be_fixed() {
+fn an_upgrade_that_is_not_accepted_with_notice_lapses() {
     let mut world = world();
-    let id = upgrade(&mut world, 2, PROTOCOL_VERSION + 1, 2).unwrap();
+    let last = upgrade(&mut world, 2, PROTOCOL_VERSION + 1, UPGRADE_NOTICE).unwrap();
+    let late = upgrade(&mut world, 1, PROTOCOL_VERSION + 1, UPGRADE_NOTICE).unwrap();
+    let later = upgrade(&mut world, 0, PROTOCOL_VERSION + 1, UPGRADE_NOTICE + 1).unwrap();
     world.end_epoch();
+    votes(&mut world, &[0, 2, 3], last);
+    world.end_epoch();
+    let ended = [last, late, later].map(|id| status(&mut world, id));
+    assert_eq!(ended, [Status::Lapsed, Status::Lapsed, Status::Open]);
+    assert_eq!(refusal(vote(&mut world, 1, late, true)), code::PROPOSAL_ENDED);
+    votes(&mut world, &[0, 2, 3], later);
+    world.end_epoch();
+    assert_eq!(status(&mut world, later), Status::Lapsed);
+    for epoch in 1..=4 {
+        assert_eq!(staking::config(&mut world, epoch).unwrap().version, PROTOCOL_VERSION);
+    }
+    let ended = world.events::<IGovernance::Ended>();
+    assert!(ended.iter().all(|event| event.status == IGovernance::Status::Lapsed));
+    assert_eq!(ended.len(), 3);
+    assert!(world.events::<IGovernance::UpgradeScheduled>().is_empty());
+    propose(&mut world, 2, &[("slash_bps", 700)]).expect("the proposer is free for another");
+}
+
+#[test]
+fn an_upgrade_accepted_with_the_shortest_notice_is_known_for_a_whole_epoch() {
+    let mut world = world();
+    let id = upgrade(&mut world, 2, PROTOCOL_VERSION + 1, UPGRADE_NOTICE).unwrap();
     votes(&mut world, &[0, 2, 3], id);
     world.end_epoch();
-    assert_eq!(staking::config(&mut world, 2).unwrap().version, PROTOCOL_VERSION);
-    assert_eq!(staking::config(&mut world, 3).unwrap().version, PROTOCOL_VERSION + 1);
+    assert_eq!((world.epoch(), status(&mut world, id)), (1, Status::Passed));
+    assert_eq!(staking::config(&mut world, 1).unwrap().version, PROTOCOL_VERSION);
+    assert_eq!(staking::config(&mut world, 2).unwrap().version, PROTOCOL_VERSION + 1);
+}
+
+/// A second one took the place of the first without a word.
+#[test]
+fn a_scheduled_upgrade_gives_way_to_none_for_another_epoch_and_is_replaced_within_its_own() {
+    let mut world = world();
+    let next = PROTOCOL_VERSION + 1;
+    let first = upgrade(&mut world, 0, next, 6).unwrap();
+    let others = [(1, next, 7), (2, next + 1, 5), (3, next + 1, 6)];
+    let others =
+        others.map(|(by, version, epoch)| upgrade(&mut world, by, version, epoch).unwrap());
+    votes(&mut world, &[0, 2, 3], first);
+    world.end_epoch();
+    let plan = Upgrade { version: next, epoch: 6 };
+    assert_eq!(scheduled_upgrade(&mut world), Ok(Some(plan)));
+    for id in &others[..2] {
+        votes(&mut world, &[0, 2, 3], *id);
+    }
+    world.end_epoch();
+    let ended = others.map(|id| status(&mut world, id));
+    assert_eq!(ended, [Status::Failed, Status::Failed, Status::Open]);
+    assert_eq!(scheduled_upgrade(&mut world), Ok(Some(plan)));
+    votes(&mut world, &[0, 2, 3], others[2]);
+    world.end_epoch();
+    assert_eq!(status(&mut world, others[2]), Status::Passed);
+    let scheduled = world.events::<IGovernance::UpgradeScheduled>();
+    let scheduled: Vec<_> = scheduled.iter().map(|event| (event.version, event.epoch)).collect();
+    assert_eq!(scheduled, [(next, 6), (next + 1, 6)]);
+    // Fixed at the end of epoch 4; the plan keeps its place until its epoch begins.
+    (0..2).for_each(|_| world.end_epoch());
+    assert_eq!(staking::config(&mut world, 6).unwrap().version, next + 1);
+    let after = upgrade(&mut world, 0, next + 2, 9).unwrap();
+    votes(&mut world, &[0, 2, 3], after);
+    end_last_epoch(&mut world);
+    assert_eq!((world.epoch(), status(&mut world, after)), (5, Status::Failed));
+    assert_eq!(scheduled_upgrade(&mut world), Ok(None));
+}
+
+#[test]
+fn a_scheduled_upgrade_is_cancelled_by_name_until_its_epoch_is_fixed() {
+    let mut world = world();
+    let cancel = |world: &mut World, index: u8| {
+        let title = "not yet".into();
+        call(world, operator(index), IGovernance::proposeCancellationCall { title })
+    };
+    assert_eq!(refusal(cancel(&mut world, 0)), code::INVALID_PROPOSAL, "nothing is scheduled");
+    let next = PROTOCOL_VERSION + 1;
+    let id = upgrade(&mut world, 0, next, 3).unwrap();
+    votes(&mut world, &[0, 2, 3], id);
+    world.end_epoch();
+    let [first, same] = [0, 1].map(|index| cancel(&mut world, index).unwrap());
+    let shown = world.view(system::GOVERNANCE, &IGovernance::proposalCall { id: first }).unwrap();
+    assert_eq!((shown.version, shown.versionEpoch, shown.cancels), (next, 3, true));
+    votes(&mut world, &[0, 2, 3], first);
+    votes(&mut world, &[0, 2, 3], same);
+    world.end_epoch();
+    assert_eq!([first, same].map(|id| status(&mut world, id)), [Status::Passed, Status::Failed]);
+    assert_eq!(scheduled_upgrade(&mut world), Ok(None));
+    assert_eq!(staking::config(&mut world, 3).unwrap().version, PROTOCOL_VERSION);
+    let cancelled = &world.events::<IGovernance::UpgradeCancelled>()[0];
+    assert_eq!((cancelled.version, cancelled.epoch), (next, 3));
+
+    let id = upgrade(&mut world, 0, next, 5).unwrap();
+    votes(&mut world, &[0, 2, 3], id);
+    world.end_epoch();
+    let late = cancel(&mut world, 1).unwrap();
+    world.end_epoch();
+    assert_eq!(refusal(cancel(&mut world, 2)), code::INVALID_PROPOSAL, "its epoch is fixed");
+    votes(&mut world, &[0, 2, 3], late);
+    end_last_epoch(&mut world);
+    assert_eq!((world.epoch(), status(&mut world, late)), (4, Status::Lapsed));
+    assert_eq!(staking::config(&mut world, 5).unwrap().version, next);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use neura_consensus::leaders::passed_over;
 use neura_runtime::{
     Fault, Host,
     modules::{
-        governance::{self, Matter, Proposal, Status},
+        governance::{self, Matter, Proposal, Status, Upgrade},
         staking::{self, Candidate},
     },
 };
@@ -245,9 +245,11 @@ pub(super) fn proposal(chain: &Chain, id: u64) -> Answer<Option<ProposalInfo>> {
 
 fn describe(host: &mut dyn Host, proposal: Proposal) -> Result<ProposalInfo, Fault> {
     let approving = governance::approving(host, proposal.id)?;
-    let (changes, upgrade) = match proposal.matter {
-        Matter::Params(changes) => (changes, None),
-        Matter::Upgrade(upgrade) => (Vec::new(), Some(upgrade)),
+    let info = |to: Upgrade| Some(UpgradeInfo { version: to.version, epoch: to.epoch });
+    let (changes, upgrade, cancels) = match proposal.matter {
+        Matter::Params(changes) => (changes, None, None),
+        Matter::Upgrade(upgrade) => (Vec::new(), info(upgrade), None),
+        Matter::Cancellation(upgrade) => (Vec::new(), None, info(upgrade)),
     };
     let change = |(name, value): (String, u128)| ParameterChange { name, value: value.to_string() };
     Ok(ProposalInfo {
@@ -255,7 +257,8 @@ fn describe(host: &mut dyn Host, proposal: Proposal) -> Result<ProposalInfo, Fau
         proposer: proposal.proposer,
         title: proposal.title,
         changes: changes.into_iter().map(change).collect(),
-        upgrade: upgrade.map(|to| UpgradeInfo { version: to.version, epoch: to.epoch }),
+        upgrade,
+        cancels,
         created_at: proposal.created_at,
         expires_at: proposal.expires_at,
         status: match proposal.status {
@@ -263,6 +266,7 @@ fn describe(host: &mut dyn Host, proposal: Proposal) -> Result<ProposalInfo, Fau
             Status::Passed => ProposalStatus::Passed,
             Status::Expired => ProposalStatus::Expired,
             Status::Failed => ProposalStatus::Failed,
+            Status::Lapsed => ProposalStatus::Lapsed,
         },
         approving,
         total_power: host.block().validators().total_power(),
