@@ -56,6 +56,7 @@ mod offences;
 mod outbox;
 mod peers;
 mod penalty;
+mod ports;
 mod reader;
 mod requests;
 mod swarm;

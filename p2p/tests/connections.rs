@@ -184,10 +184,30 @@ async fn a_port_in_use_and_a_bad_tag_are_said_at_the_start() {
     let port = taken.local_addr().unwrap().port();
     let mut busy = config(1);
     busy.listen = vec![format!("/ip4/127.0.0.1/tcp/{port}").parse().unwrap()];
-    assert!(matches!(Network::start(busy).await, Err(StartError::Listen { .. })));
+    let refused = Network::start(busy).await.err().unwrap();
+    assert!(matches!(refused, StartError::Listen { .. }));
+    assert!(refused.to_string().contains(&format!("port {port} is in use")), "{refused}");
     for tag in ["", "a b", "ü", &"x".repeat(200)] {
         let config = NetworkConfig { protocol_tag: tag.to_owned(), ..config(1) };
         assert!(matches!(Network::start(config).await, Err(StartError::Tag { .. })), "{tag:?}");
+    }
+}
+
+/// Both listened on it, and each got some of the connections.
+#[tokio::test]
+async fn two_nodes_do_not_share_a_port() {
+    for transport in [Transport::Tcp, Transport::Quic] {
+        let mut config_of_first = config(1);
+        config_of_first.listen = vec![transport.address()];
+        let first = Node::start(config_of_first).await;
+        let mut second = config(2);
+        second.listen = vec![first.address()];
+        let refused = Network::start(second).await.err().unwrap();
+        assert!(matches!(refused, StartError::Listen { .. }), "{refused}");
+        first.handle.shutdown().await;
+        let mut third = config(3);
+        third.listen = vec![first.address()];
+        Node::start(third).await;
     }
 }
 

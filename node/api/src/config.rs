@@ -1,6 +1,9 @@
 //! How the server is set up.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
 
 use crate::limits;
 
@@ -17,6 +20,8 @@ pub struct ApiConfig {
     pub allowed_hosts: Vec<String>,
     /// Largest blob taken, in bytes; the store may take less.
     pub max_blob_bytes: u64,
+    /// Time for the head of a request to come in, and for the next request on a connection to begin.
+    pub head_timeout: Duration,
 }
 
 impl Default for ApiConfig {
@@ -25,6 +30,7 @@ impl Default for ApiConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             allowed_hosts: Vec::new(),
             max_blob_bytes: limits::DEFAULT_MAX_BLOB_BYTES,
+            head_timeout: limits::HEAD_TIMEOUT,
         }
     }
 }

@@ -4,10 +4,11 @@ use std::{any::Any, net::IpAddr};
 
 use axum::{
     extract::{Request, State},
-    http::{StatusCode, header, uri::Authority},
+    http::{Method, StatusCode, header, uri::Authority},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use tokio::sync::SemaphorePermit;
 
 use crate::{
     error::BackendError,
@@ -30,7 +31,7 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
     if path == "/healthz" {
         return next.run(request).await;
     }
-    let Ok(_slot) = state.request_slots.try_acquire() else {
+    let Some(_slots) = slots(&state, request.method()) else {
         return ApiProblem::overloaded(
             "this node works on as many requests as it can: try again soon",
         )
@@ -46,6 +47,18 @@ pub(crate) async fn guard(State(state): State<AppState>, request: Request, next:
                 .into_response()
         }
     }
+}
+
+/// A slot for the request, and one of those for bodies if it may bring one; none while all are taken.
+fn slots<'a>(
+    state: &'a AppState,
+    method: &Method,
+) -> Option<(SemaphorePermit<'a>, Option<SemaphorePermit<'a>>)> {
+    let upload = match *method {
+        Method::GET | Method::HEAD | Method::OPTIONS => None,
+        _ => Some(state.upload_slots.try_acquire().ok()?),
+    };
+    Some((state.request_slots.try_acquire().ok()?, upload))
 }
 
 /// The name that the request calls this server by, if it must not.

@@ -4,8 +4,15 @@ use std::time::Duration;
 
 /// Connections at a time. A node serves tools and wallets, not the public: a gateway in front does that.
 pub const MAX_CONNECTIONS: usize = 500;
+/// Time for the head of a request to come in, and for the next request on a connection to begin, unless configured
+/// otherwise: more than any network needs, less than makes it cheap to hold connections.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes that a connection buffers, and with that the largest head: browsers and gateways send a few KiB.
+pub const MAX_HEAD: usize = 64 << 10;
 /// Requests being worked on at a time; more are answered with 503, so that a flood cannot queue without end.
 pub const MAX_REQUESTS: usize = 256;
+/// Of these, requests that bring a body: whoever sends bodies slowly holds none of the slots of those who only ask.
+pub const MAX_UPLOADS: usize = 192;
 /// Time for a REST request, its body included.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// Time for a blob to come in or a JSON-RPC batch to be worked off.

@@ -1,6 +1,6 @@
 //! Bind, route, run, shut down.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, pin::pin, sync::Arc};
 
 use axum::{
     Router,
@@ -9,8 +9,17 @@ use axum::{
     middleware,
     routing::{any, get},
 };
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    service::TowerToHyperService,
+};
 use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    task::{JoinHandle, JoinSet},
+};
 use tower_http::{
     catch_panic::CatchPanicLayer,
     cors::{Any, CorsLayer},
@@ -18,7 +27,7 @@ use tower_http::{
 
 use crate::{
     ApiConfig, Backend, events, guard, limits,
-    listener::BoundedListener,
+    listener::{Connection, Door},
     openapi,
     problem::ApiProblem,
     rest, rpc,
@@ -76,20 +85,63 @@ pub async fn serve(
     let (closing, closing_seen) = watch::channel(false);
     let happenings = backend.subscribe();
     let arrivals = backend.subscribe_pending();
+    let protocol = protocol(&config);
     let state = Arc::new(Shared::new(config, backend, registry, local_addr, closing_seen.clone()));
     let feed = tokio::spawn(events::feed(Arc::clone(&state), happenings));
     let pending = tokio::spawn(events::feed_pending(Arc::clone(&state), arrivals));
     let app = router(state);
     let task = tokio::spawn(async move {
-        let server = axum::serve(BoundedListener::new(listener), app)
-            .with_graceful_shutdown(closed(closing_seen));
-        if let Err(error) = server.await {
-            tracing::error!(%error, "the API server ended");
-        }
+        accept(Door::new(listener), protocol, app, closing_seen).await;
         feed.abort();
         pending.abort();
     });
     Ok(ServerHandle { local_addr, closing, task })
+}
+
+/// How connections are spoken on.
+fn protocol(config: &ApiConfig) -> http1::Builder {
+    let mut protocol = http1::Builder::new();
+    protocol.timer(TokioTimer::new()).header_read_timeout(config.head_timeout);
+    protocol.max_buf_size(limits::MAX_HEAD);
+    protocol
+}
+
+/// Serves connections until the server closes and their requests have ended.
+async fn accept(door: Door, protocol: http1::Builder, app: Router, closing: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut closed = pin!(closed(closing.clone()));
+    loop {
+        tokio::select! {
+            connection = door.accept() => {
+                connections.spawn(converse(connection, protocol.clone(), app.clone(), closing.clone()));
+            }
+            Some(_) = connections.join_next() => {}
+            () = closed.as_mut() => break,
+        }
+    }
+    drop(door);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Answers the requests of one connection.
+async fn converse(
+    connection: Connection,
+    protocol: http1::Builder,
+    app: Router,
+    closing: watch::Receiver<bool>,
+) {
+    let (stream, service) = (TokioIo::new(connection), TowerToHyperService::new(app));
+    let mut served = pin!(protocol.serve_connection(stream, service).with_upgrades());
+    let served = tokio::select! {
+        served = served.as_mut() => served,
+        () = closed(closing) => {
+            served.as_mut().graceful_shutdown();
+            served.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "a connection broke off");
+    }
 }
 
 fn router(state: AppState) -> Router {

@@ -9,7 +9,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::{
     ApiConfig, Backend,
     events::EventHub,
-    limits::{MAX_BLOB_TRANSFERS, MAX_EVM_CALLS, MAX_REQUESTS, MAX_STREAMS},
+    limits::{MAX_BLOB_TRANSFERS, MAX_EVM_CALLS, MAX_REQUESTS, MAX_STREAMS, MAX_UPLOADS},
     rest::FaucetLimiter,
     rpc::Filters,
 };
@@ -30,6 +30,7 @@ pub(crate) struct Shared {
     /// The OpenAPI document, as it is sent.
     pub(crate) openapi: Bytes,
     pub(crate) request_slots: Semaphore,
+    pub(crate) upload_slots: Semaphore,
     pub(crate) evm_slots: Arc<Semaphore>,
     pub(crate) blob_slots: Arc<Semaphore>,
     pub(crate) stream_slots: Arc<Semaphore>,
@@ -52,6 +53,7 @@ impl Shared {
             faucet: FaucetLimiter::default(),
             openapi: crate::openapi::bytes(),
             request_slots: Semaphore::new(MAX_REQUESTS),
+            upload_slots: Semaphore::new(MAX_UPLOADS),
             evm_slots: Arc::new(Semaphore::new(evm_slots())),
             blob_slots: Arc::new(Semaphore::new(MAX_BLOB_TRANSFERS)),
             stream_slots: Arc::new(Semaphore::new(MAX_STREAMS)),

@@ -37,6 +37,7 @@ use crate::{
     handle::Shared,
     judge::Judge,
     peers::Peer,
+    ports,
     requests::{Reply, Serving},
     swarm::{self, Behaviour, BehaviourEvent},
 };
@@ -247,7 +248,11 @@ impl Driver {
         let mut attempts = BIND_ATTEMPTS;
         loop {
             attempts -= 1;
-            match self.swarm.listen_on(address.clone()) {
+            let bound = match ports::check_free(address) {
+                Ok(()) => self.swarm.listen_on(address.clone()),
+                Err(error) => Err(TransportError::Other(error)),
+            };
+            match bound {
                 Ok(listener) => return Ok(listener),
                 Err(TransportError::Other(_)) if attempts > 0 => sleep(BIND_PAUSE).await,
                 Err(TransportError::Other(error)) => return Err(error.to_string()),

@@ -2,6 +2,7 @@
 
 mod backend;
 mod chain;
+mod crowd;
 mod harness;
 mod openapi;
 mod rest;
