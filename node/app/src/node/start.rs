@@ -212,12 +212,8 @@ fn report_evidence(
     key: &SecretKey,
 ) -> mpsc::Sender<Evidence> {
     let (reports, evidence) = mpsc::channel(REPORT_QUEUE);
-    let reporter = Reporter {
-        chain: Arc::clone(chain),
-        intake: intake.clone(),
-        key: key.clone(),
-        folder: config.data.join("evidence"),
-    };
+    let folder = config.data.join("evidence");
+    let reporter = Reporter::new(Arc::clone(chain), intake.clone(), key.clone(), folder);
     chain.spawn(reporter.run(evidence));
     reports
 }

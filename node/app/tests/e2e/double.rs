@@ -3,15 +3,16 @@
 use std::process::Command;
 
 use neura::{config::NodeConfig, node::wire};
-use neura_client::Client;
+use neura_client::{Client, Key, Sender};
 use neura_p2p::Class;
 use neura_types::{
     Address, Amount, B256, Params, ValidatorIndex,
     abi::{IStaking, SolEvent},
+    codec,
     keys::SecretKey,
     rest::ValidatorStatus,
     system,
-    vote::{ChainContext, ConsensusMessage, Signed, Statement},
+    vote::{ChainContext, ConsensusMessage, Evidence, Signed, Statement},
 };
 
 use crate::{
@@ -21,6 +22,8 @@ use crate::{
 
 /// Blocks after which every validator has had its turn to report.
 const ALL_TURNS: u64 = 4 * 8 + 8;
+/// Pays for a transfer, and for no report.
+const FEE: Amount = Amount(1_000_000_000_000_000);
 /// Views in advance of which the second place signs: it must not be late.
 const VIEWS_AHEAD: u64 = 8;
 
@@ -54,6 +57,24 @@ async fn slashings(url: &str) -> Vec<(Address, u128)> {
 async fn stake(client: &Client, account: Address) -> (ValidatorStatus, Amount) {
     let info = client.validator(&account.to_string()).await.unwrap();
     (info.status, info.stake)
+}
+
+/// Proofs that a node keeps.
+fn proofs(network: &Network, index: usize) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(network.devnet.nodes[index].data.join("evidence"));
+    entries.into_iter().flatten().map(|entry| entry.unwrap().path()).collect()
+}
+
+/// Two votes of validator 0 for one view.
+fn two_votes(network: &Network, seed: [u8; 32]) -> Evidence {
+    let genesis = &network.devnet.genesis;
+    let chain = ChainContext { chain_id: genesis.chain_id, genesis: genesis.hash() };
+    let [first, second] = [1, 2].map(|byte| {
+        let statement = Statement::Vote { view: 9, block: B256::repeat_byte(byte), parent_view: 8 };
+        let signature = SecretKey::from_seed(&seed).sign(statement.digest(&chain, 0).as_slice());
+        Signed { epoch: 0, author: 0, statement, signature }
+    });
+    Evidence { first, second }
 }
 
 /// Signs with a validator's key what two places without a common memory would: votes for two blocks in each of the views
@@ -116,15 +137,51 @@ async fn a_key_that_signs_in_two_places_is_reported_slashed_once_and_the_chain_g
         assert_eq!(found, (ValidatorStatus::Tombstoned, left), "validator {index}");
         assert_eq!(slashings(&network.url(index)).await, [(account, before.0 - left.0)]);
     }
-    let honest = 1..4;
-    let kept = |index: usize| {
-        let file = network.devnet.nodes[index].data.join("evidence/epoch-0-validator-0.bin");
-        file.exists()
-    };
-    assert!(honest.into_iter().any(kept), "the evidence is kept");
+    eventually("the end of all proofs, as they count", async || {
+        (1..4).all(|index| proofs(&network, index).is_empty()).then_some(())
+    })
+    .await;
 
     let height = network.advance(8).await;
     assert_same_chain(&network.running(), 1..=height);
+    network.stop().await;
+}
+
+/// A report that failed was never sent again, nor what an earlier run had kept.
+#[tokio::test(flavor = "multi_thread")]
+async fn evidence_is_taken_up_after_a_restart_and_sent_until_it_counts() {
+    let base_fee = 1_000_000_000;
+    let params = Params {
+        epoch_blocks: 1 << 24,
+        initial_base_fee: base_fee,
+        min_base_fee: base_fee,
+        ..quick()
+    };
+    let mut network = Network::start(4, params).await;
+    let accused = network.devnet.genesis.validators[0].account;
+    let reporter = Key::Identity(SecretKey::from_seed(&network.identity(1).0));
+    let client = network.client(2);
+    let balance = client.account(reporter.address()).await.unwrap().balance;
+    let purse = Sender::new(network.client(2), reporter).await.unwrap();
+    purse.transfer(accused, balance.0 - FEE.to_u256()).await.unwrap();
+    network.stop_node(1).await;
+    let folder = network.devnet.nodes[1].data.join("evidence");
+    std::fs::create_dir_all(&folder).unwrap();
+    let proof = two_votes(&network, network.identity(0).0);
+    std::fs::write(folder.join("from-an-earlier-run.bin"), codec::encode(&proof)).unwrap();
+
+    // It cannot pay for the report at first.
+    network.start_node(1).await;
+    network.advance(ALL_TURNS).await;
+    assert_eq!(stake(&client, accused).await.0, ValidatorStatus::Active);
+    assert_eq!(proofs(&network, 1).len(), 1);
+    let alice = network.sender("alice", 2).await;
+    alice.transfer(purse.address(), Amount::ankr(1).to_u256()).await.unwrap();
+    eventually("the conviction", async || {
+        (stake(&client, accused).await.0 == ValidatorStatus::Tombstoned).then_some(())
+    })
+    .await;
+    eventually("the end of the proof", async || proofs(&network, 1).is_empty().then_some(())).await;
     network.stop().await;
 }
 

@@ -33,7 +33,7 @@ pub const MAX_EVIDENCE_BYTES: usize = 512;
 
 /// How grave an offence is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gravity {
+pub enum Gravity {
     /// Two proposals of one view.
     Jail,
     /// Two votes or commit votes of one view, or a lock denied.
@@ -41,7 +41,8 @@ enum Gravity {
 }
 
 impl Gravity {
-    fn of(evidence: &Evidence) -> Self {
+    /// What the statements amount to.
+    pub fn of(evidence: &Evidence) -> Self {
         match evidence.first.statement {
             Statement::Propose { .. } => Self::Jail,
             _ => Self::Slash,

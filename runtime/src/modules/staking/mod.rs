@@ -42,7 +42,7 @@ pub use calls::MAX_LISTED;
 pub use delegations::{Unbonding, delegation, unbondings};
 pub use epochs::epoch_config;
 pub(crate) use epochs::{begin_block, end_epoch, judge};
-pub use evidence::{MAX_EVIDENCE_BYTES, is_convicted};
+pub use evidence::{Gravity, MAX_EVIDENCE_BYTES, is_convicted};
 pub(crate) use genesis::genesis;
 pub use pool::Pool;
 pub(crate) use rewards::reward;
