@@ -26,6 +26,20 @@ pub enum StorageError {
         /// What the system or RocksDB said.
         reason: String,
     },
+    /// Changes that were durable are gone.
+    #[error(
+        "the database in {path} has lost its end: change {durable} was durable, and only those up to {found} are there. A \
+         log was cut or removed, or an old copy put in its place. Remove {path}, keep safety.dat and identity.key where \
+         they are, and start the node again: it fetches the chain anew"
+    )]
+    LostEnd {
+        /// The store's directory.
+        path: PathBuf,
+        /// Newest change that was durable.
+        durable: u64,
+        /// Newest change found.
+        found: u64,
+    },
     /// Written by another version of this software.
     #[error(
         "the data has schema {found}, this program reads schema {expected}: use the program that wrote it, or sync anew"

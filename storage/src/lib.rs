@@ -20,6 +20,7 @@ pub mod columns;
 mod config;
 #[doc(hidden)]
 pub mod decoders;
+mod durable;
 mod epochs;
 mod error;
 mod execute;
@@ -38,6 +39,7 @@ mod view;
 pub use batches::{Demand, UnnamedBatches};
 pub use chain::Committed;
 pub use config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig};
+pub use durable::Mark;
 pub use epochs::{EpochEnd, EpochRecord, ProvenHeader};
 pub use error::StorageError;
 pub use execute::ExecutedBlock;

@@ -21,10 +21,11 @@ use crate::{
     batches::{Waiting, check_bodies, load_waiting},
     bodies::Bodies,
     columns::{
-        CHAIN, COMMITTED_TIP, Column, EXECUTED_TIP, IMPORTED, OLDEST, SAFETY_SEQUENCE, SCHEMA,
-        SCHEMA_VERSION, height_key,
+        CHAIN, COMMITTED_TIP, Column, EXECUTED_TIP, IMPORTED, OLDEST, SCHEMA, SCHEMA_VERSION,
+        height_key,
     },
     config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig},
+    durable::Durable,
     error::StorageError,
     record::{ChainIdentity, Tip},
     tree::NodeCache,
@@ -60,6 +61,7 @@ pub(crate) struct Inner {
     /// Taken after `chain` where both are.
     batches: Mutex<Waiting>,
     poisoned: OnceLock<String>,
+    pub(crate) durable: Durable,
     #[cfg(test)]
     pub(crate) fail_writes: std::sync::atomic::AtomicBool,
     _lock: File,
@@ -88,8 +90,10 @@ impl Store {
             .map_err(|e| StorageError::Open { path: path.into(), reason: e.into_string() })?;
         let bodies = Bodies::open(&path.join("batches"))
             .map_err(|e| StorageError::Open { path: path.into(), reason: e.to_string() })?;
+        let durable = Durable::of(&db).map_err(|e| StorageError::Read(e.into_string()))?;
         let inner = Inner {
             db,
+            durable,
             bodies,
             tree: Mutex::new(NodeCache::new(config.tree_cache_nodes)),
             chain: Mutex::new(()),
@@ -117,7 +121,9 @@ impl Store {
         let inner = &*self.inner;
         let dead = inner.bodies.take_dead();
         inner.sync_bodies()?;
+        let change = inner.db.latest_sequence_number();
         inner.db.flush_wal(true).map_err(|e| inner.poison(e.into_string()))?;
+        inner.durable.reached(change);
         inner.bodies.remove(dead);
         Ok(())
     }
@@ -163,25 +169,6 @@ impl Store {
     /// Height that came with a snapshot: its state is known, its receipts are not.
     pub(crate) fn imported_height(&self) -> Result<Option<Height>, StorageError> {
         self.inner.meta(IMPORTED)
-    }
-
-    /// Remembers that the safety record of this number was made durable, so that an older copy of its file is found out.
-    /// Not synced.
-    ///
-    /// # Errors
-    /// If the write fails.
-    pub fn note_safety_sequence(&self, sequence: u64) -> Result<(), StorageError> {
-        let mut batch = WriteBatch::default();
-        self.inner.put_meta(&mut batch, SAFETY_SEQUENCE, &sequence)?;
-        self.inner.write(batch, false)
-    }
-
-    /// Number of a safety record that was made durable; none if none was noted.
-    ///
-    /// # Errors
-    /// If the read fails.
-    pub fn safety_sequence(&self) -> Result<Option<u64>, StorageError> {
-        self.inner.meta(SAFETY_SEQUENCE)
     }
 
     /// Whether genesis is stored.
@@ -323,7 +310,10 @@ impl Inner {
         }
         let dead = self.bodies.take_dead();
         self.sync_bodies()?;
+        // A synced write makes durable what came before it, and takes numbers above.
+        let change = self.db.latest_sequence_number().saturating_add(batch.len() as u64);
         self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()))?;
+        self.durable.reached(change);
         self.bodies.remove(dead);
         Ok(())
     }
@@ -454,7 +444,8 @@ fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, rocksdb::Error
     let mut options = Options::default();
     options.create_if_missing(true);
     options.create_missing_column_families(true);
-    // A torn last record is a crash; anything else is damage and must not be skipped.
+    // A torn last record is a crash; anything else is damage and must not be skipped. A synced record that was cut off
+    // looks the same: see `durable`.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     // Only the newest log may end early: the others were closed, and are checked against what the manifest says.
     options.set_track_and_verify_wals_in_manifest(true);

@@ -68,20 +68,22 @@ fn assert_consistent(store: &Store) {
     assert!(above.is_none(), "no receipt of a block that is not executed");
 }
 
-fn small_chain(path: &Path) {
+/// It stays open: what is copied is what a killed process leaves.
+fn small_chain(path: &Path) -> Chain {
     let mut chain = Chain::create(path, config(), &set_balance(1, 1));
     for number in 1..=4u8 {
         let (height, id) = chain.order();
         let changes = set_balance(1, u64::from(number) + 1);
         chain.execute((height, id), &changes, &[receipt(number, vec![])], &[]).expect("executed");
     }
+    chain
 }
 
 #[test]
 fn a_log_torn_anywhere_gives_a_consistent_earlier_store() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("data");
-    small_chain(&path);
+    let _running = small_chain(&path);
     let length = std::fs::metadata(log_of(&path)).expect("there").len();
     let mut tips = std::collections::BTreeSet::new();
     for (number, cut) in (0..length).step_by(97).enumerate() {
@@ -103,7 +105,7 @@ fn a_log_torn_anywhere_gives_a_consistent_earlier_store() {
 fn a_flipped_bit_in_the_middle_of_the_log_is_refused_not_skipped() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("data");
-    small_chain(&path);
+    let _running = small_chain(&path);
     let bytes = std::fs::read(log_of(&path)).expect("read");
     let last_record = bytes.len() - bytes.len() / 5;
     for (number, position) in (0..last_record).step_by(211).enumerate() {

@@ -234,6 +234,85 @@ fn check_damaged(store: &Store, ids: &[B256], expected: &[String]) -> usize {
     found
 }
 
+fn cut(log: &Path, length: u64) {
+    let file = std::fs::File::options().write(true).open(log).expect("opened");
+    file.set_len(length).expect("cut");
+}
+
+/// RocksDB takes a synced record that was cut off for one that a crash tore.
+#[test]
+fn a_torn_end_is_recovered_and_the_loss_of_what_was_durable_is_found_out() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("data");
+    let mut chain = Chain::create(&path, config(), &set_balance(1, 1));
+    let (_, synced) = chain.order();
+    chain.store.sync().expect("synced");
+    let length = log_of(&path).metadata().expect("there").len();
+    let mark = chain.store.mark();
+    for sequence in 0..9 {
+        chain.store.note_safety_sequence(sequence).expect("written");
+    }
+    assert_eq!(chain.store.mark(), mark, "these were not synced");
+    assert_eq!(neura_storage::Mark::from_bytes(mark.to_bytes()), mark);
+    let written = log_of(&path).metadata().expect("there").len();
+    let copy = |name: &str| {
+        let copy = dir.path().join(name);
+        copy_directory(&path, &copy);
+        copy
+    };
+
+    for torn in [length, length + 1, written - 1, written] {
+        let copy = copy(&format!("torn-{torn}"));
+        cut(&log_of(&copy), torn);
+        let store = Store::open(&copy, config()).expect("a crash");
+        store.check_mark(&mark).expect("nothing durable is lost");
+        assert!(store.block(synced).expect("read").is_some());
+    }
+    for lost in [length - 1, length / 2, 1, 0] {
+        let copy = copy(&format!("lost-{lost}"));
+        cut(&log_of(&copy), lost);
+        let refused = Store::open(&copy, config()).and_then(|store| store.check_mark(&mark));
+        let said = refused.expect_err("durable changes are lost").to_string();
+        assert!(said.contains("lost its end") && said.contains("keep safety.dat"), "{said}");
+    }
+    let removed = copy("removed");
+    std::fs::remove_file(log_of(&removed)).expect("removed");
+    let refused = Store::open(&removed, config()).and_then(|store| store.check_mark(&mark));
+    assert!(refused.is_err());
+
+    // A mark says nothing of a database that was made anew.
+    let anew = Chain::create(&dir.path().join("anew"), config(), &set_balance(1, 1));
+    anew.store.check_mark(&mark).expect("another database");
+}
+
+#[test]
+fn of_a_store_that_was_closed_no_log_holds_anything() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("data");
+    let mut chain = Chain::create(&path, config(), &set_balance(1, 1));
+    let root = chain.extend(&set_balance(1, 7));
+    let batch = Batch { author: 1, sequence: 1, items: vec![item(1)] };
+    let bytes = codec::encode(&batch);
+    chain.store.put_batches(&[(batch.digest(), &bytes)], Demand::Needed, false).expect("stored");
+    chain.store.note_safety_sequence(5).expect("written");
+    let (mark, tip) = (chain.store.mark(), chain.tip());
+    drop(chain);
+    for (name, damage) in [
+        ("removed", (|log| std::fs::remove_file(log).expect("removed")) as fn(&Path)),
+        ("cut", |log| cut(log, 0)),
+    ] {
+        let copy = dir.path().join(name);
+        copy_directory(&path, &copy);
+        files(&copy, "log").iter().for_each(|log| damage(log));
+        let store = Store::open(&copy, config()).expect("nothing is lost");
+        store.check_mark(&mark).expect("nothing is lost");
+        assert_eq!(store.safety_sequence().expect("read"), Some(5));
+        assert_eq!(store.executed_tip().expect("read"), tip);
+        assert_eq!(store.executed_root(tip.0).expect("read"), Some(root.clone()));
+        assert_eq!(store.batch(batch.digest()).expect("read"), Some(batch.clone()));
+    }
+}
+
 #[test]
 fn an_older_log_that_was_cut_or_is_missing_is_damage_and_not_a_crash() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -272,7 +272,7 @@ impl Effects for Driver {
 
     fn record(&mut self, record: SafetyRecord) -> Result<()> {
         let (seat, safety) = (&mut self.parts.seat, &mut self.parts.safety);
-        let bytes = record.encode();
+        let bytes = seat::entry(self.parts.chain.store.mark(), &record);
         let written = if seat.is_lost() { safety.replace(&bytes) } else { safety.write(&bytes) };
         written.context("writing the safety record")?;
         seat.note(record);

@@ -171,6 +171,33 @@ async fn a_disk_that_fails_to_sync_stops_the_validator_with_the_cause() {
     network.stop().await;
 }
 
+/// The log was cut while the node was off. RocksDB takes that for a crash, and forgets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_lost_its_end_is_refused_until_it_is_fetched_anew() {
+    let network = without_watched().await;
+    let killed = Running::start(node(&network, &[]));
+    proposes(&network).await;
+    killed.signal(Signal::SIGKILL);
+    drop(killed);
+    let chain = network.devnet.nodes[WATCHED].data.join("chain");
+    for file in fs::read_dir(chain.join("rocksdb")).unwrap() {
+        let path = file.unwrap().path();
+        if path.extension().is_some_and(|ending| ending == "log") {
+            fs::File::options().write(true).open(path).unwrap().set_len(100).unwrap();
+        }
+    }
+    let mut refused = Running::start(node(&network, &[]));
+    assert!(!refused.ended().await.success());
+    let said = refused.said();
+    assert!(said.contains("lost its end") && said.contains("keep safety.dat"), "{said}");
+
+    fs::remove_dir_all(chain).unwrap();
+    let again = Running::start(node(&network, &[]));
+    proposes(&network).await;
+    drop(again);
+    network.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_validator_with_the_cause_and_room_lets_it_go_on() {
     let network = without_watched().await;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use anyhow::{Context, Result, bail};
 use neura_consensus::{CommittedBlock, Config, Output, Recovered, Replica, SafetyRecord};
-use neura_storage::{EpochEnd, EpochRecord, ProvenHeader};
+use neura_storage::{EpochEnd, EpochRecord, Mark, ProvenHeader};
 use neura_types::{
     Anchor, Block, BlockId, CommitProof, Epoch, EpochConfig, codec, keys::SecretKey,
 };
@@ -117,9 +117,19 @@ impl Seat {
     }
 }
 
-/// The record, if it is this key's and of this chain: another one says nothing of what this key has signed.
-pub fn own_record(chain: &Chain, key: &SecretKey, bytes: &[u8]) -> Result<SafetyRecord> {
+/// What the safety file holds: how far the database was durable when the record was written, and the record.
+pub(super) fn entry(mark: Mark, record: &SafetyRecord) -> Vec<u8> {
+    [&mark.to_bytes()[..], &record.encode()].concat()
+}
+
+/// The record, if it is this key's and of this chain: another one says nothing of what this key has signed. Refused if
+/// the database lost what was durable before the record was written.
+pub fn own_record(chain: &Chain, key: &SecretKey, entry: &[u8]) -> Result<SafetyRecord> {
+    let (mark, bytes) = entry
+        .split_first_chunk()
+        .context("the safety record is shorter than any that is written")?;
     let record = SafetyRecord::decode(bytes)?;
+    chain.store.check_mark(&Mark::from_bytes(*mark))?;
     let of = match (record.chain == chain.context(), record.key == key.public_key()) {
         (true, true) => return Ok(record),
         (false, _) => "chain",
