@@ -1,4 +1,4 @@
-//! Run the simulator: `neura-sim --seeds N [--from S]`, tell one run: `neura-sim --replay S`.
+//! Run the simulator: `neura-sim --help` says how.
 //!
 //! Ends with `N seeds, 0 violations`, or exits with 1 and says how to run the seeds that failed again.
 
@@ -17,9 +17,16 @@ use neura_sim::{
     zoo::{self, Broken, Noticed},
 };
 
-const USAGE: &str = "usage: neura-sim --seeds N [--from S] [--verbose] | neura-sim --replay S";
+const USAGE: &str = "\
+usage: neura-sim [--seeds N] [--from S] [--verbose]   run seeds S to S + N - 1; 50 from 0 on if left out
+       neura-sim --replay S                           tell the events of one seed
+       neura-sim twins [--sample N] [--rounds R]      all scenarios of 4 keys and R views (4), or N samples of larger ones
+       neura-sim zoo [N]                              find every broken rule within N seeds (300)
+       neura-sim --help";
 
+#[derive(Debug, PartialEq)]
 enum Command {
+    Help,
     Seeds { count: u64, from: u64, verbose: bool },
     Replay(u64),
     Zoo { seeds: u64 },
@@ -27,6 +34,7 @@ enum Command {
 }
 
 /// Without a sample: all scenarios of four keys and four views.
+#[derive(Debug, PartialEq)]
 struct TwinsArguments {
     sample: Option<usize>,
     rounds: usize,
@@ -36,35 +44,37 @@ fn twins_arguments(mut words: impl Iterator<Item = String>) -> Result<TwinsArgum
     let mut arguments = TwinsArguments { sample: None, rounds: 4 };
     while let Some(word) = words.next() {
         let value = words.next().and_then(|value| value.parse().ok());
-        let value: usize = value.ok_or(format!("{word} needs a number; {USAGE}"))?;
+        let value: usize = value.ok_or(format!("{word} needs a number\n{USAGE}"))?;
         match word.as_str() {
             "--sample" => arguments.sample = Some(value),
             "--rounds" => arguments.rounds = value,
-            _ => return Err(format!("unknown option {word}; {USAGE}")),
+            _ => return Err(format!("unknown option {word}\n{USAGE}")),
         }
     }
     Ok(arguments)
+}
+
+fn zoo_seeds(word: Option<String>) -> Result<u64, String> {
+    let Some(word) = word else { return Ok(300) };
+    word.parse().map_err(|_| format!("{word} is not a number\n{USAGE}"))
 }
 
 fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, String> {
     let (mut count, mut from, mut verbose) = (50, 0, false);
     while let Some(word) = words.next() {
         let mut number = || {
-            let value = words.next().ok_or(format!("{word} needs a number; {USAGE}"))?;
-            value.parse().map_err(|_| format!("{value} is not a number; {USAGE}"))
+            let value = words.next().ok_or(format!("{word} needs a number\n{USAGE}"))?;
+            value.parse().map_err(|_| format!("{value} is not a number\n{USAGE}"))
         };
         match word.as_str() {
+            "--help" | "-h" => return Ok(Command::Help),
             "--seeds" => count = number()?,
             "--from" => from = number()?,
             "--replay" => return Ok(Command::Replay(number()?)),
             "twins" => return twins_arguments(words).map(Command::Twins),
-            "zoo" => {
-                return Ok(Command::Zoo {
-                    seeds: words.next().and_then(|n| n.parse().ok()).unwrap_or(300),
-                });
-            }
+            "zoo" => return zoo_seeds(words.next()).map(|seeds| Command::Zoo { seeds }),
             "--verbose" => verbose = true,
-            _ => return Err(format!("unknown option {word}; {USAGE}")),
+            _ => return Err(format!("unknown option {word}\n{USAGE}")),
         }
     }
     Ok(Command::Seeds { count, from, verbose })
@@ -72,6 +82,10 @@ fn parse(mut words: impl Iterator<Item = String>) -> Result<Command, String> {
 
 fn main() -> ExitCode {
     match parse(std::env::args().skip(1)) {
+        Ok(Command::Help) => {
+            let _ = writeln!(std::io::stdout(), "{USAGE}");
+            ExitCode::SUCCESS
+        }
         Ok(Command::Twins(arguments)) => twins(arguments),
         Ok(Command::Zoo { seeds }) => zoo(seeds),
         Ok(Command::Replay(seed)) => replay(seed),
@@ -196,4 +210,27 @@ fn zoo(seeds: u64) -> ExitCode {
     let missed = missed.into_inner();
     let _ = writeln!(std::io::stdout(), "{} broken rules, {missed} unnoticed here", all.len());
     ExitCode::SUCCESS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Command, String> {
+        parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_usage_names_every_command_and_is_shown_when_asked_for() {
+        assert_eq!(parsed("--help"), Ok(Command::Help));
+        for command in ["--seeds 3 --from 4 --verbose", "--replay 7", "twins --sample 5", "zoo 9"] {
+            assert!(parsed(command).is_ok(), "{command}");
+            let names = command.split_whitespace().filter(|word| word.parse::<u64>().is_err());
+            names.for_each(|name| assert!(USAGE.contains(name), "{name}"));
+        }
+        for wrong in ["--seed 3", "--seeds", "--seeds x", "zoo x", "twins --sample", "twins --x 1"]
+        {
+            assert!(parsed(wrong).is_err_and(|said| said.contains(USAGE)), "{wrong}");
+        }
+    }
 }

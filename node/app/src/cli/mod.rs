@@ -77,7 +77,7 @@ impl Shared {
 enum Command {
     /// Start a local network of validators and a provider.
     Devnet(devnet::Args),
-    /// Run a node: a validator if its identity key is in the genesis file, else a full node that follows.
+    /// Run a node: a validator in every epoch whose set holds its identity key, in others a full node that follows.
     Node(node::Args),
     /// Make a genesis file.
     Genesis(genesis::Args),
@@ -107,8 +107,12 @@ enum Command {
     Faucet(wallet::FaucetArgs),
     /// Show where a node stands.
     Status,
-    /// Measure: ordering, transfers, finality, start.
-    #[command(subcommand)]
+    /// Measure: ordering, transfers, finality, start, evm.
+    #[command(
+        subcommand,
+        after_help = "Delayed links (wan) and killed validators (recovery) are measured on networks of processes by \
+                      neura-testnet, which the source tree has: scripts/bench wan|recovery"
+    )]
     Bench(bench::Command),
     /// Check the EVM against Ethereum's own suites.
     #[command(subcommand)]
