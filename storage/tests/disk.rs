@@ -308,7 +308,7 @@ fn of_a_store_that_was_closed_no_log_holds_anything() {
         store.check_mark(&mark).expect("nothing is lost");
         assert_eq!(store.safety_sequence().expect("read"), Some(5));
         assert_eq!(store.executed_tip().expect("read"), tip);
-        assert_eq!(store.executed_root(tip.0).expect("read"), Some(root.clone()));
+        assert_eq!(store.executed_root(tip.0).expect("read"), Some(root));
         assert_eq!(store.batch(batch.digest()).expect("read"), Some(batch.clone()));
     }
 }
