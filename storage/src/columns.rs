@@ -13,8 +13,8 @@
 //! | `batch_lists` | height | digests of the batches of the final block, 32 bytes each; no row for none |
 //! | `epochs` | epoch | encoded [`EpochRecord`](crate::EpochRecord) |
 //! | `executed` | height | encoded [`ExecutedRecord`](crate::ExecutedRecord) |
-//! | `receipts` | height ‖ index (4 bytes) | encoded `Receipt` |
-//! | `tx_index` | transaction hash | encoded [`TxLocation`](crate::TxLocation) |
+//! | `receipts` | height | the receipts of the block with a table of where each begins, see below; no row for none |
+//! | `tx_index` | transaction hash | height ‖ position of its receipt in the block (4 bytes) |
 //! | `state` | flat state key | account or word at the executed tip |
 //! | `history` | flat state key ‖ height | 0, or 1 ‖ value: what the key held before that block |
 //! | `changed` | height | the flat keys that the block changed, packed |
@@ -30,6 +30,10 @@
 //! A node of the state tree has two little-endian bitmaps of two bytes: which nibbles have a child, and which of these
 //! children are leaves. The children follow in order: path and value hash of a leaf, 64 bytes; hash and big-endian version
 //! of a node, 40 bytes.
+//!
+//! A row of `receipts` has the number of receipts, 4 bytes; for each where its encoding begins in the list, the position of
+//! its transaction in the payload and the number of logs before its own, 4 bytes each, all little-endian; and the encoded
+//! list of `Receipt`s, whose hash is the receipts root.
 
 use alloy_primitives::B256;
 use neura_types::Height;
@@ -54,7 +58,7 @@ pub(crate) const SAFETY_SEQUENCE: &str = "safety_sequence";
 pub(crate) const MANIFEST: &[u8] = b"manifest";
 
 /// Version of this table and of every encoding in it.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// A column family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,12 +189,24 @@ pub(crate) fn block_index_key(height: Height, id: B256) -> [u8; 40] {
     key
 }
 
-/// Key of `receipts`.
-pub(crate) fn receipt_key(height: Height, index: u32) -> [u8; 12] {
+/// Value of `tx_index`.
+pub(crate) fn receipt_place(height: Height, index: u32) -> [u8; 12] {
     let mut key = [0; 12];
     key[..8].copy_from_slice(&height_key(height));
     key[8..].copy_from_slice(&index.to_be_bytes());
     key
+}
+
+/// Height and index in a value of `tx_index`.
+pub(crate) fn split_receipt_place(place: &[u8]) -> Result<(Height, u32), StorageError> {
+    let split = || {
+        let (height, index) = place.split_first_chunk::<8>()?;
+        Some((Height::from_be_bytes(*height), u32::from_be_bytes(*index.as_array()?)))
+    };
+    split().ok_or_else(|| StorageError::Corrupt {
+        column: Column::TxIndex.name(),
+        reason: "a place has not 12 bytes".into(),
+    })
 }
 
 /// Key of `history`.
@@ -250,7 +266,8 @@ mod tests {
     #[test]
     fn keys_sort_by_height_then_by_what_follows() {
         assert!(block_index_key(1, B256::repeat_byte(0xff)) < block_index_key(256, B256::ZERO));
-        assert!(receipt_key(1, u32::MAX) < receipt_key(2, 0));
+        assert_eq!(split_receipt_place(&receipt_place(3, 9)).expect("a place"), (3, 9));
+        assert!(split_receipt_place(&[0; 11]).is_err() && split_receipt_place(&[0; 13]).is_err());
         assert!(history_key(b"k", 255) < history_key(b"k", 256));
         assert_eq!(height_of(&block_index_key(77, B256::ZERO)), Some(77));
     }

@@ -31,12 +31,15 @@ pub struct StoreConfig {
     pub write_buffer_bytes: usize,
     /// Bytes that batches may take which came unasked and which no final block names.
     pub unnamed_batch_bytes: u64,
+    /// Accounts of the newest state kept decoded in memory, and as many words; each takes about 200 bytes.
+    pub recent_values: usize,
     /// Nodes of the state tree kept decoded in memory; an inner node takes about 1 KiB.
     pub tree_cache_nodes: usize,
 }
 
 impl StoreConfig {
-    /// An archive of one chain with the default memory: 32 MiB of cache, 64 MiB of write buffers, 64 Ki tree nodes; and
+    /// An archive of one chain with the default memory: 32 MiB of cache, 64 MiB of write buffers, 64 Ki accounts, words and tree
+    /// nodes each; and
     /// 256 MiB of disk for batches that no block names: ten seconds of what the network orders at most.
     pub fn new(chain_id: ChainId, genesis_hash: B256) -> Self {
         Self {
@@ -46,6 +49,7 @@ impl StoreConfig {
             cache_bytes: 32 << 20,
             write_buffer_bytes: 64 << 20,
             unnamed_batch_bytes: 256 << 20,
+            recent_values: 64 << 10,
             tree_cache_nodes: 64 << 10,
         }
     }

@@ -5,6 +5,7 @@ use neura_types::codec;
 
 use crate::{
     columns::{Column, join_digests, pack, split_digests, unpack},
+    receipts::ReceiptRow,
     safety::{resealed_record, sectors},
     snapshot::check_chunk,
     tree::Node,
@@ -34,6 +35,13 @@ pub fn tree_node(bytes: &[u8]) -> Option<Vec<u8>> {
 /// Packed keys, packed again.
 pub fn packed_keys(bytes: &[u8]) -> Option<Vec<u8>> {
     unpack(Column::Changed, bytes).ok().map(|keys| pack(keys.into_iter()))
+}
+
+/// How many of a block's receipts can be read alone, and how many at once; none if they cannot.
+pub fn receipts(bytes: &[u8]) -> (usize, Option<usize>) {
+    let Some(row) = ReceiptRow::parse(bytes) else { return (0, None) };
+    let each = (0..row.len()).filter(|index| row.get(*index).is_some()).count();
+    (each, row.all().map(|all| all.len()))
 }
 
 /// A list of digests, written again.

@@ -1,12 +1,10 @@
 //! Commit what a block's execution changed: state, tree, receipts and indices in one batch.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
-use alloy_primitives::{Address, Bloom};
+use alloy_primitives::{Address, B256, Bloom, U256};
 use neura_types::{
-    BlockId, ExecutedRoot, Height, Log, Receipt, StateChanges,
-    block::receipts_root,
-    codec,
+    Account, BlockId, ExecutedRoot, Height, Log, Receipt, StateChanges, codec,
     state::{
         StateKey,
         proof::{account_value, path_of, value_hash, word_value},
@@ -15,11 +13,13 @@ use neura_types::{
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{Column, EXECUTED_TIP, height_key, history_key, pack, receipt_key},
+    columns::{Column, EXECUTED_TIP, height_key, history_key, pack, receipt_place},
     error::StorageError,
-    record::{ExecutedRecord, TxLocation},
+    receipts::encode_receipts,
+    record::ExecutedRecord,
     store::{Inner, Store, missing},
     tree::{NodeCache, PathChange, StoredNodes, TreeUpdate, next_tree},
+    view::StateView,
 };
 
 /// Flat key of the first storage word of an account, and the key above its last.
@@ -56,6 +56,12 @@ pub struct ExecutedBlock<'a> {
     pub changes: &'a StateChanges,
 }
 
+/// A flat key with the bytes that it holds; none if nothing.
+pub(crate) struct Value {
+    pub(crate) key: Vec<u8>,
+    pub(crate) bytes: Option<Vec<u8>>,
+}
+
 /// A flat key with what it held before a block and what it holds after.
 struct Change {
     key: Vec<u8>,
@@ -72,20 +78,22 @@ impl Store {
     /// store fails.
     pub fn commit_executed(&self, block: &ExecutedBlock<'_>) -> Result<ExecutedRoot, StorageError> {
         let inner = &*self.inner;
-        let mut cache = inner.lock_tree()?;
+        let cache = inner.lock_tree()?;
         self.check_next(block)?;
         let parent: ExecutedRecord = inner
             .read(Column::Executed, &height_key(block.height.saturating_sub(1)))?
             .ok_or_else(|| missing("the executed record of the parent"))?;
 
-        let changes = changed_values(inner, block.changes)?;
-        let tree = grow_tree(inner, &mut cache, &parent, &changes)?;
+        let changes = changed_values(&self.state()?, block.changes)?;
+        let tree = grow_tree(inner, &cache, &parent, &changes)?;
+        let mut batch = WriteBatch::default();
+        let receipts_root = write_receipts(inner, &mut batch, block)?;
         let record = ExecutedRecord {
             id: block.id,
             root: ExecutedRoot {
                 height: block.height,
                 state_root: tree.root,
-                receipts_root: receipts_root(block.receipts),
+                receipts_root,
                 gas_used: block.gas_used,
                 next_base_fee: block.next_base_fee,
             },
@@ -98,15 +106,12 @@ impl Store {
             bloom: bloom_of(block),
         };
 
-        let mut batch = WriteBatch::default();
         write_state(inner, &mut batch, block, &changes)?;
         write_tree(inner, &mut batch, &tree)?;
-        write_receipts(inner, &mut batch, block)?;
         batch.put_cf(inner.cf(Column::Executed)?, height_key(block.height), codec::encode(&record));
         inner.put_meta(&mut batch, EXECUTED_TIP, &(block.height, block.id))?;
+        inner.recent().advance(block.height, block.changes);
         inner.write(batch, false)?;
-
-        tree.stale.iter().for_each(|row| cache.remove(row));
         tree.nodes.into_iter().for_each(|(row, node)| cache.insert(row, node));
         Ok(record.root)
     }
@@ -145,43 +150,76 @@ impl Store {
     }
 }
 
-/// Values of all keys that the changes name, none for deleted ones, without the wiped storage.
-pub(crate) fn final_values(changes: &StateChanges) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
-    let accounts = changes.accounts.iter().map(|(address, account)| {
-        (StateKey::Account(*address).to_bytes(), account.as_ref().map(account_value))
-    });
-    let words = changes.storage.iter().map(|((address, slot), word)| {
-        (StateKey::Storage(*address, *slot).to_bytes(), word_value(*word).map(|w| w.to_vec()))
-    });
-    accounts.chain(words).collect()
+fn account_change(address: Address, account: Option<&Account>) -> Value {
+    Value { key: StateKey::Account(address).to_bytes(), bytes: account.map(account_value) }
+}
+
+fn word_change((address, slot): (Address, U256), word: U256) -> Value {
+    let key = StateKey::Storage(address, slot).to_bytes();
+    Value { key, bytes: word_value(word).map(|word| word.to_vec()) }
+}
+
+/// Values of all keys that the changes name, in order of the keys, without the wiped storage.
+pub(crate) fn final_values(changes: &StateChanges) -> impl Iterator<Item = Value> + '_ {
+    let account = |(address, account): (&Address, &Option<Account>)| {
+        account_change(*address, account.as_ref())
+    };
+    let word = |(key, word): (&(Address, U256), &U256)| word_change(*key, *word);
+    changes.accounts.iter().map(account).chain(changes.storage.iter().map(word))
 }
 
 /// Keys whose value really differs, in order, the wiped storage resolved to its words.
-fn changed_values(inner: &Inner, changes: &StateChanges) -> Result<Vec<Change>, StorageError> {
-    let mut values = BTreeMap::new();
-    for address in &changes.wiped {
-        let (first, above) = storage_range(*address);
-        for row in inner.range(Column::State, &first, &above)? {
-            values.insert(row?.0.into_vec(), None);
+fn changed_values(
+    view: &StateView<'_>,
+    changes: &StateChanges,
+) -> Result<Vec<Change>, StorageError> {
+    let mut changed = Vec::with_capacity(changes.accounts.len() + changes.storage.len());
+    for (address, after) in &changes.accounts {
+        let before = view.recent_account(*address)?;
+        if before != *after {
+            let Value { key, bytes: after } = account_change(*address, after.as_ref());
+            let before = before.as_ref().map(account_value);
+            changed.push(Change { key, before, after });
         }
     }
-    values.extend(final_values(changes));
-    let state = inner.cf(Column::State)?;
-    let before = inner.db().batched_multi_get_cf(state, values.keys(), true);
-    let mut changed = Vec::with_capacity(values.len());
-    for (before, (key, after)) in before.into_iter().zip(&values) {
-        let before = before.map_err(|e| inner.read_failed(Column::State, e))?;
-        if before.as_deref() != after.as_deref() {
-            let before = before.map(|bytes| bytes.to_vec());
-            changed.push(Change { key: key.clone(), before, after: after.clone() });
+    for ((address, slot), after) in &changes.storage {
+        let before = view.recent_word(*address, *slot)?;
+        if before != *after {
+            let Value { key, bytes: after } = word_change((*address, *slot), *after);
+            let before = word_value(before).map(|word| word.to_vec());
+            changed.push(Change { key, before, after });
         }
+    }
+    if !changes.wiped.is_empty() {
+        wipe(view, changes, &mut changed)?;
     }
     Ok(changed)
 }
 
+/// Adds the words that go with the storage of wiped accounts: those that get no new value.
+fn wipe(
+    view: &StateView<'_>,
+    changes: &StateChanges,
+    changed: &mut Vec<Change>,
+) -> Result<(), StorageError> {
+    let set: BTreeSet<Vec<u8>> = final_values(changes).map(|value| value.key).collect();
+    for address in &changes.wiped {
+        let (first, above) = storage_range(*address);
+        for row in view.inner().range(Column::State, &first, &above)? {
+            let (key, before) = row?;
+            if !set.contains(&*key) {
+                let (key, before) = (key.into_vec(), Some(before.into_vec()));
+                changed.push(Change { key, before, after: None });
+            }
+        }
+    }
+    changed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    Ok(())
+}
+
 fn grow_tree(
     inner: &Inner,
-    cache: &mut NodeCache,
+    cache: &NodeCache,
     parent: &ExecutedRecord,
     changes: &[Change],
 ) -> Result<TreeUpdate, StorageError> {
@@ -219,14 +257,16 @@ fn write_state(
 }
 
 /// Writes new nodes, and the list of those that they replace for pruning.
-pub(crate) fn write_tree(
+fn write_tree(
     inner: &Inner,
     batch: &mut WriteBatch,
     tree: &TreeUpdate,
 ) -> Result<(), StorageError> {
     let nodes = inner.cf(Column::TreeNodes)?;
+    let mut bytes = Vec::new();
     for (row, node) in &tree.nodes {
-        batch.put_cf(nodes, row, node.encode());
+        node.encode_to(&mut bytes);
+        batch.put_cf(nodes, row, &bytes);
     }
     if !tree.stale.is_empty() {
         let rows = pack(tree.stale.iter().map(Vec::as_slice));
@@ -235,28 +275,22 @@ pub(crate) fn write_tree(
     Ok(())
 }
 
+/// Writes the receipts and the index of their transactions, and returns the receipts root.
 fn write_receipts(
     inner: &Inner,
     batch: &mut WriteBatch,
     block: &ExecutedBlock<'_>,
-) -> Result<(), StorageError> {
-    let (receipts, index) = (inner.cf(Column::Receipts)?, inner.cf(Column::TxIndex)?);
-    let mut location = TxLocation {
-        height: block.height,
-        block: block.id,
-        index: 0,
-        payload_index: 0,
-        first_log_index: 0,
-    };
-    for (receipt, payload_index) in block.receipts.iter().zip(block.included) {
-        location.payload_index = *payload_index;
-        batch.put_cf(receipts, receipt_key(block.height, location.index), codec::encode(receipt));
-        batch.put_cf(index, receipt.tx_hash, codec::encode(&location));
-        location.index = location.index.saturating_add(1);
-        let logs = u32::try_from(receipt.logs.len()).unwrap_or(u32::MAX);
-        location.first_log_index = location.first_log_index.saturating_add(logs);
+) -> Result<B256, StorageError> {
+    let (row, root) = encode_receipts(block.receipts, block.included);
+    if block.receipts.is_empty() {
+        return Ok(root);
     }
-    Ok(())
+    batch.put_cf(inner.cf(Column::Receipts)?, height_key(block.height), row);
+    let index = inner.cf(Column::TxIndex)?;
+    for (receipt, at) in block.receipts.iter().zip(0u32..) {
+        batch.put_cf(index, receipt.tx_hash, receipt_place(block.height, at));
+    }
+    Ok(root)
 }
 
 fn bloom_of(block: &ExecutedBlock<'_>) -> Bloom {

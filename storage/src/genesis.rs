@@ -12,11 +12,14 @@ use rocksdb::WriteBatch;
 use crate::{
     columns::{COMMITTED_TIP, Column, EXECUTED_TIP, MANIFEST, OLDEST, height_key},
     error::StorageError,
-    execute::{final_values, write_tree},
+    execute::{Value, final_values},
     record::ExecutedRecord,
-    store::Store,
+    store::{Inner, Store},
     tree::{NoNodes, PathChange, TreeUpdate, next_tree},
 };
+
+/// Bytes of genesis that are written at once: a large state does not stand in memory once more.
+const PIECE_BYTES: usize = 8 << 20;
 
 /// What executing genesis gives: the root that the genesis block's header carries, with the base fee of the first block.
 ///
@@ -29,9 +32,26 @@ pub fn genesis_root(
     genesis_tree(changes).map(|tree| root_of(&tree, next_base_fee))
 }
 
+/// Puts rows into a batch; what is too much for one batch is written before it. Genesis is there when the tips are: after a
+/// crash the same rows are written again.
+fn write_ahead(
+    inner: &Inner,
+    batch: &mut WriteBatch,
+    column: Column,
+    rows: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+) -> Result<(), StorageError> {
+    for (key, value) in rows {
+        if batch.size_in_bytes() > PIECE_BYTES {
+            inner.write(std::mem::take(batch), false)?;
+        }
+        batch.put_cf(inner.cf(column)?, key, value);
+    }
+    Ok(())
+}
+
 fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
-    let set = final_values(changes).into_iter().filter_map(|(key, value)| {
-        value.map(|value| PathChange { path: path_of(&key), value: Some(value_hash(&value)) })
+    let set = final_values(changes).filter_map(|Value { key, bytes }| {
+        bytes.map(|bytes| PathChange { path: path_of(&key), value: Some(value_hash(&bytes)) })
     });
     next_tree(&NoNodes, None, set.collect())
 }
@@ -60,7 +80,7 @@ impl Store {
     ) -> Result<ExecutedRoot, StorageError> {
         let inner = &*self.inner;
         let _chain = inner.lock_chain()?;
-        let mut cache = inner.lock_tree()?;
+        let cache = inner.lock_tree()?;
         if inner.contains(Column::Import, MANIFEST)? {
             return Err(StorageError::ImportUnfinished);
         }
@@ -91,18 +111,15 @@ impl Store {
             bloom: Bloom::ZERO,
         };
         let mut batch = WriteBatch::default();
+        let state = final_values(changes).filter_map(|value| Some((value.key, value.bytes?)));
+        write_ahead(inner, &mut batch, Column::State, state)?;
+        let nodes = tree.nodes.iter().map(|(row, node)| (row.clone(), node.encode()));
+        write_ahead(inner, &mut batch, Column::TreeNodes, nodes)?;
         batch.put_cf(inner.cf(Column::Blocks)?, id, codec::encode(block));
         batch.put_cf(inner.cf(Column::Heights)?, height_key(0), codec::encode(&id));
         batch.put_cf(inner.cf(Column::Executed)?, height_key(0), codec::encode(&record));
-        let state = inner.cf(Column::State)?;
-        for (key, value) in final_values(changes) {
-            if let Some(value) = value {
-                batch.put_cf(state, key, value);
-            }
-        }
         let code = inner.cf(Column::Code)?;
         changes.code.iter().for_each(|(hash, bytes)| batch.put_cf(code, hash, bytes));
-        write_tree(inner, &mut batch, &tree)?;
         inner.put_meta(&mut batch, COMMITTED_TIP, &(0u64, id))?;
         inner.put_meta(&mut batch, EXECUTED_TIP, &(0u64, id))?;
         inner.put_meta(&mut batch, OLDEST, &0u64)?;

@@ -4,7 +4,7 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput};
 use neura_types::{BlockId, Height, Log, Receipt};
 
 use crate::{
-    columns::{Column, height_key, height_of, receipt_key},
+    columns::{Column, height_key, split_receipt_place},
     error::StorageError,
     record::{ExecutedRecord, TxLocation},
     store::{Store, decode, missing},
@@ -87,7 +87,7 @@ impl Store {
     /// # Errors
     /// If the read fails.
     pub fn transaction(&self, hash: B256) -> Result<Option<TxLocation>, StorageError> {
-        self.inner.read(Column::TxIndex, hash.as_slice())
+        Ok(self.receipt(hash)?.map(|(location, _)| location))
     }
 
     /// Receipt of a transaction with its place.
@@ -95,10 +95,19 @@ impl Store {
     /// # Errors
     /// If a read fails.
     pub fn receipt(&self, hash: B256) -> Result<Option<(TxLocation, Receipt)>, StorageError> {
-        let Some(location) = self.transaction(hash)? else { return Ok(None) };
-        let key = receipt_key(location.height, location.index);
-        let receipt = self.inner.read(Column::Receipts, &key)?;
-        Ok(receipt.map(|receipt| (location, receipt)))
+        let Some(place) = self.inner.get(Column::TxIndex, hash.as_slice())? else {
+            return Ok(None);
+        };
+        let (height, index) = split_receipt_place(&place)?;
+        let found = self.inner.receipt_row(height, |row| row.get(index))?;
+        // Pruning may have passed it meanwhile.
+        let (Some((receipt, payload_index, first_log_index)), Some(block)) =
+            (found, self.block_id_at(height)?)
+        else {
+            return Ok(None);
+        };
+        let location = TxLocation { height, block, index, payload_index, first_log_index };
+        Ok(Some((location, receipt)))
     }
 
     /// Logs of the blocks `from..=to` that match, in order.
@@ -169,17 +178,6 @@ impl Store {
 
     /// Receipts that are stored for a height, in order.
     pub(crate) fn stored_receipts(&self, height: Height) -> Result<Vec<Receipt>, StorageError> {
-        let (from, to) = (height_key(height), height_key(height.saturating_add(1)));
-        self.inner
-            .range(Column::Receipts, &from, &to)?
-            .map(|row| {
-                let (key, bytes) = row?;
-                if height_of(&key) == Some(height) {
-                    decode(Column::Receipts, &bytes)
-                } else {
-                    Err(missing("the height of a receipt"))
-                }
-            })
-            .collect()
+        Ok(self.inner.receipt_row(height, |row| row.all())?.unwrap_or_default())
     }
 }

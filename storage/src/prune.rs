@@ -67,7 +67,7 @@ impl Store {
         for receipt in self.stored_receipts(height)? {
             batch.delete_cf(transactions, receipt.tx_hash);
         }
-        batch.delete_range_cf(inner.cf(Column::Receipts)?, key, height_key(above));
+        batch.delete_cf(inner.cf(Column::Receipts)?, key);
         batch.delete_cf(inner.cf(Column::CommitProofs)?, key);
         forget_batches(inner, batch, height)?;
         // An import brings ids below its height, for BLOCKHASH.

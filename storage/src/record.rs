@@ -28,7 +28,7 @@ pub struct ExecutedRecord {
 }
 
 /// Where a transaction was executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TxLocation {
     /// Height of its block.
     pub height: Height,

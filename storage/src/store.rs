@@ -11,10 +11,7 @@ use std::{
 
 use alloy_primitives::B256;
 use neura_types::{BlockId, Height, codec};
-use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, ErrorKind, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
-};
+use rocksdb::{ColumnFamily, DB, ErrorKind, ReadOptions, WriteBatch, WriteOptions};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -25,22 +22,13 @@ use crate::{
         height_key,
     },
     config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig},
+    database::open_database,
     durable::Durable,
     error::StorageError,
+    recent::RecentState,
     record::{ChainIdentity, Tip},
     tree::NodeCache,
 };
-
-/// Memory of one column's write buffer, as a part of all: a busy column may use a quarter before it is flushed.
-const WRITE_BUFFER_PARTS: usize = 4;
-/// Write-ahead log kept at most before the oldest column is flushed, in write buffers.
-const WAL_BUFFERS: u64 = 2;
-/// Table files held open; bounds file descriptors and their index memory.
-const MAX_OPEN_FILES: i32 = 256;
-/// Bits per key of the bloom filters: one false positive in a hundred.
-const BLOOM_BITS: f64 = 10.0;
-/// Bytes after which RocksDB starts to hand written tables and log to the disk, so that a sync has little left to wait for.
-const BYTES_PER_SYNC: u64 = 1 << 20;
 
 /// A key with its value, or why it could not be read.
 pub(crate) type Row = Result<(Box<[u8]>, Box<[u8]>), StorageError>;
@@ -57,6 +45,7 @@ pub(crate) struct Inner {
     bodies: Bodies,
     config: StoreConfig,
     tree: Mutex<NodeCache>,
+    recent: RecentState,
     chain: Mutex<()>,
     /// Taken after `chain` where both are.
     batches: Mutex<Waiting>,
@@ -96,6 +85,7 @@ impl Store {
             durable,
             bodies,
             tree: Mutex::new(NodeCache::new(config.tree_cache_nodes)),
+            recent: RecentState::new(config.recent_values, 0),
             chain: Mutex::new(()),
             batches: Mutex::default(),
             poisoned: OnceLock::new(),
@@ -106,6 +96,9 @@ impl Store {
         };
         inner.claim()?;
         inner.check_tips()?;
+        if let Some((executed, _)) = inner.meta::<Tip>(EXECUTED_TIP)? {
+            inner.recent.restart(executed);
+        }
         let tip: Option<Tip> = inner.meta(COMMITTED_TIP)?;
         check_bodies(&inner)?;
         *inner.lock_batches()? = load_waiting(&inner, tip.map_or(0, |(height, _)| height))?;
@@ -216,6 +209,11 @@ impl Inner {
         self.tree.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
     }
 
+    /// Values of the state in memory.
+    pub(crate) const fn recent(&self) -> &RecentState {
+        &self.recent
+    }
+
     /// Guards the batches that no final block names.
     pub(crate) fn lock_batches(&self) -> Result<MutexGuard<'_, Waiting>, StorageError> {
         self.batches.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
@@ -273,13 +271,17 @@ impl Inner {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(from);
         options.set_iterate_upper_bound(to);
+        options.set_total_order_seek(true);
         let rows = self.db.iterator_cf_opt(self.cf(column)?, options, rocksdb::IteratorMode::Start);
         Ok(rows.map(move |row| row.map_err(|e| self.read_failed(column, e))))
     }
 
     /// The value of a column's last key.
     pub(crate) fn last(&self, column: Column) -> Result<Option<Vec<u8>>, StorageError> {
-        let mut rows = self.db.iterator_cf(self.cf(column)?, rocksdb::IteratorMode::End);
+        let mut options = ReadOptions::default();
+        options.set_total_order_seek(true);
+        let end = rocksdb::IteratorMode::End;
+        let mut rows = self.db.iterator_cf_opt(self.cf(column)?, options, end);
         let row = rows.next().transpose().map_err(|e| self.read_failed(column, e))?;
         Ok(row.map(|(_, value)| value.into_vec()))
     }
@@ -438,44 +440,4 @@ fn lock_directory(path: &Path) -> Result<File, StorageError> {
         Err(TryLockError::WouldBlock) => Err(StorageError::Locked { path: path.into() }),
         Err(TryLockError::Error(e)) => Err(refused(e)),
     }
-}
-
-fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, rocksdb::Error> {
-    let mut options = Options::default();
-    options.create_if_missing(true);
-    options.create_missing_column_families(true);
-    // A torn last record is a crash; anything else is damage and must not be skipped. A synced record that was cut off
-    // looks the same: see `durable`.
-    options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
-    // Only the newest log may end early: the others were closed, and are checked against what the manifest says.
-    options.set_track_and_verify_wals_in_manifest(true);
-    options.set_paranoid_checks(true);
-    options.set_db_write_buffer_size(config.write_buffer_bytes);
-    options.set_max_total_wal_size(WAL_BUFFERS.saturating_mul(config.write_buffer_bytes as u64));
-    options.set_max_open_files(MAX_OPEN_FILES);
-    options.set_max_background_jobs(2);
-    options.set_bytes_per_sync(BYTES_PER_SYNC);
-    options.set_wal_bytes_per_sync(BYTES_PER_SYNC);
-    options.set_log_level(LogLevel::Warn);
-    options.set_keep_log_file_num(2);
-    options.set_max_log_file_size(4 << 20);
-    let cache = Cache::new_lru_cache(config.cache_bytes);
-    let columns = Column::ALL.map(|column| {
-        ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache, config))
-    });
-    DB::open_cf_descriptors(&options, path, columns)
-}
-
-fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Options {
-    let mut table = BlockBasedOptions::default();
-    table.set_block_cache(cache);
-    table.set_cache_index_and_filter_blocks(true);
-    if column.point_lookups() {
-        table.set_bloom_filter(BLOOM_BITS, false);
-    }
-    let mut options = Options::default();
-    options.set_block_based_table_factory(&table);
-    options.set_compression_type(DBCompressionType::Lz4);
-    options.set_write_buffer_size(config.write_buffer_bytes / WRITE_BUFFER_PARTS);
-    options
 }

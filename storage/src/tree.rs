@@ -13,7 +13,7 @@ mod prove;
 #[cfg(test)]
 mod tests;
 
-use std::{cell::RefCell, sync::Arc};
+use std::sync::Arc;
 
 pub(crate) use cache::NodeCache;
 pub(crate) use grow::{NodeRow, PathChange, TreeUpdate, next_tree, subtree};
@@ -35,6 +35,11 @@ pub(crate) type Path = [u8; 32];
 /// Nodes by their row.
 pub(crate) trait Nodes {
     fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError>;
+
+    /// A node that the next version replaces.
+    fn take(&self, row: &[u8]) -> Result<Node, StorageError> {
+        self.node(row).map(Arc::unwrap_or_clone)
+    }
 }
 
 /// Row of the node that the first `depth` nibbles of a path lead to: version, number of nibbles, nibbles two to a byte.
@@ -64,30 +69,40 @@ pub(crate) fn share(a: &Path, b: &Path, nibbles: u8) -> bool {
 /// Nodes of the stored tree, through the cache.
 pub(crate) struct StoredNodes<'a> {
     inner: &'a Inner,
-    cache: RefCell<&'a mut NodeCache>,
+    cache: &'a NodeCache,
 }
 
 impl<'a> StoredNodes<'a> {
-    pub(crate) const fn new(inner: &'a Inner, cache: &'a mut NodeCache) -> Self {
-        Self { inner, cache: RefCell::new(cache) }
+    pub(crate) const fn new(inner: &'a Inner, cache: &'a NodeCache) -> Self {
+        Self { inner, cache }
+    }
+
+    fn read(&self, row: &[u8]) -> Result<Node, StorageError> {
+        let bytes = self.inner.db().get_pinned_cf(self.inner.cf(Column::TreeNodes)?, row);
+        read_node(row, bytes.map_err(|e| self.inner.read_failed(Column::TreeNodes, e))?.as_deref())
     }
 }
 
 impl Nodes for StoredNodes<'_> {
     fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
-        if let Some(node) = self.cache.borrow_mut().get(row) {
+        if let Some(node) = self.cache.get(row) {
             return Ok(node);
         }
-        let node = Arc::new(read_node(row, self.inner.get(Column::TreeNodes, row)?)?);
-        self.cache.borrow_mut().insert(row.to_vec(), Arc::clone(&node));
+        let node = Arc::new(self.read(row)?);
+        self.cache.insert(row.to_vec(), Arc::clone(&node));
         Ok(node)
+    }
+
+    fn take(&self, row: &[u8]) -> Result<Node, StorageError> {
+        let cached = self.cache.remove(row);
+        cached.map_or_else(|| self.read(row), |node| Ok(Arc::unwrap_or_clone(node)))
     }
 }
 
 /// Decodes what a row held.
-pub(crate) fn read_node(row: &[u8], bytes: Option<Vec<u8>>) -> Result<Node, StorageError> {
+pub(crate) fn read_node(row: &[u8], bytes: Option<&[u8]>) -> Result<Node, StorageError> {
     let bytes = bytes.ok_or_else(|| missing(format!("tree node {row:02x?}")))?;
-    Node::decode(&bytes).ok_or_else(|| StorageError::Corrupt {
+    Node::decode(bytes).ok_or_else(|| StorageError::Corrupt {
         column: Column::TreeNodes.name(),
         reason: format!("{row:02x?} is no node"),
     })

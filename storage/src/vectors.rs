@@ -15,9 +15,13 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Committed, Demand, EpochEnd, EpochRecord, ExecutedBlock, ExecutedRecord, Manifest,
-    ProvenHeader, Recovered, SafetyFile, Store, StoreConfig, TxLocation,
-    columns::{CHAIN, Column, SCHEMA, join_digests, pack, split_digests, unpack},
+    ProvenHeader, Recovered, SafetyFile, Store, StoreConfig,
+    columns::{
+        CHAIN, Column, SCHEMA, join_digests, pack, receipt_place, split_digests,
+        split_receipt_place, unpack,
+    },
     genesis_root,
+    receipts::ReceiptRow,
     tree::Node,
 };
 
@@ -192,11 +196,14 @@ fn reencoded(column: Column, key: &[u8], value: &[u8]) -> Vec<u8> {
         Column::BatchWaits => again::<(u64, u32)>(value),
         Column::Epochs => again::<EpochRecord>(value),
         Column::Executed => again::<ExecutedRecord>(value),
-        Column::Receipts => again::<Receipt>(value),
-        Column::TxIndex => again::<TxLocation>(value),
+        Column::Receipts => ReceiptRow::parse(value).and_then(|row| row.again()).expect("receipts"),
         Column::State if key[0] == 0 => again::<Account>(value),
         Column::TreeNodes => Node::decode(value).expect("a node").encode(),
         Column::Changed | Column::StaleNodes => packed(),
+        Column::TxIndex => {
+            let (height, index) = split_receipt_place(value).expect("a place");
+            receipt_place(height, index).to_vec()
+        }
         Column::State | Column::History | Column::Code | Column::CommitProofs | Column::Import => {
             value.to_vec()
         }

@@ -200,6 +200,7 @@ impl<'a> StateView<'a> {
     fn rows(&self, column: Column) -> Result<impl Iterator<Item = Row> + '_, StorageError> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
+        options.set_total_order_seek(true);
         let start = rocksdb::IteratorMode::Start;
         let rows = self.snapshot.iterator_cf_opt(self.inner.cf(column)?, options, start);
         Ok(rows.map(move |row| row.map_err(|e| self.inner.read_failed(column, e))))
@@ -244,6 +245,33 @@ impl<'a> StateView<'a> {
             .transpose()
     }
 
+    /// The database that it reads.
+    pub(crate) const fn inner(&self) -> &Inner {
+        self.inner
+    }
+
+    /// An account, from memory if it was used lately.
+    pub(crate) fn recent_account(&self, address: Address) -> Result<Option<Account>, StorageError> {
+        let recent = self.inner.recent();
+        if let Some(account) = recent.account(address, self.height) {
+            return Ok(account);
+        }
+        let account = self.read_account(address)?;
+        recent.keep_account(address, account.clone(), self.height);
+        Ok(account)
+    }
+
+    /// A word, from memory if it was used lately.
+    pub(crate) fn recent_word(&self, address: Address, slot: U256) -> Result<U256, StorageError> {
+        let recent = self.inner.recent();
+        if let Some(word) = recent.word(address, slot, self.height) {
+            return Ok(word);
+        }
+        let word = self.read_word(address, slot)?;
+        recent.keep_word(address, slot, word, self.height);
+        Ok(word)
+    }
+
     fn read_account(&self, address: Address) -> Result<Option<Account>, StorageError> {
         self.value(&StateKey::Account(address))?
             .map(|bytes| decode(Column::State, &bytes))
@@ -273,17 +301,17 @@ fn earlier_value(row: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
 
 impl Nodes for StateView<'_> {
     fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
-        read_node(row, self.get(Column::TreeNodes, row)?).map(Arc::new)
+        read_node(row, self.get(Column::TreeNodes, row)?.as_deref()).map(Arc::new)
     }
 }
 
 impl StateRead for StateView<'_> {
     fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
-        Ok(self.read_account(address)?)
+        Ok(self.recent_account(address)?)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
-        Ok(self.read_word(address, slot)?)
+        Ok(self.recent_word(address, slot)?)
     }
 
     fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {

@@ -127,5 +127,10 @@ pub fn payload_digest(batches: &[BatchRef], payload: &[Bytes]) -> B256 {
 
 /// Digest of a block's receipts.
 pub fn receipts_root(receipts: &[crate::Receipt]) -> B256 {
-    hash(Domain::Receipts, &crate::codec::encode(&receipts))
+    encoded_receipts_root(&crate::codec::encode(&receipts))
+}
+
+/// [`receipts_root`] of receipts that are encoded, as a list.
+pub fn encoded_receipts_root(encoded: &[u8]) -> B256 {
+    hash(Domain::Receipts, encoded)
 }

@@ -64,6 +64,16 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     try_encode(value).expect("a value of sized containers encodes")
 }
 
+/// [`encode`] to the end of `bytes`.
+#[expect(
+    clippy::expect_used,
+    reason = "the types of this crate derive Serialize over sized containers, and memory takes everything"
+)]
+pub fn append<T: Serialize>(bytes: &mut Vec<u8>, value: &T) {
+    bincode::serde::encode_into_std_write(value, bytes, CONFIG)
+        .expect("a value of sized containers encodes");
+}
+
 /// Reads one value that fills `bytes` and checks `limit` before anything is allocated.
 ///
 /// # Errors

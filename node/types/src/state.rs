@@ -4,6 +4,8 @@
 //! journal, one tree and one proof format serve everything.
 
 pub mod proof;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -90,6 +92,44 @@ impl StateKey {
                 [&[1u8], address.as_slice(), &slot.to_be_bytes::<32>()].concat()
             }
         }
+    }
+}
+
+/// A state with the changes of a block on top, which the state itself does not show yet.
+#[derive(Debug, Clone, Copy)]
+pub struct Changed<'a, S> {
+    /// The state before the block.
+    pub state: &'a S,
+    /// What the block changed; none changes nothing.
+    pub changes: Option<&'a StateChanges>,
+}
+
+impl<S: StateRead> StateRead for Changed<'_, S> {
+    fn account(&self, address: Address) -> Result<Option<Account>, StateError> {
+        match self.changes.and_then(|changes| changes.accounts.get(&address)) {
+            Some(account) => Ok(account.clone()),
+            None => self.state.account(address),
+        }
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, StateError> {
+        let Some(changes) = self.changes else { return self.state.storage(address, slot) };
+        match changes.storage.get(&(address, slot)) {
+            Some(word) => Ok(*word),
+            None if changes.wiped.contains(&address) => Ok(U256::ZERO),
+            None => self.state.storage(address, slot),
+        }
+    }
+
+    fn code(&self, hash: B256) -> Result<Option<Bytes>, StateError> {
+        match self.changes.and_then(|changes| changes.code.get(&hash)) {
+            Some(code) => Ok(Some(code.clone())),
+            None => self.state.code(hash),
+        }
+    }
+
+    fn block_id(&self, height: crate::Height) -> Result<Option<B256>, StateError> {
+        self.state.block_id(height)
     }
 }
 

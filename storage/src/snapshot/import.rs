@@ -222,6 +222,7 @@ impl SnapshotImport {
             batch.put_cf(inner.cf(Column::Epochs)?, key, codec::encode(record));
         }
         wipe(inner, &mut batch, &[Column::Import])?;
+        inner.recent().restart(self.manifest.height());
         inner.write(batch, true)?;
         Ok(())
     }

@@ -1,50 +1,40 @@
 //! Decoded nodes in memory.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::Node;
+use crate::generations::Generations;
 
-/// Nodes by row, in two generations: what is used moves to the young one, and when that holds half of the capacity the old
-/// one is dropped.
-pub(crate) struct NodeCache {
-    young: HashMap<Vec<u8>, Arc<Node>>,
-    old: HashMap<Vec<u8>, Arc<Node>>,
-    half: usize,
-}
+/// Parts by the first nibble of the path: threads that grow different subtrees do not wait for each other.
+const PARTS: usize = 16;
+/// Where the path begins in a row.
+const PATH_AT: usize = 9;
+
+type Part = Generations<Vec<u8>, Arc<Node>>;
+
+/// Nodes by row.
+pub(crate) struct NodeCache(Vec<Mutex<Part>>);
 
 impl NodeCache {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half: capacity / 2 }
+        Self((0..PARTS).map(|_| Mutex::new(Part::new(capacity / PARTS))).collect())
     }
 
-    pub(crate) fn get(&mut self, row: &[u8]) -> Option<Arc<Node>> {
-        if let Some(node) = self.young.get(row) {
-            return Some(Arc::clone(node));
-        }
-        let (row, node) = self.old.remove_entry(row)?;
-        self.insert(row, Arc::clone(&node));
-        Some(node)
+    pub(crate) fn get(&self, row: &[u8]) -> Option<Arc<Node>> {
+        self.part(row).get(row).map(Arc::clone)
     }
 
-    pub(crate) fn insert(&mut self, row: Vec<u8>, node: Arc<Node>) {
-        if self.half == 0 {
-            return;
-        }
-        if self.young.len() >= self.half {
-            self.old = std::mem::take(&mut self.young);
-        }
-        self.young.insert(row, node);
+    pub(crate) fn insert(&self, row: Vec<u8>, node: Arc<Node>) {
+        self.part(&row).insert(row, node);
     }
 
-    pub(crate) fn remove(&mut self, row: &[u8]) {
-        if self.young.remove(row).is_none() {
-            self.old.remove(row);
-        }
+    pub(crate) fn remove(&self, row: &[u8]) -> Option<Arc<Node>> {
+        self.part(row).remove(row)
     }
 
-    /// Nodes held, at most the capacity.
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.young.len() + self.old.len()
+    /// Whoever panicked with the lock left whole entries behind.
+    fn part(&self, row: &[u8]) -> MutexGuard<'_, Part> {
+        let place = row.get(PATH_AT).map_or(0, |byte| usize::from(byte >> 4));
+        self.0[place].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -4,6 +4,9 @@ use neura_types::state::proof::{EMPTY_HASH, Leaf, inner_hash};
 
 use super::{PathChange, Version};
 
+/// Bytes of the longest encoding: sixteen leaves.
+const MAX_BYTES: usize = 4 + 16 * 64;
+
 /// What a node has under one nibble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Child {
@@ -59,8 +62,16 @@ impl Node {
     /// The encoding: which nibbles have a child and which of these a leaf, as little-endian bitmaps of two bytes; then
     /// per child in order path and value hash of a leaf, or hash and big-endian version of a node.
     pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(MAX_BYTES);
+        self.encode_to(&mut bytes);
+        bytes
+    }
+
+    /// [`Node::encode`] in place of what `bytes` has.
+    pub(crate) fn encode_to(&self, bytes: &mut Vec<u8>) {
         let (mut present, mut leaves) = (0u16, 0u16);
-        let mut bytes = vec![0; 4];
+        bytes.clear();
+        bytes.extend_from_slice(&[0; 4]);
         for (nibble, child) in &self.children {
             present |= 1 << nibble;
             match child {
@@ -77,7 +88,6 @@ impl Node {
         }
         bytes[..2].copy_from_slice(&present.to_le_bytes());
         bytes[2..4].copy_from_slice(&leaves.to_le_bytes());
-        bytes
     }
 
     /// Reads an encoded node; none if the bytes are not one.

@@ -178,20 +178,22 @@ fn rows_sort_by_version_and_pack_nibbles() {
 }
 
 #[test]
-fn the_cache_stays_within_its_capacity_and_keeps_what_is_used() {
-    let node = Arc::new(Node::default());
-    let row = |number: u8| vec![number];
-    let mut cache = NodeCache::new(64);
-    cache.insert(row(0), Arc::clone(&node));
-    for number in 1..200 {
-        cache.insert(row(number), Arc::clone(&node));
-        assert!(cache.len() <= 64);
-        assert!(cache.get(&row(0)).is_some(), "what is read stays");
+fn many_changes_at_once_make_the_same_tree_as_few_at_a_time() {
+    let path = |n: u32| neura_types::state::proof::path_of(&n.to_be_bytes());
+    let all: BTreeMap<Path, Option<u8>> = (0..2_000).map(|n| (path(n), Some(1))).collect();
+    let (mut at_once, mut in_turns) = (Written::default(), Written::default());
+    let genesis = at_once.apply(None, &all);
+    let mut base = None;
+    let mut last = B256::ZERO;
+    for n in 0..20 {
+        let part = all.iter().skip(n * 100).take(100).map(|(path, value)| (*path, *value));
+        let update = in_turns.apply(base, &part.collect());
+        (base, last) = (Some(update.version), update.root);
     }
-    assert_eq!(cache.get(&row(1)), None, "what is not read goes");
-    cache.remove(&row(0));
-    assert_eq!(cache.get(&row(0)), None);
-    let mut none = NodeCache::new(0);
-    none.insert(row(0), node);
-    assert_eq!(none.get(&row(0)), None);
+    assert_eq!(genesis.root, last);
+    // What goes leaves nothing behind, on whichever thread.
+    let gone = all.keys().take(1_900).map(|path| (*path, None)).collect();
+    let rest = at_once.apply(Some(genesis.version), &gone);
+    let kept = all.iter().skip(1_900).map(|(path, value)| (*path, *value)).collect();
+    assert_eq!(rest.root, Written::default().apply(None, &kept).root);
 }

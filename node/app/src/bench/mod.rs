@@ -3,6 +3,7 @@
 //! Each measurement runs four validators (by default) in this process, over loopback, with their data in a temporary
 //! folder, and returns what was measured; the command prints it as one line of JSON.
 
+mod calls;
 mod evm;
 mod finality;
 mod network;
@@ -11,6 +12,7 @@ mod replica;
 mod start;
 mod transfers;
 
+pub use calls::{CallsPlan, CallsReport, calls};
 pub use evm::{EvmPlan, EvmReport, Rates, evm};
 pub use finality::{FinalityReport, finality};
 pub use ordering::{OrderingPlan, OrderingReport, ordering};

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{logs, node};
-use crate::bench::{self, EvmPlan, OrderingPlan, ReplicaPlan, TransfersPlan};
+use crate::bench::{self, CallsPlan, EvmPlan, OrderingPlan, ReplicaPlan, TransfersPlan};
 
 /// Commands of `neura bench`.
 #[derive(Debug, clap::Subcommand)]
@@ -53,6 +53,15 @@ pub(super) enum Command {
         /// Validators.
         #[arg(long, default_value_t = 4)]
         validators: usize,
+    },
+    /// `eth_call`s that one node answers over HTTP.
+    Calls {
+        /// Calls in all.
+        #[arg(long, default_value_t = 50_000)]
+        count: usize,
+        /// Connections, each with one call under way.
+        #[arg(long, default_value_t = 32)]
+        connections: usize,
     },
     /// Transactions executed and committed by one node, beside bare revm in memory.
     Evm {
@@ -103,6 +112,9 @@ pub(super) async fn run(command: Command) -> Result<()> {
             print(&bench::finality(validators, samples).await?)
         }
         Command::Start { validators } => print(&bench::start(validators).await?),
+        Command::Calls { count, connections } => {
+            print(&bench::calls(CallsPlan { count, connections }).await?)
+        }
         Command::Evm { transactions, accounts, large } => {
             let plan = EvmPlan { transactions, accounts, large };
             print(&tokio::task::spawn_blocking(move || bench::evm(plan)).await??)

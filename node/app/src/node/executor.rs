@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use neura_api::Event;
 use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, InvalidTransaction};
 use neura_storage::ExecutedBlock;
 use neura_types::{
-    Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, Transaction, TransactionError,
-    hash::keccak,
+    Address, B256, Block, BlockId, Bytes, ExecutedRoot, Height, StateRead, Transaction,
+    TransactionError, hash::keccak, state::Changed,
 };
 use rayon::prelude::*;
 
@@ -38,22 +38,46 @@ pub enum Mode {
     OrderOnly,
 }
 
-/// Runs until the node stops.
+/// A block that was executed and is not committed to the store yet.
+struct Executed {
+    height: Height,
+    id: BlockId,
+    block: Arc<Block>,
+    proposer: Address,
+    transactions: Vec<Decoded>,
+    /// None if the blocks are ordered only.
+    execution: Option<Execution>,
+}
+
+/// Runs until the node stops. While blocks wait, one is executed while the one before it is committed.
 pub async fn run(chain: Arc<Chain>, mode: Mode) {
     let mut committed = chain.committed.subscribe();
+    let mut last: Option<Executed> = None;
     loop {
         let target = *committed.borrow_and_update();
-        while chain.executed_height() < target && !chain.failure.is_stopping() {
-            let height = chain.executed_height().saturating_add(1);
-            let done = match await_batches(&chain, height).await {
-                Ok(true) => execute_height(&chain, height, mode),
-                Ok(false) => return,
-                Err(error) => Err(error),
-            };
-            if let Err(error) = done {
-                tracing::error!(height, error = %format!("{error:#}"), "execution stops");
-                chain.failure.stop(format!("executing block {height}: {error:#}"));
+        while last.is_some() || chain.executed_height() < target {
+            if chain.failure.is_stopping() {
                 return;
+            }
+            let height = last.as_ref().map_or(chain.executed_height(), |last| last.height);
+            let height = height.saturating_add(1);
+            let next = match &last {
+                Some(_) => ready(&chain, height),
+                None => await_batches(&chain, height).await,
+            };
+            let done = match (next, last.take()) {
+                (Ok(true), before) => advance(&chain, height, before, mode).map(Some),
+                (Ok(false), Some(before)) => finish(&chain, &before).map(|()| None),
+                (Ok(false), None) => return,
+                (Err(error), _) => Err(error),
+            };
+            match done {
+                Ok(executed) => last = executed,
+                Err(error) => {
+                    tracing::error!(height, error = %format!("{error:#}"), "execution stops");
+                    chain.failure.stop(format!("executing block {height}: {error:#}"));
+                    return;
+                }
             }
             tokio::task::yield_now().await;
         }
@@ -61,6 +85,35 @@ pub async fn run(chain: Arc<Chain>, mode: Mode) {
             return;
         }
     }
+}
+
+/// Whether a block is final and its batches are here.
+fn ready(chain: &Chain, height: Height) -> Result<bool> {
+    if height > chain.committed_height() {
+        return Ok(false);
+    }
+    let Some((_, block)) = chain.block_at(height)? else { return Ok(false) };
+    Ok(chain.batches.absent(&block.batches)?.is_empty())
+}
+
+/// Executes a block, while the one before it is committed if it is not yet.
+fn advance(
+    chain: &Chain,
+    height: Height,
+    before: Option<Executed>,
+    mode: Mode,
+) -> Result<Executed> {
+    // What it shows does not depend on whether the commit has come through.
+    let view = chain.store.state()?;
+    let Some(before) = before else { return execute(chain, &view, height, mode) };
+    let changes = before.execution.as_ref().map(|execution| &execution.changes);
+    let state = Changed { state: &view, changes };
+    std::thread::scope(|scope| {
+        let committing = scope.spawn(|| finish(chain, &before));
+        let executed = execute(chain, &state, height, mode);
+        committing.join().map_err(|_| anyhow!("the commit of the block before panicked"))??;
+        executed
+    })
 }
 
 /// Waits until the batches of a final block are here; those of the blocks that follow are asked for with them. Says
@@ -85,12 +138,34 @@ async fn await_batches(chain: &Chain, height: Height) -> Result<bool> {
     }
 }
 
-fn execute_height(chain: &Chain, height: Height, mode: Mode) -> Result<()> {
+/// Executes a final block over the state before it.
+fn execute(chain: &Chain, state: &impl StateRead, height: Height, mode: Mode) -> Result<Executed> {
     let (id, block) = chain.block_at(height)?.context("the store has no such block")?;
-    check_certified_root(chain, &block)?;
-    let root = match mode {
-        Mode::Execute => execute_block(chain, id, &block)?,
-        Mode::OrderOnly => ExecutedRoot { height, ..ExecutedRoot::default() },
+    let header = &block.header;
+    if mode == Mode::OrderOnly {
+        let (proposer, transactions) = (Address::ZERO, Vec::new());
+        return Ok(Executed { height, id, block, proposer, transactions, execution: None });
+    }
+    let transactions = transactions_of(chain, &block)?;
+    let epoch = chain.epochs.at(height).context("the block's epoch is not known")?;
+    let base_fee = chain.next_base_fee.load(Ordering::Relaxed);
+    let context = BlockContext {
+        attendance: Attendance::of(&block, &epoch.set),
+        epoch,
+        ..chain.block_context(id, header, base_fee)
+    };
+    let input = BlockInput { context: &context, transactions: &transactions };
+    let execution = Some(neura_runtime::execute(state, &input)?);
+    Ok(Executed { height, id, block, proposer: context.proposer, transactions, execution })
+}
+
+/// Commits an executed block and publishes what came of it.
+fn finish(chain: &Chain, executed: &Executed) -> Result<()> {
+    let (height, block) = (executed.height, &executed.block);
+    check_certified_root(chain, block)?;
+    let root = match &executed.execution {
+        Some(execution) => commit(chain, executed, execution)?,
+        None => ExecutedRoot { height, ..ExecutedRoot::default() },
     };
     learn_epoch(chain, height)?;
     chain.set_root(root);
@@ -163,45 +238,30 @@ fn transactions_of(chain: &Chain, block: &Block) -> Result<Vec<Decoded>> {
     Ok(transactions)
 }
 
-fn execute_block(chain: &Chain, id: BlockId, block: &Block) -> Result<ExecutedRoot> {
-    let header = &block.header;
-    let transactions = transactions_of(chain, block)?;
-    let epoch = chain.epochs.at(header.height).context("the block's epoch is not known")?;
-    let base_fee = chain.next_base_fee.load(Ordering::Relaxed);
-    let context = BlockContext {
-        attendance: Attendance::of(block, &epoch.set),
-        epoch,
-        ..chain.block_context(id, header, base_fee)
-    };
-    let execution = {
-        let state = chain.store.state()?;
-        neura_runtime::execute(
-            &state,
-            &BlockInput { context: &context, transactions: &transactions },
-        )?
-    };
+fn commit(chain: &Chain, executed: &Executed, execution: &Execution) -> Result<ExecutedRoot> {
+    let Executed { height, id, block, proposer, transactions, .. } = executed;
     let root = chain.store.commit_executed(&ExecutedBlock {
-        id,
-        height: header.height,
-        timestamp_ms: header.timestamp_ms,
+        id: *id,
+        height: *height,
+        timestamp_ms: block.header.timestamp_ms,
         gas_used: execution.gas_used,
         base_fee: execution.base_fee,
         next_base_fee: execution.next_base_fee,
-        proposer: context.proposer,
+        proposer: *proposer,
         receipts: &execution.receipts,
         included: &execution.included,
         block_logs: &execution.block_logs,
         changes: &execution.changes,
     })?;
-    ensure!(root.height == header.height, "the store executed height {}", root.height);
+    ensure!(root.height == *height, "the store executed height {}", root.height);
     chain.store.prune(PRUNE_PER_BLOCK)?;
     chain.next_base_fee.store(execution.next_base_fee, Ordering::Relaxed);
     chain.receipts.fetch_add(execution.receipts.len() as u64, Ordering::Relaxed);
     for (index, reason) in &execution.skipped {
-        tracing::debug!(height = header.height, index, %reason, "transaction skipped");
+        tracing::debug!(height, index, %reason, "transaction skipped");
     }
-    settle_pool(chain, &transactions, &execution);
-    announce(chain, id, block, root, &transactions, &execution);
+    settle_pool(chain, transactions, execution);
+    announce(chain, *id, block, root, transactions, execution);
     Ok(root)
 }
 

@@ -1,8 +1,7 @@
 //! What the store and snapshots hold. The formats of the store are fed here because a damaged disk is no reason to panic.
 
 use neura_storage::{
-    EpochRecord, ExecutedRecord, MAX_MANIFEST_BYTES, MAX_RECORD_BYTES, Manifest, TxLocation,
-    decoders,
+    EpochRecord, ExecutedRecord, MAX_MANIFEST_BYTES, MAX_RECORD_BYTES, Manifest, decoders,
 };
 use neura_types::{B256, codec::MAX_DECODED_BYTES};
 
@@ -18,7 +17,8 @@ const SNAPSHOT: &str = include_str!("../../../../storage/tests/vectors/snapshot.
 
 pub(super) const TARGETS: &[Target] = &[
     Target::new("stored-epoch", epoch, || rows("epochs")),
-    Target::new("stored-execution", execution, || [rows("executed"), rows("tx_index")].concat()),
+    Target::new("stored-execution", execution, || rows("executed")),
+    Target::new("stored-receipts", receipts, || rows("receipts")),
     Target::new("tree-node", tree_node, || rows("tree_nodes")),
     Target::new("packed-rows", packed, || [rows("changed"), rows("block_index")].concat()),
     Target::new("body-place", place, || rows("batches")),
@@ -45,7 +45,11 @@ fn epoch(bytes: &[u8]) {
 
 fn execution(bytes: &[u8]) {
     one_encoding::<ExecutedRecord>(bytes, MAX_DECODED_BYTES);
-    one_encoding::<TxLocation>(bytes, MAX_DECODED_BYTES);
+}
+
+fn receipts(bytes: &[u8]) {
+    let (each, all) = decoders::receipts(bytes);
+    assert!(all.is_none_or(|all| all >= each), "receipts appear from nowhere");
 }
 
 fn tree_node(bytes: &[u8]) {

@@ -2,19 +2,20 @@
 
 use std::{
     path::Path,
-    sync::Arc,
+    sync::{Arc, mpsc::sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, genesis_changes};
 use neura_storage::{Committed, ExecutedBlock, Store, StoreConfig, genesis_root};
 use neura_types::{
     Account, Address, Amount, B256, Block, BlockId, Bytes, EpochConfig, ExecutedRoot, Genesis,
-    Params, StateChanges, Transaction, U256,
+    Height, Params, StateChanges, Transaction, U256,
     genesis::GenesisAccount,
     keys::{EthKey, SecretKey},
-    state::MemoryState,
+    state::{Changed, MemoryState},
     validator::Validator,
 };
 
@@ -35,6 +36,8 @@ const TOKEN_CODE: [u8; 51] = [
 ];
 /// What everybody owns.
 const FUNDS: Amount = Amount::ankr(1_000_000);
+/// Blocks that are final and not executed yet, at most: what a busy chain is behind.
+const ORDERED_AHEAD: usize = 4;
 /// Bytes of a certificate, about.
 const PROOF_BYTES: usize = 300;
 
@@ -122,56 +125,84 @@ impl MemoryChain {
     }
 }
 
-/// A chain in a node's store.
+/// A chain in a node's store. As in a node, blocks are ordered and synced on a thread of their own, and each is executed
+/// while the one before it is committed.
 pub(super) struct StoredChain {
     store: Store,
     context: BlockContext,
-    parent: BlockId,
+}
+
+/// A block that is not committed yet.
+struct Executed {
+    id: BlockId,
+    height: Height,
+    execution: Execution,
 }
 
 impl StoredChain {
     pub(super) fn new(world: &World, folder: &Path) -> Result<Self> {
         let context = world.context()?;
-        let store = Store::open(folder, StoreConfig::new(CHAIN_ID, context.genesis))?;
+        let config = StoreConfig::new(CHAIN_ID, context.genesis);
+        let store = Store::open(folder, config.clone())?;
         let base_fee = world.genesis.params.initial_base_fee;
         let root = genesis_root(&world.changes, base_fee)?;
         let block = Block::genesis(context.genesis, context.timestamp_ms, root);
-        let parent = block.id();
-        store.init_genesis(&block, parent, &world.changes)?;
-        Ok(Self { store, context, parent })
+        store.init_genesis(&block, block.id(), &world.changes)?;
+        // The measurement begins with nothing in memory and nothing that waits to be written.
+        drop(store);
+        Ok(Self { store: Store::open(folder, config)?, context })
     }
 
-    /// Height of the last block.
-    pub(super) fn height(&self) -> u64 {
-        self.context.height - 1
+    /// Orders, executes and commits blocks.
+    pub(super) fn run(&mut self, blocks: &[&[Arc<Transaction>]]) -> Result<()> {
+        let (ordered, order) = sync_channel(ORDERED_AHEAD);
+        let (store, genesis) = (self.store.clone(), self.store.committed_tip()?.1);
+        thread::scope(|scope| {
+            let ordering = scope.spawn(move || {
+                let mut parent = genesis;
+                for (transactions, height) in blocks.iter().zip(1..) {
+                    parent = put(&store, (height, parent), transactions)?;
+                    ordered.send(parent)?;
+                }
+                Ok(())
+            });
+            let mut last = None;
+            for (transactions, id) in blocks.iter().zip(order) {
+                last = Some(self.block(id, transactions, last)?);
+            }
+            joined(ordering)?;
+            last.map_or(Ok(()), |last| self.commit(&last))
+        })
     }
 
-    /// Executes a block over the store and commits it.
-    pub(super) fn block(&mut self, transactions: &[Arc<Transaction>]) -> Result<()> {
-        let height = self.context.height;
-        let mut block = Block::genesis(self.parent, height, ExecutedRoot::default());
-        block.header.height = height;
-        block.payload = transactions.iter().map(|tx| tx.raw.clone()).collect();
-        let id = block.id();
-        self.store.put_block(&block, id, true)?;
-        let proof = Some(vec![1; PROOF_BYTES]);
-        self.store.commit(&[Committed { id, height, proof }])?;
+    /// Executes a block over the store, while the block before it is committed.
+    fn block(
+        &mut self,
+        id: BlockId,
+        transactions: &[Arc<Transaction>],
+        last: Option<Executed>,
+    ) -> Result<Executed> {
+        let view = self.store.state()?;
+        let changes = last.as_ref().map(|last| &last.execution.changes);
+        let state = Changed { state: &view, changes };
         let decoded: Vec<_> = transactions.iter().map(|tx| Ok(Arc::clone(tx))).collect();
-        let state = self.store.state()?;
         let input = BlockInput { context: &self.context, transactions: &decoded };
-        let execution = execute(&state, &input)?;
-        drop(state);
+        let execution = thread::scope(|scope| {
+            let committing = last.as_ref().map(|last| scope.spawn(|| self.commit(last)));
+            let execution = execute(&state, &input);
+            committing.map_or(Ok(()), joined)?;
+            anyhow::Ok(execution?)
+        })?;
         all_succeeded(&execution, transactions.len())?;
-        self.commit(id, &execution)?;
-        self.parent = id;
+        let height = self.context.height;
         self.context.height += 1;
-        Ok(())
+        Ok(Executed { id, height, execution })
     }
 
-    fn commit(&self, id: BlockId, execution: &Execution) -> Result<()> {
+    fn commit(&self, Executed { id, height, execution }: &Executed) -> Result<()> {
         self.store.commit_executed(&ExecutedBlock {
-            id,
-            height: self.context.height,
+            id: *id,
+            height: *height,
             timestamp_ms: self.context.timestamp_ms,
             gas_used: execution.gas_used,
             base_fee: execution.base_fee,
@@ -184,4 +215,24 @@ impl StoredChain {
         })?;
         Ok(())
     }
+}
+
+fn joined(thread: thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    thread.join().map_err(|_| anyhow!("the commit panicked"))?
+}
+
+/// Stores a block durably and makes it final.
+fn put(
+    store: &Store,
+    (height, parent): (Height, BlockId),
+    transactions: &[Arc<Transaction>],
+) -> Result<BlockId> {
+    let mut block = Block::genesis(parent, height, ExecutedRoot::default());
+    block.header.height = height;
+    block.payload = transactions.iter().map(|tx| tx.raw.clone()).collect();
+    let id = block.id();
+    store.put_block(&block, id, true)?;
+    let proof = Some(vec![1; PROOF_BYTES]);
+    store.commit(&[Committed { id, height, proof }])?;
+    Ok(id)
 }

@@ -1,0 +1,95 @@
+//! A bounded map that forgets what was not used lately.
+
+use std::{borrow::Borrow, hash::Hash};
+
+use alloy_primitives::map::HashMap;
+
+/// Values by key, in two generations: what is used moves to the young one, and when that holds half of the capacity the
+/// old one is dropped.
+pub(crate) struct Generations<K, V> {
+    young: HashMap<K, V>,
+    old: HashMap<K, V>,
+    half: usize,
+}
+
+impl<K: Hash + Eq, V> Generations<K, V> {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self { young: HashMap::default(), old: HashMap::default(), half: capacity / 2 }
+    }
+
+    pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        if !self.young.contains_key(key) {
+            let (key, value) = self.old.remove_entry(key)?;
+            self.insert(key, value);
+        }
+        self.young.get(key)
+    }
+
+    pub(crate) fn insert(&mut self, key: K, value: V) {
+        if self.half == 0 {
+            return;
+        }
+        if self.young.len() >= self.half {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(key, value);
+    }
+
+    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        // A key that was inserted anew stands in both.
+        let old = self.old.remove(key);
+        self.young.remove(key).or(old)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.young.clear();
+        self.old.clear();
+    }
+
+    /// Values held, at most the capacity.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.young.len() + self.old.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_stays_within_its_capacity_and_keeps_what_is_used() {
+        let mut map = Generations::new(64);
+        map.insert(0, 'a');
+        for number in 1..200 {
+            map.insert(number, 'b');
+            assert!(map.len() <= 64);
+            assert_eq!(map.get(&0), Some(&'a'), "what is read stays");
+        }
+        assert_eq!(map.get(&1), None, "what is not read goes");
+        assert_eq!(map.remove(&0), Some('a'));
+        assert_eq!(map.get(&0), None);
+        let mut none = Generations::new(0);
+        none.insert(0, 'a');
+        assert_eq!(none.get(&0), None);
+    }
+
+    #[test]
+    fn a_key_that_was_inserted_anew_is_removed_wholly() {
+        let mut map = Generations::new(4);
+        for key in [1, 2, 3] {
+            map.insert(key, 'a');
+        }
+        map.insert(1, 'b');
+        assert_eq!(map.remove(&1), Some('b'));
+        assert_eq!(map.get(&1), None);
+    }
+}
