@@ -15,7 +15,7 @@ good model; `--check` compares with the committed files instead of writing.
 
 What it writes, beside itself:
     model.nint8                the quantised network, in the format of the neura-int8 crate
-    images-heldout.bin         the held-out images, one row of 64 int8 values each
+    images-heldout.bin         a run over the held-out images, one row of 64 int8 values each
     labels-heldout.txt         their true classes, which stay with the owner
     reference-predictions.txt  what an independent integer implementation (below) predicts
 
@@ -45,8 +45,7 @@ HELD_OUT_EVERY = 3  # images 2, 5, 8, ... are held out (599); the other 1,198 tr
 HIDDEN = (64, 32)
 REQUIRED_ACCURACY = 0.95
 
-KIND_RELU = 1
-KIND_LOGITS = 2
+MAX_ROWS = 65_536  # images of one run
 
 
 def load():
@@ -152,25 +151,103 @@ def predict(layers, images):
     raise ValueError("a network ends with a layer of logits")
 
 
+def blake3_derive_key(context, data):
+    """BLAKE3 in key-derivation mode, as its specification's appendix writes it."""
+    initial = (0x6A09E667, 0xBB67AE85, 0x3C6EF372, 0xA54FF53A,
+               0x510E527F, 0x9B05688C, 0x1F83D9AB, 0x5BE0CD19)
+    order = (2, 6, 3, 10, 7, 0, 4, 13, 1, 11, 12, 5, 9, 14, 15, 8)
+    mixes = ((0, 4, 8, 12), (1, 5, 9, 13), (2, 6, 10, 14), (3, 7, 11, 15),
+             (0, 5, 10, 15), (1, 6, 11, 12), (2, 7, 8, 13), (3, 4, 9, 14))
+    mask = 0xFFFFFFFF
+
+    def compress(value, block, counter, length, flags):
+        m = list(struct.unpack("<16I", block.ljust(64, b"\0")))
+        v = [*value, *initial[:4], counter & mask, counter >> 32, length, flags]
+        for _ in range(7):
+            for index, (a, b, c, d) in enumerate(mixes):
+                for word, (one, two) in zip(m[2 * index : 2 * index + 2], ((16, 12), (8, 7))):
+                    v[a] = (v[a] + v[b] + word) & mask
+                    v[d] ^= v[a]
+                    v[d] = (v[d] >> one | v[d] << (32 - one)) & mask
+                    v[c] = (v[c] + v[d]) & mask
+                    v[b] ^= v[c]
+                    v[b] = (v[b] >> two | v[b] << (32 - two)) & mask
+            m = [m[index] for index in order]
+        return tuple(v[index] ^ v[index + 8] for index in range(8))
+
+    def tree(key, data, counter, flags, root):
+        if len(data) <= 1024:
+            value, blocks = key, [data[at : at + 64] for at in range(0, len(data), 64)] or [b""]
+            for index, block in enumerate(blocks):
+                last = index == len(blocks) - 1
+                marks = (1 if index == 0 else 0) | ((2 | root) if last else 0)
+                value = compress(value, block, counter, len(block), flags | marks)
+            return value
+        left = 1 << ((len(data) - 1) // 1024).bit_length() - 1
+        halves = (tree(key, data[: left * 1024], counter, flags, 0)
+                  + tree(key, data[left * 1024 :], counter + left, flags, 0))
+        return compress(key, struct.pack("<16I", *halves), 0, 64, flags | 4 | root)
+
+    key = tree(initial, context.encode(), 0, 32, 8)
+    return struct.pack("<8I", *tree(key, data, 0, 64, 8))
+
+
+I8, I32 = 0, 3
+LINEAR, ARGMAX = 0, 24
+
+
+def name(text):
+    return struct.pack("<B", len(text)) + text.encode()
+
+
 def encode_model(layers):
     """The format of neura-int8's `Model`, drawn to the byte in gpu/int8/README.md."""
-    out = struct.pack("<8sHHI", b"NEURAI8M", 1, len(layers), layers[0]["weights"].shape[1])
-    for layer in layers:
-        kind = KIND_RELU if "requant" in layer else KIND_LOGITS
-        out += struct.pack("<IB3x", layer["weights"].shape[0], kind)
-        out += layer["weights"].astype("<i1").tobytes()
-        out += layer["bias"].astype("<i4").tobytes()
+    table, blob, nodes = [], b"", []
+
+    def param(label, kind, values):
+        nonlocal blob
+        dims = struct.pack(f"<{values.ndim}I", *values.shape)
+        table.append(name(label) + struct.pack("<BB", kind, values.ndim) + dims)
+        blob += values.astype("<i1" if kind == I8 else "<i4").tobytes()
+        blob += bytes(-len(blob) % 1024)
+        return len(table) - 1
+
+    for index, layer in enumerate(layers):
+        weights = param(f"{index}.weights", I8, layer["weights"])
+        bias = param(f"{index}.bias", I32, layer["bias"])
+        node = struct.pack("<BIBIBI", 1, index, LINEAR, weights, 1, bias)
         if "requant" in layer:
-            out += b"".join(struct.pack("<I", m) for m, _ in layer["requant"])
-            out += bytes(s for _, s in layer["requant"])
-    return out
+            multipliers = param(f"{index}.multipliers", I32, np.array([m for m, _ in layer["requant"]]))
+            shifts = param(f"{index}.shifts", I8, np.array([31 + s for _, s in layer["requant"]]))
+            # A factor per channel, to int8 from 0 (ReLU) to 127.
+            node += struct.pack("<BBIIBii", 1, 1, multipliers, shifts, I8, 0, 127)
+        else:
+            node += b"\0"
+        nodes.append(node)
+    logits = len(layers)
+    nodes.append(struct.pack("<BIB", 1, logits, ARGMAX))
+
+    def counted(items):
+        return struct.pack("<I", len(items)) + b"".join(items)
+
+    inputs = layers[0]["weights"].shape[1]
+    manifest = struct.pack("<8sHH", b"NEURAI8G", 2, 0)
+    manifest += blake3_derive_key("neura:int8:params:v2", blob)
+    manifest += struct.pack("<I", MAX_ROWS)
+    manifest += counted([name("pixels") + struct.pack("<BBIii", I8, 1, inputs, -127, 127)])
+    manifest += counted(table)
+    manifest += counted(nodes)
+    outputs = [("class", logits + 1), ("logits", logits)]
+    manifest += counted([name(label) + struct.pack("<I", value) for label, value in outputs])
+    return struct.pack("<8sHHI", b"NEURAI8M", 2, 0, len(manifest)) + manifest + blob
 
 
-def encode_batch(images):
-    """The format of neura-int8's `Batch`."""
+def encode_requests(images):
+    """The format of neura-int8's requests: one run over all images, without sampling."""
     rows, width = images.shape
-    header = struct.pack("<8sHHII", b"NEURAI8B", 1, 0, rows, width)
-    return header + images.astype("<i1").tobytes()
+    header = struct.pack("<8sHHI", b"NEURAI8Q", 2, 0, 1)
+    header += struct.pack("<BB", 0, 1) + struct.pack("<BBII", I8, 2, rows, width)
+    return header + images.astype("<i1").tobytes() + bytes(36)
 
 
 def lines(values):
@@ -195,7 +272,7 @@ def main():
 
     files = {
         "model.nint8": encode_model(layers),
-        "images-heldout.bin": encode_batch(images),
+        "images-heldout.bin": encode_requests(images),
         "labels-heldout.txt": lines(labels),
         "reference-predictions.txt": lines(predictions),
     }

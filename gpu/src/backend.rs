@@ -1,7 +1,7 @@
 //! Define what a device must be able to do, and the bounds of it.
 
 use crate::{DeviceInfo, GpuError};
-use neura_int8::{Batch, Model};
+use neura_int8::{DType, Requant, Scale};
 use std::fmt::Debug;
 
 /// Greatest depth of a product: with it no sum of products of two int8 reaches 2^31.
@@ -26,11 +26,52 @@ pub trait Backend: Debug + Send + Sync {
     /// the device's own errors otherwise.
     fn gemm_i8(&self, a: &[i8], b: &[i8], shape: GemmShape) -> Result<Vec<i32>, GpuError>;
 
-    /// The logits of every row of `batch`, rows × classes, equal to [`Model::infer`].
+    /// A whole layer over the rows of `x`, or `None` if the device only multiplies. Only
+    /// [plain](Layer::is_plain) layers are asked for.
     ///
     /// # Errors
-    /// [`GpuError::Model`] if the batch does not fit the model; the device's own errors otherwise.
-    fn infer(&self, model: &Model, batch: &Batch) -> Result<Vec<i32>, GpuError>;
+    /// The device's own errors.
+    fn linear(&self, layer: &Layer<'_>, x: &[i8]) -> Result<Option<Vec<i8>>, GpuError> {
+        let _ = (layer, x);
+        Ok(None)
+    }
+}
+
+/// A linear layer: `y = finish(x · weightsᵀ + bias)`, as `neura_int8`'s `Linear` defines it.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// Rows of `depth` values, one per output.
+    pub weights: &'a [i8],
+    /// Values of a row.
+    pub depth: usize,
+    /// One per output; zeros if there is none.
+    pub bias: Option<&'a [i32]>,
+    /// How accumulators become values.
+    pub finish: &'a Requant,
+    /// Its factors: one, or one per output.
+    pub scales: &'a [Scale],
+}
+
+impl Layer<'_> {
+    /// Number of outputs.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.weights.len() / self.depth
+    }
+
+    /// The factor of an output.
+    #[must_use]
+    pub fn scale(&self, output: usize) -> Scale {
+        self.scales[output % self.scales.len()]
+    }
+
+    /// Whether it makes int8 values up to 127, from -127 or 0 on, by factors below one.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        let Requant { dtype, low, high, .. } = *self.finish;
+        let below_one = self.scales.iter().all(|scale| scale.shift() >= 31);
+        dtype == DType::I8 && matches!(low, -127 | 0) && high == 127 && below_one
+    }
 }
 
 /// The shape of a product. Dimensions may be zero.

@@ -5,7 +5,6 @@ use crate::{
     kernels::gemm_i8,
     memory::{processor_name, system_memory_bytes},
 };
-use neura_int8::{Batch, Model};
 use std::thread;
 
 /// The CPU, running the normative implementation.
@@ -62,9 +61,5 @@ impl Backend for CpuBackend {
             }
         });
         Ok(c)
-    }
-
-    fn infer(&self, model: &Model, batch: &Batch) -> Result<Vec<i32>, GpuError> {
-        Ok(model.infer(batch)?)
     }
 }

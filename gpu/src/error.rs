@@ -91,7 +91,7 @@ pub enum GpuError {
         /// What it said.
         reason: String,
     },
-    /// The model and the batch do not fit each other.
+    /// The model and its inputs do not fit each other.
     #[error(transparent)]
     Model(#[from] ModelError),
 }

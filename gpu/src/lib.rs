@@ -1,7 +1,8 @@
 //! Run int8 inference on whatever GPU the machine has, exactly.
 //!
 //! # Design
-//! A [`Backend`] multiplies int8 matrices and runs `neura-int8` models. There are two:
+//! A [`Backend`] multiplies int8 matrices and computes the layers of `neura-int8` models; through
+//! [`OnDevice`] it is what runs them. There are two:
 //! [`WgpuBackend`] (Vulkan, Metal, Direct3D 12) and [`CpuBackend`], the reference. [`discover`]
 //! lists the adapters, best first; [`WgpuBackend::new`] opens one by a [`Selector`] and tests it
 //! against the CPU before anything is trusted to it. Each kernel is one WGSL file under `kernels/`
@@ -32,15 +33,17 @@ mod device;
 mod error;
 mod kernels;
 mod memory;
+mod on_device;
 mod selftest;
 mod wgpu_backend;
 
-pub use backend::{Backend, GemmShape, MAX_GEMM_K, MAX_GEMM_OUTPUTS};
+pub use backend::{Backend, GemmShape, Layer, MAX_GEMM_K, MAX_GEMM_OUTPUTS};
 pub use budget::{Budget, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT};
 pub use cpu::CpuBackend;
 pub use device::{DeviceInfo, DeviceKind, Selector, discover};
 pub use error::GpuError;
 pub use kernels::{GemmKernel, MAX_KERNEL_ITERATIONS};
+pub use on_device::OnDevice;
 pub use selftest::self_test;
 pub use wgpu_backend::{
     MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, WgpuBackend,

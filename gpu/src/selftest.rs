@@ -1,7 +1,9 @@
 //! Check a backend against the CPU before anything is trusted to it.
 
-use crate::{Backend, GemmShape, GpuError, MAX_GEMM_K, kernels::gemm_i8};
-use neura_int8::{Activation, Batch, Layer, Model, ModelError, Requant};
+use crate::{Backend, GemmShape, GpuError, MAX_GEMM_K, OnDevice, kernels::gemm_i8};
+use neura_int8::{
+    Builder, DType, Data, Model, ModelError, Requant, Sampling, Scales, Tensor, ops::linear::Linear,
+};
 
 /// Shapes that reach every edge of the kernels' tiles, and the greatest depth.
 const SHAPES: [GemmShape; 5] = [
@@ -44,28 +46,51 @@ fn check_gemm(
 }
 
 fn check_network(backend: &dyn Backend) -> Result<(), GpuError> {
-    let (model, batch) = network()?;
-    let found = backend.infer(&model, &batch)?;
-    compare(backend, "a small network", &found, &model.infer(&batch)?)
+    let (model, input) = network()?;
+    let inputs = [input];
+    let kernels = OnDevice::everything(backend);
+    let found = model.run_with(&kernels, &inputs, Sampling::default());
+    let (found, expected) = (kernels.outcome(found)?, model.run(&inputs)?);
+    let values = |outputs: &[Tensor]| outputs.iter().flat_map(values).collect::<Vec<_>>();
+    compare(backend, "a small network", &values(&found), &values(&expected))
+}
+
+fn values(tensor: &Tensor) -> Vec<i32> {
+    tensor.data().widened().into_owned()
 }
 
 /// A network whose requantisations use small, middle and large shifts, with and without relu.
-fn network() -> Result<(Model, Batch), ModelError> {
+fn network() -> Result<(Model, Tensor), ModelError> {
     let mut noise = Noise(2);
-    let mut layers = Vec::new();
-    for (inputs, outputs, activation) in [(70, 37, Activation::Relu), (37, 66, Activation::Linear)]
-    {
+    let mut builder = Builder::new(35);
+    let mut x = builder.input("x", DType::I8, &[70], (-127, 127));
+    let mut values = Vec::new();
+    for (layer, (inputs, outputs, low)) in [(70, 37, 0), (37, 66, -127)].into_iter().enumerate() {
         let weights = (0..inputs * outputs).map(|_| noise.i8()).collect();
         let bias = (0..outputs).map(|_| i32::from(noise.i8()) * 512).collect();
-        let factor =
-            |output| Requant::new((1 << 30) | (noise.next() >> 2), [0, 1, 2, 9, 31][output % 5]);
-        let requant = (0..outputs).map(factor).collect::<Result<_, _>>()?;
-        layers.push(Layer::hidden(inputs, weights, bias, requant, activation)?);
+        let factors = (0..outputs).map(|_| ((1 << 30) | (noise.next() >> 2)).cast_signed());
+        let factors = factors.collect();
+        let shifts = (0..outputs).map(|output| [31, 32, 33, 40, 62][output % 5]).collect();
+        let mut param = |name: &str, dims: Vec<usize>, data| {
+            Ok::<_, ModelError>(builder.param(&format!("{layer}.{name}"), Tensor::new(dims, data)?))
+        };
+        let weights = param("weights", vec![outputs, inputs], Data::I8(weights))?;
+        let bias = Some(param("bias", vec![outputs], Data::I32(bias))?);
+        let multipliers = param("multipliers", vec![outputs], Data::I32(factors))?;
+        let shifts = param("shifts", vec![outputs], Data::I8(shifts))?;
+        let scales = Scales::Channels { multipliers, shifts };
+        let finish = Some(Requant { scales, dtype: DType::I8, low, high: 127 });
+        x = builder.node(Linear { weights, bias, finish }, &[x])?;
+        values.push(x);
     }
-    let weights = (0..66 * 11).map(|_| noise.i8()).collect();
-    layers.push(Layer::logits(66, weights, (0..11).collect())?);
-    let values = (0..35 * 70).map(|_| noise.i8().max(-127)).collect();
-    Ok((Model::new(layers)?, Batch::new(35, 70, values)?))
+    let weights = Data::I8((0..66 * 11).map(|_| noise.i8()).collect());
+    let weights = builder.param("weights", Tensor::new(vec![11, 66], weights)?);
+    values.push(builder.node(Linear { weights, bias: None, finish: None }, &[x])?);
+    for (index, value) in values.into_iter().enumerate() {
+        builder.output(&format!("layer{index}"), value);
+    }
+    let input = (0..35 * 70).map(|_| noise.i8().max(-127)).collect();
+    Ok((builder.build()?, Tensor::new(vec![35, 70], Data::I8(input))?))
 }
 
 fn compare(

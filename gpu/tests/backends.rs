@@ -1,10 +1,12 @@
 //! One suite that every backend must pass, bit for bit; the CPU's is the reference.
 
 use neura_gpu::{
-    Backend, Budget, CpuBackend, DeviceInfo, GemmKernel, GemmShape, GpuError, MAX_GEMM_K, Options,
-    Selector, WgpuBackend, discover, self_test,
+    Backend, Budget, CpuBackend, DeviceInfo, GemmKernel, GemmShape, GpuError, MAX_GEMM_K, OnDevice,
+    Options, Selector, WgpuBackend, discover, self_test,
 };
-use neura_int8::{Activation, Batch, Layer, Model, ModelError, Requant};
+use neura_int8::{
+    Builder, DType, Data, Model, Requant, Sampling, Scales, Tensor, ops::linear::Linear,
+};
 use proptest::{prelude::*, test_runner::TestRunner};
 use std::sync::LazyLock;
 
@@ -132,43 +134,59 @@ fn random_products(backend: &dyn Backend) {
     outcome.unwrap();
 }
 
-fn any_layer(inputs: usize, outputs: usize, last: bool) -> impl Strategy<Value = Layer> {
+/// What a layer is drawn from: weights, bias, multipliers, shifts, least value.
+type Drawn = (Vec<i8>, Vec<i32>, Vec<i32>, Vec<i8>, bool);
+
+fn any_layer(inputs: usize, outputs: usize) -> impl Strategy<Value = Drawn> {
     let weights = prop::collection::vec(any::<i8>(), inputs * outputs);
     let bias = prop::collection::vec(-2_000_000_i32..2_000_000, outputs);
+    let multipliers = prop::collection::vec(1_i32 << 30..=i32::MAX, outputs);
     // Mostly factors that leave values within range, some that saturate or vanish.
-    let shift = prop_oneof![8 => 4_u8..12, 1 => 0_u8..=31];
-    let factor = (1_u32 << 30..1 << 31, shift).prop_map(|(m, s)| Requant::new(m, s).unwrap());
-    let factors = prop::collection::vec(factor, outputs);
-    (weights, bias, factors, any::<bool>()).prop_map(move |(weights, bias, factors, relu)| {
-        let activation = if relu { Activation::Relu } else { Activation::Linear };
-        if last {
-            Layer::logits(inputs, weights, bias).unwrap()
-        } else {
-            Layer::hidden(inputs, weights, bias, factors, activation).unwrap()
-        }
-    })
+    let shift = prop_oneof![8 => 35_i8..43, 1 => 31_i8..=62];
+    (weights, bias, multipliers, prop::collection::vec(shift, outputs), any::<bool>())
 }
 
-fn any_network() -> impl Strategy<Value = (Model, Batch)> {
+/// A network of layers, each one's values an output.
+fn network(rows: usize, widths: &[usize], layers: Vec<Drawn>) -> Model {
+    let mut builder = Builder::new(rows);
+    let mut x = builder.input("x", DType::I8, &[widths[0]], (-127, 127));
+    for (index, (weights, bias, multipliers, shifts, relu)) in layers.into_iter().enumerate() {
+        let (inputs, outputs) = (widths[index], widths[index + 1]);
+        let mut param = |name: &str, dims: &[usize], data| {
+            builder.param(&format!("{name}{index}"), Tensor::new(dims.to_vec(), data).unwrap())
+        };
+        let weights = param("weights", &[outputs, inputs], Data::I8(weights));
+        let bias = Some(param("bias", &[outputs], Data::I32(bias)));
+        let multipliers = param("multipliers", &[outputs], Data::I32(multipliers));
+        let shifts = param("shifts", &[outputs], Data::I8(shifts));
+        let scales = Scales::Channels { multipliers, shifts };
+        let low = if relu { 0 } else { -127 };
+        let finish = Some(Requant { scales, dtype: DType::I8, low, high: 127 });
+        x = builder.node(Linear { weights, bias, finish }, &[x]).unwrap();
+        builder.output(&format!("y{index}"), x);
+    }
+    builder.build().unwrap()
+}
+
+fn any_network() -> impl Strategy<Value = (Model, Tensor)> {
     let widths = prop::collection::vec(1_usize..80, 2..6);
     (widths, 1_usize..70).prop_flat_map(|(widths, rows)| {
-        let last = widths.len() - 2;
-        let layers: Vec<_> = widths
-            .windows(2)
-            .enumerate()
-            .map(|(index, pair)| any_layer(pair[0], pair[1], index == last).boxed())
-            .collect();
-        let width = widths[0];
-        let values = prop::collection::vec(-127_i8..=127, rows * width);
+        let layers: Vec<_> =
+            widths.windows(2).map(|pair| any_layer(pair[0], pair[1]).boxed()).collect();
+        let values = prop::collection::vec(-127_i8..=127, rows * widths[0]);
         (layers, values).prop_map(move |(layers, values)| {
-            (Model::new(layers).unwrap(), Batch::new(rows, width, values).unwrap())
+            let input = Tensor::new(vec![rows, widths[0]], Data::I8(values)).unwrap();
+            (network(rows, &widths, layers), input)
         })
     })
 }
 
 fn random_networks(backend: &dyn Backend) {
-    let outcome = runner(24).run(&any_network(), |(model, batch)| {
-        prop_assert_eq!(backend.infer(&model, &batch).unwrap(), model.infer(&batch).unwrap());
+    let outcome = runner(24).run(&any_network(), |(model, input)| {
+        let kernels = OnDevice::everything(backend);
+        let inputs = [input];
+        let found = model.run_with(&kernels, &inputs, Sampling::default());
+        prop_assert_eq!(kernels.outcome(found).unwrap(), model.run(&inputs).unwrap());
         Ok(())
     });
     outcome.unwrap();
@@ -190,9 +208,6 @@ fn misfits(backend: &dyn Backend) {
     assert!(matches!(refused, Err(GpuError::TooLarge { .. })));
     let wide = GemmShape { m: usize::MAX, n: usize::MAX, k: 1 };
     assert!(matches!(backend.gemm_i8(&[], &[], wide), Err(GpuError::TooLarge { .. })));
-    let model = Model::new(vec![Layer::logits(2, vec![1, 1], vec![0]).unwrap()]).unwrap();
-    let refused = backend.infer(&model, &Batch::new(1, 3, vec![0; 3]).unwrap());
-    assert_eq!(refused, Err(GpuError::Model(ModelError::Width { batch: 3, model: 2 })));
 }
 
 #[test]

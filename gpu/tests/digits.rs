@@ -1,6 +1,6 @@
 //! The digits example: every backend gives the reference's predictions.
 
-use neura_gpu::{Backend, CpuBackend, Selector, WgpuBackend};
+use neura_gpu::{Backend, CpuBackend, OnDevice, Selector, WgpuBackend};
 use neura_int8::{Int8Job, Int8Result};
 use std::{fs, path::PathBuf};
 
@@ -11,26 +11,28 @@ fn file(name: &str) -> Vec<u8> {
     fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-fn classes(name: &str) -> Vec<u16> {
+fn classes(name: &str) -> Vec<i32> {
     let text = String::from_utf8(file(name)).unwrap();
     text.lines().map(|line| line.parse().unwrap()).collect()
 }
 
 /// Runs the job as a provider does, from bytes to bytes.
 fn run(backend: &dyn Backend) -> Vec<u8> {
-    let job = Int8Job { model: file("model.nint8"), inputs: file("images-heldout.bin") };
+    let job = Int8Job { model: file("model.nint8"), requests: file("images-heldout.bin") };
     let payload = job.encode().unwrap();
-    let (model, batch) = Int8Job::decode(&payload).unwrap().open().unwrap();
-    let logits = backend.infer(&model, &batch).unwrap();
-    Int8Result::new(model.classes(), logits).unwrap().encode()
+    let job = Int8Job::decode(&payload).unwrap().open().unwrap();
+    let kernels = OnDevice::everything(backend);
+    let result = job.run(&kernels);
+    kernels.outcome(result).unwrap().encode()
 }
 
 fn check(backend: &dyn Backend) {
     let result = Int8Result::decode(&run(backend)).unwrap();
-    assert_eq!(result.predictions(), classes("reference-predictions.txt"));
+    let found = result.answers()[0][0].data().i32s();
+    assert_eq!(found, classes("reference-predictions.txt"));
     let labels = classes("labels-heldout.txt");
     assert_eq!(labels.len(), HELD_OUT);
-    let pairs = result.predictions().iter().zip(&labels);
+    let pairs = found.iter().zip(&labels);
     let right = pairs.filter(|(prediction, label)| prediction == label).count();
     assert!(right * 100 >= HELD_OUT * 95, "{right} of {HELD_OUT} are right");
 }

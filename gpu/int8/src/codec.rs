@@ -1,12 +1,15 @@
 //! Read and write the little-endian fields that the formats are made of.
 
-use crate::ModelError;
+use crate::{MAX_NAME, ModelError, num};
 
 /// Bytes of a header's magic.
 pub(crate) const MAGIC_BYTES: usize = 8;
 
-/// The version of all four formats.
-pub(crate) const VERSION: u16 = 1;
+/// The version of all formats.
+pub(crate) const VERSION: u16 = 2;
+
+/// Bytes of a header: magic, version and a reserved field.
+pub(crate) const HEADER_BYTES: usize = 12;
 
 /// A cursor over bytes that never reads past their end and never allocates on its own.
 #[derive(Debug)]
@@ -16,7 +19,7 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Starts reading `what` from `bytes`: checks its magic and version.
+    /// Starts reading `what` from `bytes`: checks its magic, version and reserved field.
     pub(crate) fn open(
         what: &'static str,
         magic: &[u8; MAGIC_BYTES],
@@ -25,7 +28,7 @@ impl<'a> Reader<'a> {
         let rest = bytes.strip_prefix(magic).ok_or(ModelError::Magic { what })?;
         let mut reader = Reader { what, rest };
         match reader.u16()? {
-            VERSION => Ok(reader),
+            VERSION => reader.reserved(2).map(|()| reader),
             found => Err(ModelError::Version { what, found, supported: VERSION }),
         }
     }
@@ -41,13 +44,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    /// The next `count` items of `width` bytes each, without copying.
-    pub(crate) fn items(&mut self, count: usize, width: usize) -> Result<&'a [u8], ModelError> {
-        // A product that overflows is certainly more than is left.
-        self.take(count.saturating_mul(width))
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<[u8; N], ModelError> {
+    pub(crate) fn array<const N: usize>(&mut self) -> Result<[u8; N], ModelError> {
         let mut array = [0; N];
         array.copy_from_slice(self.take(N)?);
         Ok(array)
@@ -61,10 +58,47 @@ impl<'a> Reader<'a> {
         self.array().map(u16::from_le_bytes)
     }
 
-    /// A 32-bit count as a `usize`; saturates where `usize` is smaller, which no bound accepts.
+    pub(crate) fn u32(&mut self) -> Result<u32, ModelError> {
+        self.array().map(u32::from_le_bytes)
+    }
+
+    pub(crate) fn i32(&mut self) -> Result<i32, ModelError> {
+        self.array().map(i32::from_le_bytes)
+    }
+
+    pub(crate) fn u64(&mut self) -> Result<u64, ModelError> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    /// A byte that is 0 or 1.
+    pub(crate) fn flag(&mut self) -> Result<bool, ModelError> {
+        match self.u8()? {
+            0 => Ok(false),
+            1 => Ok(true),
+            found => Err(ModelError::Kind { what: "a flag", found }),
+        }
+    }
+
+    /// A 32-bit count as a `usize`.
     pub(crate) fn count(&mut self) -> Result<usize, ModelError> {
-        let count = self.array().map(u32::from_le_bytes)?;
-        Ok(usize::try_from(count).unwrap_or(usize::MAX))
+        self.u32().map(num::size)
+    }
+
+    /// A 32-bit count within `min..=max`.
+    pub(crate) fn bounded(
+        &mut self,
+        what: &'static str,
+        min: usize,
+        max: usize,
+    ) -> Result<usize, ModelError> {
+        crate::error::bounded(what, self.count()?, min, max)
+    }
+
+    /// A name: printable ASCII, at most [`MAX_NAME`] bytes, not empty.
+    pub(crate) fn name(&mut self) -> Result<String, ModelError> {
+        let length = usize::from(self.u8()?);
+        let text = String::from_utf8_lossy(self.take(length)?).into_owned();
+        check_name(&text).map(|()| text)
     }
 
     /// Reserved bytes, which must be zero.
@@ -84,26 +118,26 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The bytes as `i8`, the same bits.
-pub(crate) fn signed(bytes: &[u8]) -> Vec<i8> {
-    bytes.iter().map(|byte| i8::from_le_bytes([*byte])).collect()
-}
-
-/// The bytes as little-endian `i32`; bytes that do not fill one are left out.
-pub(crate) fn words(bytes: &[u8]) -> Vec<i32> {
-    bytes.as_chunks().0.iter().map(|word| i32::from_le_bytes(*word)).collect()
+/// Checks that a text can be a name.
+pub(crate) fn check_name(text: &str) -> Result<(), ModelError> {
+    let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+    if printable && !text.is_empty() && text.len() <= MAX_NAME {
+        return Ok(());
+    }
+    Err(ModelError::Name { name: text.chars().take(MAX_NAME).collect() })
 }
 
 /// A writer of the same fields.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Writer(Vec<u8>);
 
 impl Writer {
-    /// Starts a value of about `capacity` bytes with its magic and version.
+    /// Starts a value of about `capacity` bytes with its header.
     pub(crate) fn open(magic: &[u8; MAGIC_BYTES], capacity: usize) -> Self {
         let mut out = Vec::with_capacity(capacity);
         out.extend_from_slice(magic);
         out.extend_from_slice(&VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
         Writer(out)
     }
 
@@ -111,21 +145,38 @@ impl Writer {
         self.0.extend_from_slice(bytes);
     }
 
+    pub(crate) fn u8(&mut self, value: u8) {
+        self.0.push(value);
+    }
+
     pub(crate) fn u16(&mut self, value: u16) {
         self.bytes(&value.to_le_bytes());
     }
 
-    /// A count as 32 bits. Every count written is bounded far below `u32::MAX` by its type.
+    pub(crate) fn u32(&mut self, value: u32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(crate) fn i32(&mut self, value: i32) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(crate) fn u64(&mut self, value: u64) {
+        self.bytes(&value.to_le_bytes());
+    }
+
+    pub(crate) fn flag(&mut self, value: bool) {
+        self.u8(u8::from(value));
+    }
+
     pub(crate) fn count(&mut self, count: usize) {
-        self.bytes(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+        self.u32(num::word(count));
     }
 
-    pub(crate) fn signed(&mut self, values: &[i8]) {
-        self.0.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-    }
-
-    pub(crate) fn words(&mut self, values: &[i32]) {
-        self.0.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    /// A name, checked when its owner was made.
+    pub(crate) fn name(&mut self, name: &str) {
+        self.u8(u8::try_from(name.len()).unwrap_or(u8::MAX));
+        self.bytes(name.as_bytes());
     }
 
     pub(crate) fn finish(self) -> Vec<u8> {

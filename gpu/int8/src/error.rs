@@ -1,8 +1,11 @@
-//! Name everything that can be wrong with a model, a batch, a job or a result.
+//! Name everything that can be wrong with a model, its inputs, a job or a result.
 
-/// Why bytes or values are not a valid model, batch, job or result.
+use crate::DType;
+
+/// Why bytes or values are not a valid model, request, job, result or opening.
 ///
-/// All of these are the sender's fault: the input is refused and nothing else happens.
+/// All of these but [`ModelError::Kernel`] are the sender's fault: the input is refused and
+/// nothing else happens.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ModelError {
@@ -40,11 +43,19 @@ pub enum ModelError {
         /// Number of bytes after its end.
         extra: usize,
     },
-    /// A reserved field is not zero.
+    /// A reserved field, or padding, is not zero.
     #[error("a reserved field of {what} is not zero")]
     Reserved {
         /// What was being decoded.
         what: &'static str,
+    },
+    /// A code outside the known ones.
+    #[error("{found} is unknown as the code of {what}")]
+    Kind {
+        /// What the code stands for.
+        what: &'static str,
+        /// The byte found.
+        found: u8,
     },
     /// A count or size is outside its bounds.
     #[error("{what} is {value}, and must be from {min} to {max}")]
@@ -68,66 +79,166 @@ pub enum ModelError {
         /// Values it must have.
         expected: usize,
     },
-    /// A layer's input width is not the output width of the one before.
-    #[error("layer {layer} takes {inputs} values, and the layer before gives {outputs}")]
-    Chain {
-        /// Index of the layer, from 0.
-        layer: usize,
-        /// Values it takes.
-        inputs: usize,
-        /// Values the layer before gives.
-        outputs: usize,
+    /// A name that is empty, too long or not printable ASCII.
+    #[error("'{name}' is not a name: use 1 to 128 printable ASCII characters without spaces")]
+    Name {
+        /// The name.
+        name: String,
     },
-    /// The kinds of layers are in a wrong order: logits come once, at the end.
-    #[error("layer {layer} is of a wrong kind: the last layer, and no other, gives logits")]
-    Order {
-        /// Index of the layer, from 0.
-        layer: usize,
+    /// A name that stands twice in one list.
+    #[error("the name '{name}' is used twice")]
+    Twice {
+        /// The name.
+        name: String,
     },
-    /// A layer kind outside the known ones.
-    #[error("layer kind {found} is unknown; 0 is linear, 1 is relu, 2 is logits")]
-    Kind {
-        /// The byte found.
-        found: u8,
-    },
-    /// A requantisation outside its range.
+    /// A scale outside its range.
     #[error(
-        "requantisation ({multiplier}, {shift}) is out of range: \
-         the multiplier must be from 2^30 to 2^31 - 1 and the shift at most 31"
+        "scale ({multiplier}, {shift}) is out of range: \
+         the multiplier must be from 2^30 to 2^31 - 1 and the shift at most 62"
     )]
-    Requant {
+    Scale {
         /// The multiplier.
         multiplier: u32,
         /// The shift.
         shift: u8,
     },
-    /// An accumulator could overflow 32 bits for some input.
-    #[error("output {output} of a layer could reach {bound}, which does not fit 32 bits")]
-    Overflow {
-        /// Index of the output within its layer.
-        output: usize,
-        /// Greatest magnitude its accumulator can take.
-        bound: u64,
+    /// A node that cannot be part of a model.
+    #[error("node {node} ({op}): {problem}")]
+    Node {
+        /// Index of the node, from 0.
+        node: usize,
+        /// Its operator.
+        op: &'static str,
+        /// What is wrong.
+        problem: NodeProblem,
     },
-    /// An activation of -128, which the symmetric range leaves out.
-    #[error("value {index} of the batch is -128; activations go from -127 to 127")]
-    Activation {
-        /// Index of the value.
+    /// A reference to a value that does not exist (yet).
+    #[error("{what} refers to value {value}, of which there are only {known} at that place")]
+    Value {
+        /// Who refers to it.
+        what: &'static str,
+        /// The value's index.
+        value: u32,
+        /// Number of values that may be referred to.
+        known: usize,
+    },
+    /// Weights whose root is not the manifest's.
+    #[error("the weights have another root than the manifest: they belong to another model")]
+    Root,
+    /// A parameter that is not as the manifest's table says.
+    #[error("parameter '{name}' is missing, or has another type or shape than the table says")]
+    Param {
+        /// Its name.
+        name: String,
+    },
+    /// An input that does not fit the model.
+    #[error("input '{name}': {problem}")]
+    Input {
+        /// Its name.
+        name: String,
+        /// What is wrong.
+        problem: NodeProblem,
+    },
+    /// The model cannot generate text.
+    #[error("this model cannot generate: {reason}")]
+    Generate {
+        /// Why.
+        reason: &'static str,
+    },
+    /// A cell that an operator needs was not given.
+    #[error("cell {index} of {what} is needed and was not given")]
+    Cell {
+        /// An operand or a parameter.
+        what: &'static str,
+        /// The index within it.
         index: usize,
     },
-    /// The batch's rows do not have the width the model takes.
-    #[error("the batch has rows of {batch} values, and the model takes {model}")]
-    Width {
-        /// Width of the batch's rows.
-        batch: usize,
-        /// Width the model takes.
-        model: usize,
+    /// An opening that does not lead to its root.
+    #[error("the opening does not lead to the root")]
+    Opening,
+    /// A kernel plugged in from outside failed; the model is not at fault.
+    #[error("a kernel failed: {reason}")]
+    Kernel {
+        /// What it reported.
+        reason: String,
     },
-    /// A result's prediction is not the lowest index of its row's greatest logit.
-    #[error("prediction {row} does not follow from the logits")]
-    Prediction {
-        /// The row.
-        row: usize,
+}
+
+/// What is wrong with a node or an input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeProblem {
+    /// Another number of operands than the operator takes.
+    #[error("it has {found} operands, and takes {expected}")]
+    Operands {
+        /// Operands it has.
+        found: usize,
+        /// Operands it takes.
+        expected: usize,
+    },
+    /// An operand of a type the operator does not take.
+    #[error("operand {operand} has values of type {found}, which it does not take")]
+    Type {
+        /// The operand, from 0.
+        operand: usize,
+        /// The type found.
+        found: DType,
+    },
+    /// Shapes that do not fit each other.
+    #[error("{what}: {found:?} does not fit {expected:?}")]
+    Dims {
+        /// Which shapes.
+        what: &'static str,
+        /// The shape found.
+        found: Vec<usize>,
+        /// The shape that would fit.
+        expected: Vec<usize>,
+    },
+    /// A parameter that is not there or not as the operator needs it.
+    #[error("parameter {param} ({what}) is missing or of another type or shape")]
+    Param {
+        /// Index of the parameter.
+        param: u32,
+        /// What it is for.
+        what: &'static str,
+    },
+    /// A number outside its bounds.
+    #[error("{what} is {value}, and must be from {min} to {max}")]
+    Bound {
+        /// What the number is.
+        what: &'static str,
+        /// The number.
+        value: i64,
+        /// Least value allowed.
+        min: i64,
+        /// Greatest value allowed.
+        max: i64,
+    },
+    /// An intermediate that could overflow for some input.
+    #[error("{what} could reach {reach}, and must stay within {limit}")]
+    Overflow {
+        /// The intermediate.
+        what: &'static str,
+        /// Greatest magnitude it can take; saturated.
+        reach: u64,
+        /// Greatest magnitude allowed.
+        limit: u64,
+    },
+    /// A scale outside its range.
+    #[error("scale {channel} is ({multiplier}, {shift}), which is out of range")]
+    Scale {
+        /// The channel.
+        channel: usize,
+        /// The multiplier.
+        multiplier: i32,
+        /// The shift.
+        shift: i32,
+    },
+    /// Rows where they cannot be, or missing where they are needed.
+    #[error("{what}")]
+    Rows {
+        /// What is wrong.
+        what: &'static str,
     },
 }
 
@@ -145,7 +256,20 @@ pub(crate) fn bounded(
     }
 }
 
-/// Checks that a list has the length its shape asks for.
-pub(crate) fn shaped(what: &'static str, found: usize, expected: usize) -> Result<(), ModelError> {
-    if found == expected { Ok(()) } else { Err(ModelError::Shape { what, found, expected }) }
+/// Checks that a number of a node is within `min..=max`.
+pub(crate) fn within(
+    what: &'static str,
+    value: i64,
+    min: i64,
+    max: i64,
+) -> Result<(), NodeProblem> {
+    if (min..=max).contains(&value) {
+        return Ok(());
+    }
+    Err(NodeProblem::Bound { what, value, min, max })
+}
+
+/// Checks that an intermediate's magnitude stays within `limit`.
+pub(crate) fn fits(what: &'static str, reach: u64, limit: u64) -> Result<(), NodeProblem> {
+    if reach <= limit { Ok(()) } else { Err(NodeProblem::Overflow { what, reach, limit }) }
 }

@@ -1,30 +1,41 @@
 //! Define the exact meaning of int8 inference, in integers, for every device and for consensus.
 //!
 //! # Design
-//! A [`Model`] is a chain of linear layers with int8 weights; a [`Batch`] is rows of int8 values.
-//! [`Model::infer`] is the normative implementation: whatever a GPU computes is right if it gives
-//! the same `i32` logits, bit for bit, and wrong otherwise. An [`Int8Job`] is what an owner sends,
-//! an [`Int8Result`] what a provider returns; its [`commitment`](Int8Result::commitment) is what
-//! the chain keeps. Each of the four has one encoding, drawn to the byte in the crate's README.
+//! A [`Model`] is a [`Manifest`] (inputs, graph of [nodes](Node), table of parameters, their root)
+//! with its [`Params`]. Its [id](Model::id) commits to all of it. Each [operator](ops) is defined
+//! by what one cell of its output is, in terms of cells of its operands; [`Model::run`] computes
+//! all of them, and is the normative implementation: whatever a GPU computes is right if it gives
+//! the same bits, and wrong otherwise. [`Kernels`] let a device compute products or whole nodes.
+//!
+//! [`Model::trace`] commits to every cell of a run; an [`Opening`] leads from a cell to the root;
+//! [`Manifest::dependencies`] says which cells another one is made of, and
+//! [`Manifest::recompute_cell`] makes it of them, without the rest of the model.
+//!
+//! An [`Int8Job`] is what an owner sends, an [`Int8Result`] what a provider returns. Every format
+//! has one encoding, drawn to the byte in the crate's README.
 //!
 //! # Invariants
-//! - No float, clock, randomness, thread or hash map; the same input gives the same output.
-//! - A decoded [`Model`] cannot overflow: every accumulator's greatest magnitude is proved to fit
-//!   an `i32` when the model is made, so sums may be taken in any order.
+//! - No float, clock, thread or hash map; the same input gives the same output.
+//! - A [`Model`] cannot overflow: interval analysis over its graph proves it when it is made, so
+//!   sums may be taken in any order.
 //! - Decoding never panics, checks sizes before it allocates, and accepts exactly one encoding of
 //!   a value: `decode(bytes)` succeeding implies `encode()` gives `bytes` back.
+//! - Rows computed one at a time by a [`Generation`] are those of a run over all, bit for bit.
 //!
 //! # Example
 //! ```
-//! use neura_int8::{Activation, Batch, Layer, Model, Requant, predictions};
+//! use neura_int8::{Builder, DType, Data, Tensor, ops::{linear::Linear, reduce::Argmax}};
 //!
-//! let half = Requant::new(1 << 30, 0)?; // multiplies by one half
-//! let hidden = Layer::hidden(2, vec![1, 2, -3, 4], vec![0, 1], vec![half; 2], Activation::Relu)?;
-//! let last = Layer::logits(2, vec![1, 0, 0, 1], vec![0, 0])?;
-//! let model = Model::new(vec![hidden, last])?;
-//! let logits = model.infer(&Batch::new(1, 2, vec![10, 20])?)?;
-//! assert_eq!(logits, [25, 26]);
-//! assert_eq!(predictions(&logits, 2), [1]);
+//! let mut builder = Builder::new(100); // at most 100 rows
+//! let x = builder.input("x", DType::I8, &[2], (-127, 127));
+//! let weights = Tensor::new(vec![3, 2], Data::I8(vec![1, 2, -3, 4, 5, -6]))?;
+//! let weights = builder.param("weights", weights);
+//! let logits = builder.node(Linear { weights, bias: None, finish: None }, &[x])?;
+//! let class = builder.node(Argmax, &[logits])?;
+//! builder.output("class", class);
+//! let model = builder.build()?;
+//! let outputs = model.run(&[Tensor::new(vec![1, 2], Data::I8(vec![10, 20]))?])?;
+//! assert_eq!(outputs[0].data(), &Data::I32(vec![0]));
 //! # Ok::<(), neura_int8::ModelError>(())
 //! ```
 
@@ -42,25 +53,58 @@
     )
 )]
 
-mod batch;
+mod builder;
+mod cell;
 mod codec;
 mod error;
-mod infer;
+mod gemm;
+mod generate;
+mod graph;
 mod job;
-mod layer;
+mod kernels;
 mod limits;
+mod manifest;
+mod merkle;
 mod model;
-mod requant;
+mod num;
+pub mod ops;
+mod params;
+mod range;
+mod request;
 mod result;
+mod run;
+mod sampling;
+mod scale;
+pub mod tables;
+mod tensor;
+mod trace;
 
-pub use batch::Batch;
-pub use error::ModelError;
-pub use infer::predictions;
-pub use job::Int8Job;
-pub use layer::{Activation, Layer, LayerKind};
+pub use builder::Builder;
+pub use cell::{CellRef, Recorder};
+pub use error::{ModelError, NodeProblem};
+pub use generate::{Generation, MAX_STOPS, Prompt};
+pub use graph::{Node, Rows, ValueId, ValueType};
+pub use job::{Int8Job, OpenJob};
+pub use kernels::{Kernels, Product, Reference};
 pub use limits::{
-    MAX_BATCH_BYTES, MAX_JOB_BYTES, MAX_LAYERS, MAX_LOGITS, MAX_MODEL_BYTES, MAX_ROWS, MAX_WIDTH,
+    MAX_CELLS, MAX_CONTEXT, MAX_DIM, MAX_JOB_BYTES, MAX_MANIFEST_BYTES, MAX_MODEL_BYTES, MAX_NAME,
+    MAX_NODES, MAX_OPERANDS, MAX_PARAMS, MAX_PORTS, MAX_RANK, MAX_REQUESTS, MAX_REQUESTS_BYTES,
+    MAX_RESULT_BYTES, MAX_ROWS, MAX_WINDOW,
 };
-pub use model::Model;
-pub use requant::Requant;
+pub use manifest::{Input, MODEL_DOMAIN, Manifest, Output, Parts};
+pub use merkle::{LEAF_BYTES, Leaf};
+pub use model::{Cost, Model};
+pub use ops::{Call, Cells, Op, Operand, Reach, Site};
+pub use params::{
+    PARAMS_DOMAIN, ParamId, ParamSpec, Params, blob_bytes, opened_param, param_offset,
+};
+pub use range::Interval;
+pub use request::{Request, decode_requests, encode_requests};
 pub use result::{Int8Result, RESULT_DOMAIN};
+pub use run::{Cache, Frame};
+pub use sampling::{MAX_TEMPERATURE, Sampling};
+pub use scale::{MAX_SHIFT, Requant, Scale, Scales};
+pub use tensor::{DType, Data, Tensor};
+pub use trace::{
+    CELLS_DOMAIN, Opened, Opening, Run, TRACE_DOMAIN, Trace, TraceCells, VALUES_DOMAIN,
+};

@@ -1,167 +1,222 @@
-//! Hold a chain of layers, and its one encoding.
+//! Hold a whole model, proved not to overflow.
 
 use crate::{
-    Activation, Layer, LayerKind, MAX_LAYERS, MAX_MODEL_BYTES, MAX_WIDTH, ModelError, Requant,
-    codec::{self, MAGIC_BYTES, Reader, Writer},
-    error::bounded,
+    Data, MAX_CELLS, MAX_MODEL_BYTES, Manifest, ModelError, NodeProblem, Params, Tensor, ValueId,
+    codec::{HEADER_BYTES, MAGIC_BYTES, Reader, Writer},
+    error::{bounded, within},
+    num,
+    ops::{Ranging, Site},
+    range::Interval,
 };
 
 const WHAT: &str = "an int8 model";
 const MAGIC: &[u8; MAGIC_BYTES] = b"NEURAI8M";
-const HEADER_BYTES: usize = 16;
-const LAYER_HEADER_BYTES: usize = 8;
 
-const KIND_LINEAR: u8 = 0;
-const KIND_RELU: u8 = 1;
-const KIND_LOGITS: u8 = 2;
-
-/// An int8 network: hidden layers, then one layer of logits.
+/// A manifest with its parameters, of which no input can overflow an accumulator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Model {
-    layers: Vec<Layer>,
+    manifest: Manifest,
+    params: Params,
+    ranges: Vec<Interval>,
+}
+
+/// What a run takes of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Multiply-accumulates, or steps of like cost.
+    pub macs: u64,
+    /// Bytes of all values together; no more than these are held at any time.
+    pub value_bytes: u64,
+    /// Bytes of the outputs.
+    pub output_bytes: u64,
+}
+
+impl Cost {
+    /// Both, one after the other.
+    #[must_use]
+    pub fn plus(self, other: Cost) -> Cost {
+        Cost {
+            macs: self.macs.saturating_add(other.macs),
+            value_bytes: self.value_bytes.max(other.value_bytes),
+            output_bytes: self.output_bytes.saturating_add(other.output_bytes),
+        }
+    }
 }
 
 impl Model {
-    /// Makes a model of 1 to [`MAX_LAYERS`] layers whose shapes chain, the last giving logits.
+    /// Joins a manifest with its parameters: checks their root, and proves by interval analysis
+    /// that no accumulator overflows, whatever the inputs within their limits.
     ///
     /// # Errors
-    /// [`ModelError`] if the layers do not chain, logits are not last, or the encoding would be
-    /// over [`MAX_MODEL_BYTES`].
-    pub fn new(layers: Vec<Layer>) -> Result<Self, ModelError> {
-        bounded("the number of layers", layers.len(), 1, MAX_LAYERS)?;
-        let last = layers.len().saturating_sub(1);
-        let mut given = None;
-        for (index, layer) in layers.iter().enumerate() {
-            if (layer.kind() == &LayerKind::Logits) != (index == last) {
-                return Err(ModelError::Order { layer: index });
-            }
-            match given.replace(layer.outputs()) {
-                Some(outputs) if outputs != layer.inputs() => {
-                    let inputs = layer.inputs();
-                    return Err(ModelError::Chain { layer: index, inputs, outputs });
-                }
-                _ => {}
-            }
+    /// [`ModelError::Root`] if they do not belong together, [`ModelError::Node`] with the numbers
+    /// of what cannot be proved.
+    pub fn new(manifest: Manifest, params: Params) -> Result<Self, ModelError> {
+        if params.root() != *manifest.root() {
+            return Err(ModelError::Root);
         }
-        let model = Model { layers };
-        bounded("the size of an encoded model", model.encoded_len(), 0, MAX_MODEL_BYTES)?;
-        Ok(model)
+        let ranges = prove(&manifest, &params)?;
+        Ok(Model { manifest, params, ranges })
     }
 
-    /// The layers, first to last; never empty.
+    /// The model without its parameters.
     #[must_use]
-    pub fn layers(&self) -> &[Layer] {
-        &self.layers
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
     }
 
-    /// Number of values of an input row.
+    /// The parameters.
     #[must_use]
-    pub fn inputs(&self) -> usize {
-        self.layers.first().map_or(0, Layer::inputs)
+    pub fn params(&self) -> &Params {
+        &self.params
     }
 
-    /// Number of logits per row.
+    /// What a value can be.
     #[must_use]
-    pub fn classes(&self) -> usize {
-        self.layers.last().map_or(0, Layer::outputs)
+    pub fn range(&self, value: ValueId) -> Option<Interval> {
+        self.ranges.get(value.index()).copied()
     }
 
-    /// Multiply-accumulates per input row: the measure of the work.
+    /// The model's id: a commitment to all of it.
     #[must_use]
-    pub fn macs_per_row(&self) -> u64 {
-        let weights: usize = self.layers.iter().map(|layer| layer.weights().len()).sum();
-        u64::try_from(weights).unwrap_or(u64::MAX)
+    pub fn id(&self) -> [u8; 32] {
+        self.manifest.id()
     }
 
-    /// Decodes a model; the inverse of [`Model::encode`], accepting nothing else.
+    /// Checks inputs against the model's, in their order, and finds how many rows they have.
     ///
     /// # Errors
-    /// [`ModelError`] for anything that is not the canonical encoding of a valid model.
-    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
-        bounded("the size of an encoded model", bytes.len(), 0, MAX_MODEL_BYTES)?;
-        let mut reader = Reader::open(WHAT, MAGIC, bytes)?;
-        let count = usize::from(reader.u16()?);
-        bounded("the number of layers", count, 1, MAX_LAYERS)?;
-        let mut inputs = reader.count()?;
-        let mut layers = Vec::with_capacity(count);
-        for _ in 0..count {
-            let layer = decode_layer(&mut reader, inputs)?;
-            inputs = layer.outputs();
-            layers.push(layer);
+    /// [`ModelError::Shape`] for another number of inputs, [`ModelError::Input`] for one of another
+    /// type or shape or with a value outside its limits, [`ModelError::Bound`] for too many rows.
+    pub fn check_inputs(&self, inputs: &[Tensor]) -> Result<usize, ModelError> {
+        let expected = self.manifest.inputs();
+        if inputs.len() != expected.len() {
+            let (found, expected) = (inputs.len(), expected.len());
+            return Err(ModelError::Shape { what: "the list of inputs", found, expected });
         }
-        reader.finish()?;
-        Model::new(layers)
+        let first = inputs.first().and_then(|tensor| tensor.dims().first());
+        let rows = first.copied().unwrap_or(0);
+        self.check_rows(rows)?;
+        for (input, tensor) in expected.iter().zip(inputs) {
+            let refused = |problem| ModelError::Input { name: input.name.clone(), problem };
+            let (kind, data) = (input.value_type(), tensor.data());
+            if data.dtype() != input.dtype {
+                return Err(refused(NodeProblem::Type { operand: 0, found: data.dtype() }));
+            }
+            if tensor.dims() != kind.axes(rows) {
+                let (found, expected) = (tensor.dims().to_vec(), kind.axes(rows));
+                return Err(refused(NodeProblem::Dims { what: "its shape", found, expected }));
+            }
+            let hull = Interval::of(data.widened().iter().copied());
+            let (low, high) = (input.low.into(), input.high.into());
+            within("its least value", hull.low, low, high).map_err(refused)?;
+            within("its greatest value", hull.high, low, high).map_err(refused)?;
+        }
+        Ok(rows)
     }
 
-    /// The one encoding of this model, at most [`MAX_MODEL_BYTES`].
+    /// Checks that a run may have so many rows.
+    pub(crate) fn check_rows(&self, rows: usize) -> Result<(), ModelError> {
+        bounded("the number of rows", rows, 1, self.manifest.max_rows())?;
+        for kind in self.manifest.types() {
+            bounded("the number of cells of a value", kind.cells(rows, rows), 1, MAX_CELLS)?;
+        }
+        Ok(())
+    }
+
+    /// What a run of `rows` rows takes.
+    #[must_use]
+    pub fn cost(&self, rows: usize) -> Cost {
+        let manifest = &self.manifest;
+        let bytes = |value: ValueId| {
+            manifest.value_type(value).map_or(0, |kind| {
+                num::wide(kind.cells(rows, rows)).saturating_mul(num::wide(kind.dtype.bytes()))
+            })
+        };
+        let mut cost = Cost::default();
+        for (index, node) in manifest.nodes().iter().enumerate() {
+            let value = manifest.made_by(index);
+            let Some(output) = manifest.value_type(value) else { continue };
+            let inputs = manifest.operand_types(node);
+            let site = Site { inputs: &inputs, params: manifest.params(), output, rows };
+            cost.macs = cost.macs.saturating_add(node.op.work(&site));
+            cost.value_bytes = cost.value_bytes.saturating_add(bytes(value));
+        }
+        for output in manifest.outputs() {
+            cost.output_bytes = cost.output_bytes.saturating_add(bytes(output.value));
+        }
+        cost
+    }
+
+    /// The one encoding: the manifest, then the blob of parameters.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Writer::open(MAGIC, self.encoded_len());
-        out.u16(u16::try_from(self.layers.len()).unwrap_or(u16::MAX)); // at most MAX_LAYERS
-        out.count(self.inputs());
-        for layer in &self.layers {
-            encode_layer(&mut out, layer);
-        }
+        let (manifest, blob) = (self.manifest.encode(), self.params.encode());
+        let length = HEADER_BYTES.saturating_add(4);
+        let length = length.saturating_add(manifest.len()).saturating_add(blob.len());
+        let mut out = Writer::open(MAGIC, length);
+        out.count(manifest.len());
+        out.bytes(&manifest);
+        out.bytes(&blob);
         out.finish()
     }
 
-    fn encoded_len(&self) -> usize {
-        self.layers.iter().fold(HEADER_BYTES, |total, layer| {
-            let per_output = match layer.kind() {
-                LayerKind::Hidden { .. } => 9, // bias, multiplier, shift
-                LayerKind::Logits => 4,        // bias
-            };
-            total
-                .saturating_add(LAYER_HEADER_BYTES)
-                .saturating_add(layer.weights().len())
-                .saturating_add(layer.outputs().saturating_mul(per_output))
-        })
+    /// Decodes a model of at most [`MAX_MODEL_BYTES`]; the inverse of [`Model::encode`], accepting
+    /// nothing else. Larger models are made of [`Manifest::decode`] and [`Params::decode`].
+    ///
+    /// # Errors
+    /// [`ModelError`] for anything that is not the canonical encoding of a model that
+    /// [`Model::new`] takes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
+        bounded("the size of an encoded model", bytes.len(), 0, MAX_MODEL_BYTES)?;
+        let mut reader = Reader::open(WHAT, MAGIC, bytes)?;
+        let length = reader.count()?;
+        let manifest = Manifest::decode(reader.take(length)?)?;
+        let blob = reader.take(crate::params::blob_bytes(manifest.params()))?;
+        let params = Params::decode(manifest.params(), blob)?;
+        reader.finish()?;
+        Model::new(manifest, params)
     }
 }
 
-fn decode_layer(reader: &mut Reader<'_>, inputs: usize) -> Result<Layer, ModelError> {
-    let outputs = reader.count()?;
-    let kind = reader.u8()?;
-    reader.reserved(3)?;
-    bounded("the input width of a layer", inputs, 1, MAX_WIDTH)?;
-    bounded("the output width of a layer", outputs, 1, MAX_WIDTH)?;
-    // `items` fails before anything is copied when the bytes are not there.
-    let weights = reader.items(outputs, inputs)?;
-    let bias = codec::words(reader.items(outputs, 4)?);
-    let activation = match kind {
-        KIND_LINEAR => Activation::Linear,
-        KIND_RELU => Activation::Relu,
-        KIND_LOGITS => return Layer::logits(inputs, codec::signed(weights), bias),
-        found => return Err(ModelError::Kind { found }),
-    };
-    let multipliers = reader.items(outputs, 4)?.as_chunks().0;
-    let shifts = reader.items(outputs, 1)?;
-    let requant = multipliers
-        .iter()
-        .zip(shifts)
-        .map(|(multiplier, shift)| Requant::new(u32::from_le_bytes(*multiplier), *shift))
-        .collect::<Result<Vec<_>, _>>()?;
-    Layer::hidden(inputs, codec::signed(weights), bias, requant, activation)
+/// The range of every value, or the node that could overflow.
+fn prove(manifest: &Manifest, params: &Params) -> Result<Vec<Interval>, ModelError> {
+    let ends = |low: i32, high: i32| Interval::new(low.into(), high.into());
+    let mut ranges: Vec<_> =
+        manifest.inputs().iter().map(|input| ends(input.low, input.high)).collect();
+    for (index, node) in manifest.nodes().iter().enumerate() {
+        let Some(output) = manifest.value_type(manifest.made_by(index)) else { continue };
+        let inputs = manifest.operand_types(node);
+        let site =
+            Site { inputs: &inputs, params: manifest.params(), output, rows: manifest.max_rows() };
+        let operands: Vec<_> =
+            node.inputs.iter().filter_map(|id| ranges.get(id.index()).copied()).collect();
+        let ranging = Ranging { site, ranges: &operands, params };
+        let (low, high) = output.dtype.limits();
+        let range = node.op.operator().range(&ranging).and_then(|range| {
+            within("the least value made", range.low, low.into(), high.into())?;
+            within("the greatest value made", range.high, low.into(), high.into())?;
+            Ok(range)
+        });
+        let range = range.map_err(|problem| ModelError::Node {
+            node: index,
+            op: node.op.name(),
+            problem,
+        })?;
+        ranges.push(range);
+    }
+    Ok(ranges)
 }
 
-fn encode_layer(out: &mut Writer, layer: &Layer) {
-    let kind = match layer.kind() {
-        LayerKind::Hidden { activation: Activation::Linear, .. } => KIND_LINEAR,
-        LayerKind::Hidden { activation: Activation::Relu, .. } => KIND_RELU,
-        LayerKind::Logits => KIND_LOGITS,
-    };
-    out.count(layer.outputs());
-    out.bytes(&[kind, 0, 0, 0]);
-    out.signed(layer.weights());
-    out.words(layer.bias());
-    if let LayerKind::Hidden { requant, .. } = layer.kind() {
-        for factor in requant {
-            out.bytes(&factor.multiplier().to_le_bytes());
-        }
-        for factor in requant {
-            out.bytes(&[factor.shift()]);
-        }
-    }
+/// Values as tensors of the model's outputs.
+pub(crate) fn output_tensor(
+    manifest: &Manifest,
+    value: ValueId,
+    rows: usize,
+    data: Data,
+) -> Result<Tensor, ModelError> {
+    let axes = manifest.value_type(value).map(|kind| kind.axes(rows)).unwrap_or_default();
+    // A tensor has one axis more than a row, and scores of two axes another.
+    Tensor::new(axes, data)
 }
 
 #[cfg(test)]

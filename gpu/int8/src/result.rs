@@ -1,92 +1,66 @@
-//! Hold what a provider returns, and the commitment that the chain keeps of it.
+//! Hold what a provider returns, and the commitment to it.
 
 use crate::{
-    MAX_LOGITS, MAX_ROWS, MAX_WIDTH, ModelError,
-    codec::{self, MAGIC_BYTES, Reader, Writer},
-    error::{bounded, shaped},
-    infer::{check_predictions, predictions},
+    MAX_PORTS, MAX_REQUESTS, ModelError, Tensor,
+    codec::{HEADER_BYTES, MAGIC_BYTES, Reader, Writer},
+    error::bounded,
+    request::decode_tensors,
 };
 
 const WHAT: &str = "an int8 result";
 const MAGIC: &[u8; MAGIC_BYTES] = b"NEURAI8R";
-const HEADER_BYTES: usize = 20;
 
 /// The domain of [`Int8Result::commitment`], a BLAKE3 key-derivation context.
-pub const RESULT_DOMAIN: &str = "neura:int8:result:v1";
+pub const RESULT_DOMAIN: &str = "neura:int8:result:v2";
 
-/// The classes and logits of every row of a batch.
-///
-/// The predictions follow from the logits; a value in which they do not cannot be made.
+/// The answers to a job's requests, in their order: each the outputs of a run in the order of the
+/// manifest, or a list of tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Int8Result {
-    classes: usize,
-    predictions: Vec<u16>,
-    logits: Vec<i32>,
+    answers: Vec<Vec<Tensor>>,
 }
 
 impl Int8Result {
-    /// The result that these logits, rows × `classes`, amount to.
+    /// Holds answers, each of at least one tensor.
     ///
     /// # Errors
-    /// [`ModelError`] if there are no or too many, or they do not fill whole rows.
-    pub fn new(classes: usize, logits: Vec<i32>) -> Result<Self, ModelError> {
-        let rows = logits.len().checked_div(classes).unwrap_or(0);
-        check_shape(rows, classes)?;
-        shaped("the list of logits", logits.len(), rows.saturating_mul(classes))?;
-        let predictions = predictions(&logits, classes);
-        Ok(Int8Result { classes, predictions, logits })
+    /// [`ModelError::Bound`] if there are no or too many answers, or tensors in one.
+    pub fn new(answers: Vec<Vec<Tensor>>) -> Result<Self, ModelError> {
+        bounded("the number of answers", answers.len(), 1, MAX_REQUESTS)?;
+        for answer in &answers {
+            bounded("the number of tensors of an answer", answer.len(), 1, MAX_PORTS)?;
+        }
+        Ok(Int8Result { answers })
     }
 
-    /// Logits per row.
+    /// The answers.
     #[must_use]
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// The class of each row: the lowest index of its greatest logit.
-    #[must_use]
-    pub fn predictions(&self) -> &[u16] {
-        &self.predictions
-    }
-
-    /// The logits, rows × classes, row after row.
-    #[must_use]
-    pub fn logits(&self) -> &[i32] {
-        &self.logits
+    pub fn answers(&self) -> &[Vec<Tensor>] {
+        &self.answers
     }
 
     /// Decodes a result; the inverse of [`Int8Result::encode`], accepting nothing else.
     ///
     /// # Errors
-    /// [`ModelError`] for anything that is not the canonical encoding of a valid result.
+    /// [`ModelError`] for anything that is not the canonical encoding of a result.
     pub fn decode(bytes: &[u8]) -> Result<Self, ModelError> {
         let mut reader = Reader::open(WHAT, MAGIC, bytes)?;
-        reader.reserved(2)?;
-        let rows = reader.count()?;
-        let classes = reader.count()?;
-        check_shape(rows, classes)?;
-        let found = reader.items(rows, 2)?.as_chunks().0;
-        let logits = reader.items(rows.saturating_mul(classes), 4)?;
+        let count = reader.bounded("the number of answers", 1, MAX_REQUESTS)?;
+        let answers =
+            (0..count).map(|_| decode_tensors(&mut reader)).collect::<Result<Vec<_>, _>>()?;
         reader.finish()?;
-        let predictions: Vec<u16> = found.iter().map(|class| u16::from_le_bytes(*class)).collect();
-        let logits = codec::words(logits);
-        check_predictions(&predictions, &logits, classes)?;
-        Ok(Int8Result { classes, predictions, logits })
+        Int8Result::new(answers)
     }
 
-    /// The one encoding of this result.
+    /// The one encoding.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let rows = self.predictions.len();
-        let lists = rows.saturating_mul(2).saturating_add(self.logits.len().saturating_mul(4));
-        let mut out = Writer::open(MAGIC, HEADER_BYTES.saturating_add(lists));
-        out.u16(0);
-        out.count(rows);
-        out.count(self.classes);
-        for class in &self.predictions {
-            out.u16(*class);
+        let mut out = Writer::open(MAGIC, HEADER_BYTES);
+        out.count(self.answers.len());
+        for answer in &self.answers {
+            out.u8(u8::try_from(answer.len()).unwrap_or(u8::MAX));
+            answer.iter().for_each(|tensor| tensor.encode(&mut out));
         }
-        out.words(&self.logits);
         out.finish()
     }
 
@@ -95,11 +69,4 @@ impl Int8Result {
     pub fn commitment(&self) -> [u8; 32] {
         blake3::derive_key(RESULT_DOMAIN, &self.encode())
     }
-}
-
-fn check_shape(rows: usize, classes: usize) -> Result<(), ModelError> {
-    bounded("the number of rows", rows, 1, MAX_ROWS)?;
-    bounded("the number of classes", classes, 1, MAX_WIDTH)?;
-    bounded("the number of logits", rows.saturating_mul(classes), 1, MAX_LOGITS)?;
-    Ok(())
 }

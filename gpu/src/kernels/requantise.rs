@@ -2,8 +2,6 @@
 //!
 //! The CPU twin is [`neura_int8::Requant::apply`], the definition itself.
 
-use neura_int8::Activation;
-
 /// The kernel's source.
 pub(crate) const SOURCE: &str = include_str!("requantise.wgsl");
 
@@ -21,12 +19,4 @@ pub(crate) struct Params {
     /// Least activation.
     pub(crate) low: i32,
     pub(crate) padding: u32,
-}
-
-/// The least value that an activation keeps.
-pub(crate) fn low(activation: Activation) -> i32 {
-    match activation {
-        Activation::Linear => -127,
-        Activation::Relu => 0,
-    }
 }

@@ -8,15 +8,14 @@ mod throughput;
 pub use throughput::Throughput;
 
 use crate::{
-    Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError,
+    Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError, Layer,
     MAX_KERNEL_ITERATIONS, Selector,
     device::select,
-    kernels::{loop_probe, requantise},
+    kernels::{loop_probe, padded, requantise},
     selftest::self_test,
 };
 use context::{Context, Run};
 use network::Stage;
-use neura_int8::{Batch, Model};
 use plan::Bounds;
 use std::fmt;
 
@@ -145,14 +144,9 @@ impl WgpuBackend {
         self.kernel
     }
 
-    fn run_network(
-        &self,
-        stages: &[Stage<'_>],
-        rows: usize,
-        input: &[i8],
-    ) -> Result<Vec<i32>, GpuError> {
+    fn run_stage(&self, stage: Stage<'_>, rows: usize, input: &[i8]) -> Result<Vec<i32>, GpuError> {
         self.context.start(self.budget.timeout)?.guarded(|run| {
-            let job = network::Job { stages, rows, input };
+            let job = network::Job { stage, rows, input };
             network::run(run, &self.kernels, self.bounds, &job)
         })
     }
@@ -168,14 +162,20 @@ impl Backend for WgpuBackend {
         if shape.macs() == 0 {
             return Ok(vec![0; shape.m * shape.n]);
         }
-        let stage = Stage::product(b, shape.k);
-        self.run_network(&[stage], shape.m, a)
+        self.run_stage(Stage::product(b, shape.k), shape.m, a)
     }
 
-    fn infer(&self, model: &Model, batch: &Batch) -> Result<Vec<i32>, GpuError> {
-        model.check_batch(batch)?;
-        let stages: Vec<_> = model.layers().iter().map(Stage::layer).collect();
-        self.run_network(&stages, batch.rows(), batch.values())
+    fn linear(&self, layer: &Layer<'_>, x: &[i8]) -> Result<Option<Vec<i8>>, GpuError> {
+        let (rows, outputs) = (x.len() / layer.depth, layer.outputs());
+        let shape = GemmShape { m: rows, n: outputs, k: layer.depth };
+        shape.check(x.len(), layer.weights.len())?;
+        if shape.macs() == 0 {
+            return Ok(None);
+        }
+        let words = self.run_stage(Stage::layer(layer), rows, x)?;
+        let bytes: &[i8] = bytemuck::cast_slice(&words);
+        let packed = bytes.chunks_exact(padded(outputs));
+        Ok(Some(packed.flat_map(|row| &row[..outputs]).copied().collect()))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Take rows through a chain of products and requantisations.
+//! Take rows through a product, and a requantisation if one follows.
 
 use super::{
     Kernels,
@@ -6,20 +6,19 @@ use super::{
     plan::{Bounds, Columns, Plan, StageShape},
 };
 use crate::{
-    GpuError,
+    GpuError, Layer,
     kernels::{LANE, gemm_i8, pack, padded, requantise},
 };
-use neura_int8::{Activation, Layer, LayerKind, Requant};
 use std::ops::Range;
 
-/// One product, and what makes activations of it if another stage follows.
+/// One product, and what makes activations of it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Stage<'a> {
     weights: &'a [i8],
     k: usize,
     /// One per output; none is zeros.
     bias: Option<&'a [i32]>,
-    requant: Option<(&'a [Requant], Activation)>,
+    requant: Option<&'a Layer<'a>>,
 }
 
 impl<'a> Stage<'a> {
@@ -28,13 +27,10 @@ impl<'a> Stage<'a> {
         Stage { weights, k, bias: None, requant: None }
     }
 
-    /// A layer of a model.
-    pub(super) fn layer(layer: &'a Layer) -> Self {
-        let requant = match layer.kind() {
-            LayerKind::Hidden { requant, activation } => Some((&requant[..], *activation)),
-            LayerKind::Logits => None,
-        };
-        Stage { weights: layer.weights(), k: layer.inputs(), bias: Some(layer.bias()), requant }
+    /// A plain layer of a model.
+    pub(super) fn layer(layer: &'a Layer<'a>) -> Self {
+        let Layer { weights, depth, bias, .. } = *layer;
+        Stage { weights, k: depth, bias, requant: Some(layer) }
     }
 
     pub(super) fn shape(&self) -> StageShape {
@@ -42,46 +38,38 @@ impl<'a> Stage<'a> {
     }
 }
 
-/// What to compute: `rows` rows of `input` through `stages`, of which only the last has no
-/// requantisation.
+/// What to compute: `rows` rows of `input` through a stage.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Job<'a> {
-    pub(super) stages: &'a [Stage<'a>],
+    pub(super) stage: Stage<'a>,
     pub(super) rows: usize,
     pub(super) input: &'a [i8],
 }
 
-/// Carries the job out, and returns the last stage's accumulators, row after row.
+/// Carries the job out, and returns the accumulators, or the words of packed activations, row
+/// after row.
 pub(super) fn run(
     run: &Run<'_>,
     kernels: &Kernels,
     bounds: Bounds,
     job: &Job<'_>,
 ) -> Result<Vec<i32>, GpuError> {
-    let shapes: Vec<_> = job.stages.iter().map(Stage::shape).collect();
-    let plan = Plan::new(job.rows, &shapes, bounds)?;
-    let stages = job.stages.iter().zip(&plan.columns);
-    let stages: Vec<_> =
-        stages.map(|(stage, columns)| Resident::upload(run, stage, *columns)).collect();
-    let widest = shapes.iter().map(|shape| padded(shape.k)).max().unwrap_or(LANE);
-    let outputs = shapes.iter().map(|shape| shape.n).max().unwrap_or(1);
-    let mut activations = run.storage("activations", (plan.rows * widest) as u64);
-    let mut next = run.storage("next activations", (plan.rows * widest) as u64);
-    let accumulators = run.storage("accumulators", (plan.rows * outputs * 4) as u64);
-
-    let k = shapes.first().map_or(1, |shape| shape.k);
-    let classes = shapes.last().map_or(1, |shape| shape.n);
-    let mut results = Vec::with_capacity(job.rows * classes);
-    for block in job.input.chunks(plan.rows * k) {
-        let rows = block.len() / k;
-        run.write(&activations, &pack(block, k));
-        for stage in &stages {
-            stage.multiply(run, kernels, (&activations, &accumulators), rows);
-            if stage.requantise(run, kernels, (&accumulators, &next), rows) {
-                std::mem::swap(&mut activations, &mut next);
-            }
+    let shape = job.stage.shape();
+    let plan = Plan::new(job.rows, &[shape], bounds)?;
+    let stage = Resident::upload(run, &job.stage, plan.columns[0]);
+    let activations = run.storage("activations", (plan.rows * padded(shape.k)) as u64);
+    let next = run.storage("next activations", (plan.rows * padded(shape.n)) as u64);
+    let accumulators = run.storage("accumulators", (plan.rows * shape.n * 4) as u64);
+    let mut results = Vec::with_capacity(job.rows * shape.n);
+    for block in job.input.chunks(plan.rows * shape.k) {
+        let rows = block.len() / shape.k;
+        run.write(&activations, &pack(block, shape.k));
+        stage.multiply(run, kernels, (&activations, &accumulators), rows);
+        if stage.requantise(run, kernels, (&accumulators, &next), rows) {
+            results.extend(run.read(&next, (rows * padded(shape.n)) as u64)?);
+        } else {
+            results.extend(run.read(&accumulators, (rows * shape.n * 4) as u64)?);
         }
-        results.extend(run.read(&accumulators, (rows * classes * 4) as u64)?);
     }
     Ok(results)
 }
@@ -102,7 +90,7 @@ pub(super) struct Resident {
 struct Factors {
     multipliers: wgpu::Buffer,
     shifts: wgpu::Buffer,
-    activation: Activation,
+    low: i32,
 }
 
 impl Resident {
@@ -118,13 +106,15 @@ impl Resident {
             Some(bias) => run.upload("bias", bytemuck::cast_slice(bias)),
             None => run.storage("bias", shape.n as u64 * 4),
         };
-        let requant = stage.requant.map(|(factors, activation)| {
-            let multipliers: Vec<u32> = factors.iter().map(|factor| factor.multiplier()).collect();
-            let shifts: Vec<u32> = factors.iter().map(|factor| factor.shift().into()).collect();
+        let requant = stage.requant.map(|layer| {
+            let factors = (0..shape.n).map(|output| layer.scale(output));
+            let multipliers: Vec<u32> = factors.clone().map(|factor| factor.multiplier()).collect();
+            // The kernel's shifts count from 31: plain layers have no smaller one.
+            let shifts: Vec<u32> = factors.map(|factor| u32::from(factor.shift()) - 31).collect();
             Factors {
                 multipliers: run.upload("multipliers", bytemuck::cast_slice(&multipliers)),
                 shifts: run.upload("shifts", bytemuck::cast_slice(&shifts)),
-                activation,
+                low: layer.finish.low,
             }
         });
         Resident { shape, weights, bias, requant, per_dispatch: columns.per_dispatch }
@@ -171,7 +161,7 @@ impl Resident {
         let params = requantise::Params {
             cols: word(self.shape.n),
             words: word(words),
-            low: requantise::low(factors.activation),
+            low: factors.low,
             padding: 0,
         };
         let buffers = [accumulators, &factors.multipliers, &factors.shifts, activations];

@@ -1,5 +1,5 @@
 use super::*;
-use neura_int8::{Activation, Requant};
+use neura_int8::{DType, Requant, Scale};
 use std::{
     sync::{LazyLock, Mutex},
     time::Duration,
@@ -17,24 +17,21 @@ fn open(options: Options) -> WgpuBackend {
 }
 
 /// The requantise kernel's output, unpacked, for one row of accumulators.
-fn requantise_on_device(z: &[i32], factors: &[Requant], activation: Activation) -> Vec<i8> {
+fn requantise_on_device(z: &[i32], factors: &[Scale], low: i32) -> Vec<i8> {
     let words = z.len().div_ceil(4);
     let run = BACKEND.context.start(BACKEND.budget.timeout).unwrap();
     let packed = run.guarded(|run| {
         let multipliers: Vec<u32> = factors.iter().map(|factor| factor.multiplier()).collect();
-        let shifts: Vec<u32> = factors.iter().map(|factor| factor.shift().into()).collect();
+        let shifts: Vec<u32> =
+            factors.iter().map(|factor| u32::from(factor.shift()) - 31).collect();
         let buffers = [
             &run.upload("accumulators", bytemuck::cast_slice(z)),
             &run.upload("multipliers", bytemuck::cast_slice(&multipliers)),
             &run.upload("shifts", bytemuck::cast_slice(&shifts)),
             &run.storage("activations", words as u64 * 4),
         ];
-        let params = requantise::Params {
-            cols: z.len() as u32,
-            words: words as u32,
-            low: requantise::low(activation),
-            padding: 0,
-        };
+        let params =
+            requantise::Params { cols: z.len() as u32, words: words as u32, low, padding: 0 };
         let groups = (words.div_ceil(requantise::WORDS_PER_GROUP) as u32, 1);
         run.dispatch(&BACKEND.kernels.requantise, bytemuck::bytes_of(&params), &buffers, groups);
         run.read(buffers[3], words as u64 * 4)
@@ -51,16 +48,17 @@ fn the_requantise_kernel_equals_its_twin_at_every_shift_and_corner() {
     }
     let multipliers = [1 << 30, (1 << 30) + 1, 0x5555_5555, 0x7fff_0001, (1 << 31) - 1];
     let (mut z, mut factors) = (Vec::new(), Vec::new());
-    for shift in 0..=31 {
+    for shift in 31..=62 {
         for multiplier in multipliers {
             z.extend_from_slice(&corners);
-            factors.resize(z.len(), Requant::new(multiplier, shift).unwrap());
+            factors.resize(z.len(), Scale::new(multiplier, shift).unwrap());
         }
     }
-    for activation in [Activation::Relu, Activation::Linear] {
-        let found = requantise_on_device(&z, &factors, activation);
+    for low in [0, -127] {
+        let found = requantise_on_device(&z, &factors, low);
         for ((z, factor), found) in z.iter().zip(&factors).zip(found) {
-            assert_eq!(found, factor.apply(*z, activation), "{z} {factor:?} {activation:?}");
+            let finish = Requant::new(*factor, DType::I8).limits(low, 127);
+            assert_eq!(i32::from(found), finish.apply(*factor, *z), "{z} {factor:?} {low}");
         }
     }
 }
@@ -77,8 +75,8 @@ fn a_job_over_its_memory_is_refused_before_anything_runs() {
     let small = Budget { max_bytes: 1 << 20, ..Budget::default() };
     let bounds = Bounds { max_bytes: small.max_bytes, ..BACKEND.bounds };
     let weights = vec![1; 2 << 20];
-    let stages = [Stage::product(&weights, 1 << 10)];
-    let job = network::Job { stages: &stages, rows: 1, input: &[1; 1 << 10] };
+    let stage = Stage::product(&weights, 1 << 10);
+    let job = network::Job { stage, rows: 1, input: &[1; 1 << 10] };
     let run = BACKEND.context.start(small.timeout).unwrap();
     let refused = run.guarded(|run| network::run(run, &BACKEND.kernels, bounds, &job));
     assert!(matches!(refused, Err(GpuError::OverBudget { budget: 0x10_0000, .. })), "{refused:?}");

@@ -24,8 +24,8 @@ const MAX_REASON: usize = 256;
 const ACCEPT_MARGIN: Height = 2;
 /// Least duration taken, in blocks: fetching, starting a worker and submitting take that at least.
 pub(crate) const MIN_DURATION: u64 = 4;
-/// Bytes of an `Int8Result` before its lists.
-const RESULT_HEADER: u64 = 20;
+/// Bytes of an `Int8Result` for each answer beside its values, and for its header.
+const RESULT_OVERHEAD: u64 = 512;
 /// Part of a worker's time that the estimate of a job may fill.
 const TIME_SHARE: u64 = 2;
 
@@ -170,24 +170,26 @@ pub(crate) struct Power {
 /// Checks that a plain payload is a job that this machine can do. Decodes the whole of it.
 pub(crate) fn check_job(executor: Executor, plain: &[u8], power: Power) -> Result<(), Refusal> {
     let Executor::Int8 = executor;
-    let (model, batch) = Int8Job::decode(plain)
+    let job = Int8Job::decode(plain)
         .and_then(|job| job.open())
         .map_err(|error| Refusal::new("invalid_job", error))?;
-    let rows = batch.rows() as u64;
-    let seconds = model.macs_per_row().saturating_mul(rows) / power.macs_per_second.max(1);
+    let seconds = job.cost.macs / power.macs_per_second.max(1);
     if seconds > power.timeout.as_secs() / TIME_SHARE {
         let detail =
             format!("it would take some {seconds} s, {} s is the limit", power.timeout.as_secs());
         return Err(Refusal::new("job_too_long", detail));
     }
-    let outputs = rows.saturating_mul(model.classes() as u64);
-    let result = RESULT_HEADER + rows * 2 + outputs.saturating_mul(4);
+    let overhead = RESULT_OVERHEAD.saturating_mul(job.requests.len() as u64 + 1);
+    let result = job.cost.output_bytes.saturating_add(overhead);
     if sealed_len(result, 1) > power.max_stored {
         let detail = format!("a result of {result} bytes is more than the store takes");
         return Err(Refusal::new("result_too_large", detail));
     }
-    // Payload and decoded job, weights and inputs again for the device, logits here and there, and the result.
-    let needed = (plain.len() as u64).saturating_mul(4).saturating_add(result.saturating_mul(4));
+    // Payload and decoded job, weights and inputs again for the device, values here and there, and the result.
+    let needed = (plain.len() as u64)
+        .saturating_mul(4)
+        .saturating_add(job.cost.value_bytes.saturating_mul(2))
+        .saturating_add(result.saturating_mul(2));
     match power.memory {
         Some(memory) if needed > memory => {
             let detail = format!("it needs some {needed} bytes of memory, {memory} are there");

@@ -164,7 +164,7 @@ fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
 }
 
 fn payload(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
-    let job = Int8Job { model: read(model, MAX_FILE)?, inputs: read(inputs, MAX_FILE)? };
+    let job = Int8Job { model: read(model, MAX_FILE)?, requests: read(inputs, MAX_FILE)? };
     let content = |reason: String| JobError::Content { path: model.to_owned(), reason };
     let bytes = job.encode().map_err(|error| content(error.to_string()))?;
     Int8Job::decode(&bytes)

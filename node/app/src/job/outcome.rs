@@ -29,8 +29,8 @@ pub struct Accuracy {
 /// What the owner learns from a result.
 #[derive(Debug, Clone, Serialize)]
 pub struct Report {
-    /// The predicted classes.
-    pub predictions: Vec<u16>,
+    /// The classes or tokens: the first output of every answer, if it is of whole numbers.
+    pub predictions: Vec<i32>,
     /// Comparison with the labels, if the owner has them.
     pub accuracy: Option<Accuracy>,
     /// Whether they equal the reference's, if the owner has it.
@@ -86,7 +86,8 @@ pub async fn open_result(
 /// If the bytes are no result, or one of another length than the labels or the reference.
 pub fn report(job: Option<&Job>, plain: &[u8]) -> Result<Report> {
     let result = Int8Result::decode(plain).context("the result is malformed")?;
-    let predictions = result.predictions().to_vec();
+    let first = result.answers().iter().filter_map(|answer| answer.first());
+    let predictions: Vec<i32> = first.flat_map(|tensor| tensor.data().i32s()).copied().collect();
     let labels = job.and_then(|job| job.labels.as_deref());
     let reference = job.and_then(|job| job.reference.as_deref());
     for (name, known) in [("labels", labels), ("reference", reference)] {
@@ -101,10 +102,12 @@ pub fn report(job: Option<&Job>, plain: &[u8]) -> Result<Report> {
         }
     }
     let accuracy = labels.map(|labels| {
-        let correct = labels.iter().zip(&predictions).filter(|(a, b)| a == b).count();
+        let correct =
+            labels.iter().zip(&predictions).filter(|(a, b)| i32::from(**a) == **b).count();
         let total = predictions.len();
         Accuracy { correct, total, percent: 100.0 * correct as f64 / total.max(1) as f64 }
     });
-    let equals_reference = reference.map(|reference| reference == predictions);
+    let equals_reference = reference
+        .map(|known| known.iter().map(|class| i32::from(*class)).eq(predictions.iter().copied()));
     Ok(Report { predictions, accuracy, equals_reference })
 }

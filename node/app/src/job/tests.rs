@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use neura_int8::{Int8Job, Int8Result};
+use neura_int8::{Int8Job, Int8Result, Reference, Tensor};
 
 use super::*;
 
@@ -13,9 +13,9 @@ fn the_digits_job_is_read_whole() {
     let job = Job::load(&digits().join("job.toml")).unwrap();
     let labels = job.labels.as_ref().unwrap();
     assert_eq!(labels.len(), job.reference.as_ref().unwrap().len());
-    let (model, batch) = Int8Job::decode(&job.payload).unwrap().open().unwrap();
-    assert_eq!(batch.rows(), labels.len());
-    let result = Int8Result::new(model.classes(), model.infer(&batch).unwrap()).unwrap();
+    let open = Int8Job::decode(&job.payload).unwrap().open().unwrap();
+    let result = open.run(&Reference).unwrap();
+    assert_eq!(result.answers()[0][0].dims(), [labels.len()]);
     let report = report(Some(&job), &result.encode()).unwrap();
     assert_eq!(report.equals_reference, Some(true));
     assert!(report.accuracy.unwrap().percent >= 95.0);
@@ -49,7 +49,7 @@ fn a_job_file_with_a_mistake_is_refused_with_the_reason() {
 #[test]
 fn a_result_of_another_length_is_refused() {
     let job = Job::load(&digits().join("job.toml")).unwrap();
-    let short = Int8Result::new(10, vec![0; 20]).unwrap();
+    let short = Int8Result::new(vec![vec![Tensor::list(vec![0; 20]).unwrap()]]).unwrap();
     assert!(report(Some(&job), &short.encode()).is_err());
     assert!(report(None, b"garbage").is_err());
 }

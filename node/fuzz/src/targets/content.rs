@@ -1,21 +1,36 @@
 //! What lies off the chain: sealed envelopes and the executor's formats.
 
 use neura_blobs::{EncryptionSecretKey, EnvelopeContext, Purpose, open, seal};
-use neura_int8::{Activation, Batch, Int8Job, Int8Result, Layer, Model, Requant};
+use neura_int8::{
+    Builder, DType, Data, Input, Int8Job, Int8Result, Manifest, Model, Op, Opening, Prompt,
+    Reference, Requant, Request, Sampling, Scale, Tensor, ValueId, decode_requests,
+    encode_requests,
+    ops::{
+        attention::{Heads, Mix, Scores},
+        embed::Embed,
+        linear::Linear,
+        sample::Sample,
+        softmax::Softmax,
+    },
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use crate::{Target, check::same};
 
 /// Largest plaintext that is opened.
 const MAX_PLAINTEXT: u64 = 1 << 20;
-/// Products that an input may ask for: more take long and show nothing new.
-const MAX_PRODUCTS: usize = 1 << 20;
+/// Multiply-accumulates that an input may ask for: more take long and show nothing new.
+const MAX_MACS: u64 = 1 << 20;
+/// Bytes of values that an input may ask for, for the same reason.
+const MAX_VALUE_BYTES: u64 = 1 << 22;
 
 pub(super) const TARGETS: &[Target] = &[
     Target::new("envelope", envelope, envelopes),
     Target::new("int8-model", model, || vec![small_model().encode()]),
-    Target::new("int8-batch", batch, || vec![small_batch().encode()]),
-    Target::new("int8-job", job, jobs),
+    Target::new("int8-manifest", manifest, || vec![small_model().manifest().encode()]),
+    Target::new("int8-requests", requests, || vec![small_job().requests]),
+    Target::new("int8-opening", opening, openings),
+    Target::new("int8-job", job, || vec![small_job().encode().expect("a job")]),
     Target::new("int8-result", result, results),
 ];
 
@@ -48,49 +63,103 @@ fn envelopes() -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// A decoder of one head of attention.
 fn small_model() -> Model {
-    let half = Requant::new(1 << 30, 0).expect("a factor");
-    let weights = vec![1, 2, -3, 4];
-    let hidden = Layer::hidden(2, weights, vec![0, 1], vec![half; 2], Activation::Relu);
-    let last = Layer::logits(2, vec![1, 0, 0, 1], vec![0, 0]);
-    Model::new(vec![hidden.expect("a layer"), last.expect("a layer")]).expect("a model")
+    let mut builder = Builder::new(4);
+    let mut list = |name: &str, dims: [usize; 2]| {
+        let values = (0..dims[0] * dims[1]).map(|at| (at * 37 % 200) as i8).collect();
+        let tensor = Tensor::new(dims.to_vec(), Data::I8(values));
+        builder.param(name, tensor.expect("a tensor"))
+    };
+    let (table, weights) = (list("table", [4, 3]), list("weights", [4, 3]));
+    let tokens = builder.input("tokens", DType::I32, &[], (0, 3));
+    let heads = Heads { heads: 1, kv_heads: 1, causal: true };
+    let scale = |shift| Scale::new(1 << 30, shift).expect("a factor");
+    let finish = Some(Requant::new(scale(46), DType::I8));
+    let mut node = |op: Op, inputs: &[ValueId]| builder.node(op, inputs).expect("a node");
+    let x = node(Embed { table }.into(), &[tokens]);
+    let scores = node(Scores { heads }.into(), &[x, x]);
+    let shares = node(Softmax { scale: scale(24), causal: true }.into(), &[scores]);
+    let mixed = node(Mix { heads, finish }.into(), &[shares, x]);
+    let logits = node(Linear { weights, bias: None, finish: None }.into(), &[mixed]);
+    let next = node(Sample { scale: scale(24) }.into(), &[logits]);
+    builder.output("next", next);
+    builder.output("logits", logits);
+    builder.build().expect("a model")
 }
 
-fn small_batch() -> Batch {
-    Batch::new(2, 2, vec![10, 20, -3, 4]).expect("a batch")
+fn small_job() -> Int8Job {
+    let tokens = Tensor::list(vec![0, 3, 1]).expect("a tensor");
+    let sampling = Sampling { seed: [5; 32], temperature: 1 << 16 };
+    let prompt = Prompt { tokens: vec![1, 2], max_tokens: 2, stop: vec![3], sampling };
+    let requests = [Request::run(vec![tokens]), Request::Generate(prompt)];
+    let requests = encode_requests(&requests).expect("requests");
+    Int8Job { model: small_model().encode(), requests }
 }
 
 /// What is decoded runs on any input without overflow.
 fn model(bytes: &[u8]) {
     let Ok(model) = Model::decode(bytes) else { return };
     same(bytes, &model.encode());
-    let width = model.inputs();
-    if bytes.len().max(width) < MAX_PRODUCTS
-        && let Ok(batch) = Batch::new(1, width, vec![i8::MIN; width])
-    {
-        model.infer(&batch).expect("a model takes a batch of its width");
+    let cost = model.cost(1);
+    if cost.macs > MAX_MACS || cost.value_bytes > MAX_VALUE_BYTES {
+        return;
+    }
+    for extreme in [|input: &Input| input.low, |input: &Input| input.high] {
+        let inputs = model.manifest().inputs().iter().map(|input| {
+            let dims = input.value_type().axes(1);
+            let values = vec![extreme(input); dims.iter().product()];
+            Tensor::new(dims, Data::collect(input.dtype, values)).expect("a tensor")
+        });
+        let inputs: Vec<_> = inputs.collect();
+        model.run(&inputs).expect("a model takes what it says");
     }
 }
 
-fn batch(bytes: &[u8]) {
-    if let Ok(batch) = Batch::decode(bytes) {
-        same(bytes, &batch.encode());
+fn manifest(bytes: &[u8]) {
+    if let Ok(manifest) = Manifest::decode(bytes) {
+        same(bytes, &manifest.encode());
     }
+}
+
+fn requests(bytes: &[u8]) {
+    if let Ok(requests) = decode_requests(bytes) {
+        same(bytes, &encode_requests(&requests).expect("what was read can be written"));
+    }
+}
+
+/// Opens nothing but what was committed to.
+fn opening(bytes: &[u8]) {
+    let Ok(opening) = Opening::decode(bytes) else { return };
+    same(bytes, &opening.encode());
+    let (model, trace) = small_trace();
+    if let Ok(opened) = opening.check(model.manifest(), &trace.run(), &trace.root()) {
+        let committed = trace.value(opened.value).and_then(|value| value.get(opening.index));
+        assert_eq!(opened.get(opening.index), committed, "an opening was forged");
+    }
+}
+
+fn small_trace() -> (Model, neura_int8::Trace) {
+    let model = small_model();
+    let tokens = Tensor::list(vec![0, 3, 1]).expect("a tensor");
+    let trace = model.trace(&Reference, &[tokens], Sampling::default()).expect("a trace");
+    (model, trace)
+}
+
+fn openings() -> Vec<Vec<u8>> {
+    let (_, trace) = small_trace();
+    vec![trace.open(ValueId(3), 2).expect("an opening").encode()]
 }
 
 fn job(bytes: &[u8]) {
     let Ok(job) = Int8Job::decode(bytes) else { return };
     same(bytes, &job.encode().expect("what was read can be written"));
-    if let Ok((model, batch)) = job.open()
-        && bytes.len() * batch.rows() < MAX_PRODUCTS
+    if let Ok(open) = job.open()
+        && open.cost.macs < MAX_MACS
+        && open.cost.value_bytes < MAX_VALUE_BYTES
     {
-        model.infer(&batch).expect("a job's parts fit each other");
+        open.run(&Reference).expect("a job's parts fit each other");
     }
-}
-
-fn jobs() -> Vec<Vec<u8>> {
-    let job = Int8Job { model: small_model().encode(), inputs: small_batch().encode() };
-    vec![job.encode().expect("a job")]
 }
 
 fn result(bytes: &[u8]) {
@@ -100,6 +169,5 @@ fn result(bytes: &[u8]) {
 }
 
 fn results() -> Vec<Vec<u8>> {
-    let logits = small_model().infer(&small_batch()).expect("inferred");
-    vec![Int8Result::new(2, logits).expect("a result").encode()]
+    vec![small_job().open().expect("a job").run(&Reference).expect("a result").encode()]
 }

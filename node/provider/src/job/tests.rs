@@ -1,5 +1,8 @@
 use neura_blobs::EncryptionSecretKey;
-use neura_int8::{Batch, Layer, Model};
+use neura_int8::{
+    Builder, DType, Data, Request, Tensor, encode_requests,
+    ops::{linear::Linear, reduce::Argmax},
+};
 use neura_types::{
     Address, Amount, B256,
     hash::content_hash,
@@ -172,10 +175,17 @@ fn a_sealed_result_opens_for_the_owner_alone() {
 
 /// A job of `rows` rows, with a model of 4 inputs and 3 classes.
 fn job(rows: usize) -> Vec<u8> {
-    let layer = Layer::logits(4, vec![1; 12], vec![0; 3]).unwrap();
-    let model = Model::new(vec![layer]).unwrap().encode();
-    let inputs = Batch::new(rows, 4, vec![1; rows * 4]).unwrap().encode();
-    Int8Job { model, inputs }.encode().unwrap()
+    let mut builder = Builder::new(10_000);
+    let x = builder.input("x", DType::I8, &[4], (-127, 127));
+    let weights = builder.param("weights", Tensor::new(vec![3, 4], Data::I8(vec![1; 12])).unwrap());
+    let logits = builder.node(Linear { weights, bias: None, finish: None }, &[x]).unwrap();
+    let class = builder.node(Argmax, &[logits]).unwrap();
+    builder.output("class", class);
+    builder.output("logits", logits);
+    let model = builder.build().unwrap().encode();
+    let input = Tensor::new(vec![rows, 4], Data::I8(vec![1; rows * 4])).unwrap();
+    let requests = encode_requests(&[Request::run(vec![input])]).unwrap();
+    Int8Job { model, requests }.encode().unwrap()
 }
 
 fn power() -> Power {

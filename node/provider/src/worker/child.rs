@@ -7,8 +7,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use neura_gpu::{Backend, Budget, CpuBackend, GemmShape, GpuError, Options, WgpuBackend, discover};
-use neura_int8::{Int8Job, Int8Result, MAX_JOB_BYTES};
+use neura_gpu::{
+    Backend, Budget, CpuBackend, GemmShape, GpuError, OnDevice, Options, WgpuBackend, discover,
+};
+use neura_int8::{Int8Job, MAX_JOB_BYTES};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::protocol::{Executor, FailureKind, JobFailure, MAX_LINE, Probed, Report, Request, Work};
@@ -120,15 +122,17 @@ fn infer(backend: &dyn Backend, payload: &[u8]) -> Result<Vec<u8>, JobFailure> {
         kind: FailureKind::Job,
         detail: error.to_string(),
     };
-    let (model, batch) = Int8Job::decode(payload).and_then(|job| job.open()).map_err(of_job)?;
-    let logits = backend.infer(&model, &batch).map_err(|error| match error {
+    let job = Int8Job::decode(payload).and_then(|job| job.open()).map_err(of_job)?;
+    let kernels = OnDevice::new(backend);
+    let result = job.run(&kernels);
+    let result = kernels.outcome(result).map_err(|error| match error {
         GpuError::Model(error) => of_job(error),
         GpuError::OverBudget { .. } | GpuError::TooLarge { .. } | GpuError::Shape { .. } => {
             JobFailure { kind: FailureKind::Job, detail: error.to_string() }
         }
         error => of_device(error),
     })?;
-    Ok(Int8Result::new(model.classes(), logits).map_err(of_job)?.encode())
+    Ok(result.encode())
 }
 
 /// Measures the device once it is warm.

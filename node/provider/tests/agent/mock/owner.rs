@@ -9,7 +9,11 @@ use std::{
 use neura_blobs::{
     EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Locator, Purpose, open, seal,
 };
-use neura_int8::{Activation, Batch, Int8Job, Int8Result, Layer, Model, Requant};
+use neura_int8::{
+    Builder, DType, Data, Int8Job, Model, Reference, Requant, Request, Scale, Tensor,
+    encode_requests,
+    ops::{linear::Linear, reduce::Argmax},
+};
 use neura_provider::{Agent, AgentConfig, Device, Progress, ProviderError, WorkerCommand};
 use neura_types::{
     Address, B256,
@@ -32,25 +36,42 @@ pub(crate) fn owner_key() -> EncryptionSecretKey {
     EncryptionSecretKey::from_bytes([0x0f; 32])
 }
 
-/// A small network and 20 rows for it.
-fn model_and_batch() -> (Model, Batch) {
-    let values = |n: usize| (0..n).map(|i| (i * 37 % 255) as i8 / 2).collect::<Vec<i8>>();
-    let half = Requant::new(1 << 30, 3).unwrap();
-    let hidden = Layer::hidden(8, values(8 * 6), vec![5; 6], vec![half; 6], Activation::Relu);
-    let last = Layer::logits(6, values(6 * 3), vec![1, 2, 3]).unwrap();
-    let model = Model::new(vec![hidden.unwrap(), last]).unwrap();
-    (model, Batch::new(20, 8, values(20 * 8)).unwrap())
+fn values(n: usize) -> Data {
+    Data::I8((0..n).map(|i| (i * 37 % 255) as i8 / 2).collect())
+}
+
+/// A small network.
+fn model() -> Model {
+    let mut builder = Builder::new(20);
+    let x = builder.input("x", DType::I8, &[8], (-127, 127));
+    let first = builder.param("first", Tensor::new(vec![6, 8], values(48)).unwrap());
+    let bias = Some(builder.param("bias", Tensor::list(vec![5; 6]).unwrap()));
+    let second = builder.param("second", Tensor::new(vec![3, 6], values(18)).unwrap());
+    let finish = Requant::new(Scale::new(1 << 30, 34).unwrap(), DType::I8).relu();
+    let hidden = Linear { weights: first, bias, finish: Some(finish) };
+    let hidden = builder.node(hidden, &[x]).unwrap();
+    let logits = Linear { weights: second, bias: None, finish: None };
+    let logits = builder.node(logits, &[hidden]).unwrap();
+    let class = builder.node(Argmax, &[logits]).unwrap();
+    builder.output("class", class);
+    builder.output("logits", logits);
+    builder.build().unwrap()
+}
+
+/// The network and 20 rows for it.
+fn int8_job() -> Int8Job {
+    let input = Tensor::new(vec![20, 8], values(160)).unwrap();
+    let requests = encode_requests(&[Request::run(vec![input])]).unwrap();
+    Int8Job { model: model().encode(), requests }
 }
 
 pub(crate) fn job() -> Vec<u8> {
-    let (model, batch) = model_and_batch();
-    Int8Job { model: model.encode(), inputs: batch.encode() }.encode().unwrap()
+    int8_job().encode().unwrap()
 }
 
 /// What the reference says of the job.
 pub(crate) fn expected() -> Vec<u8> {
-    let (model, batch) = model_and_batch();
-    Int8Result::new(model.classes(), model.infer(&batch).unwrap()).unwrap().encode()
+    int8_job().open().unwrap().run(&Reference).unwrap().encode()
 }
 
 fn context(purpose: Purpose, provider: Address) -> EnvelopeContext {
