@@ -16,6 +16,9 @@ use blake3::{
 /// Bytes of a leaf.
 pub const LEAF_BYTES: usize = 1_024;
 
+/// The same among positions.
+const LEAF: u64 = 1_024;
+
 /// Greatest number of hashes on a path: 2^54 leaves are all that BLAKE3 takes.
 pub(crate) const MAX_PATH: usize = 54;
 
@@ -65,9 +68,8 @@ pub(crate) fn root_of(
     length: u64,
 ) -> Result<[u8; 32], ModelError> {
     let turns = way(at, length)?;
-    let leaf_bytes = num::wide(LEAF_BYTES);
-    let offset = at.saturating_sub(at % leaf_bytes);
-    let expected = length.saturating_sub(offset).min(leaf_bytes);
+    let offset = at.saturating_sub(at % LEAF);
+    let expected = length.saturating_sub(offset).min(LEAF);
     if num::wide(leaf.bytes.len()) != expected || leaf.path.len() != turns.len() {
         return Err(ModelError::Opening);
     }
@@ -94,7 +96,7 @@ fn way(at: u64, length: u64) -> Result<Vec<bool>, ModelError> {
         return Err(ModelError::Opening);
     }
     let (mut rest, mut at, mut turns) = (length, at, Vec::new());
-    while rest > num::wide(LEAF_BYTES) {
+    while rest > LEAF {
         let left = left_subtree_len(rest);
         turns.push(at < left);
         if at < left {

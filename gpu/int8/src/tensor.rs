@@ -155,7 +155,12 @@ impl Data {
     /// One value, as 32 bits.
     #[must_use]
     pub fn get(&self, index: usize) -> Option<i32> {
-        each!(self, list => list.get(index).map(|x| i32::from(*x)))
+        match self {
+            Data::I8(list) => list.get(index).map(|x| i32::from(*x)),
+            Data::I16(list) => list.get(index).map(|x| i32::from(*x)),
+            Data::U16(list) => list.get(index).map(|x| i32::from(*x)),
+            Data::I32(list) => list.get(index).copied(),
+        }
     }
 
     /// All values, as 32 bits.

@@ -145,7 +145,6 @@ impl Maker {
 
     fn draw(&mut self, kind: usize) -> Option<(Op, Vec<ValueId>)> {
         let i8s = |kind: &ValueType| kind.dtype == DType::I8;
-        let image = |kind: &ValueType| kind.dims.len() == 3 && !kind.context;
         let drawn = match kind {
             0 | 1 => {
                 let (x, kind) = self.like(i8s)?;
@@ -163,7 +162,16 @@ impl Maker {
                 let finish = self.finish(right.dims[right.dims.len() - 2]);
                 (MatMul { finish }.into(), vec![a, b])
             }
-            3 | 4 | 5 => return self.attention(),
+            3..=5 => return self.attention(),
+            _ => return self.draw_image(kind),
+        };
+        Some(drawn)
+    }
+
+    fn draw_image(&mut self, kind: usize) -> Option<(Op, Vec<ValueId>)> {
+        let image = |kind: &ValueType| kind.dims.len() == 3 && !kind.context;
+        let i8s = |kind: &ValueType| kind.dtype == DType::I8;
+        let drawn = match kind {
             6 => {
                 let (x, kind) = self.like(|k| i8s(k) && k.dims.len() == 3)?;
                 let groups = [1, kind.dims[0]][self.noise.below(2)];
@@ -175,6 +183,13 @@ impl Maker {
             }
             7 => (MaxPool { window: self.window() }.into(), vec![self.like(image)?.0]),
             8 => (AvgPool { window: self.window() }.into(), vec![self.like(image)?.0]),
+            _ => return self.draw_cells(kind),
+        };
+        Some(drawn)
+    }
+
+    fn draw_cells(&mut self, kind: usize) -> Option<(Op, Vec<ValueId>)> {
+        let drawn = match kind {
             9 => {
                 let (x, kind) = self.any();
                 let dtype = [DType::I8, DType::I16][self.noise.below(2)];
@@ -204,6 +219,13 @@ impl Maker {
                 }
             }
             14 => (L2Norm.into(), vec![self.any().0]),
+            _ => return self.draw_table(kind),
+        };
+        Some(drawn)
+    }
+
+    fn draw_table(&mut self, kind: usize) -> Option<(Op, Vec<ValueId>)> {
+        let drawn = match kind {
             15 => {
                 let (x, kind) = self.like(|k| matches!(k.dtype, DType::I8 | DType::I16))?;
                 let entries = if kind.dtype == DType::I8 { 256 } else { 65_536 };
@@ -227,6 +249,13 @@ impl Maker {
                 let table = self.param(DType::I8, &[MAX_ROWS + 2, width], (-127, 127));
                 (Position { table }.into(), vec![])
             }
+            _ => return self.draw_layout(kind),
+        };
+        Some(drawn)
+    }
+
+    fn draw_layout(&mut self, kind: usize) -> Option<(Op, Vec<ValueId>)> {
+        let drawn = match kind {
             19 => {
                 let (x, kind) = self.like(|k| !k.dims.is_empty())?;
                 let axis = self.noise.below(kind.dims.len());
