@@ -91,6 +91,20 @@ pub enum GpuError {
         /// What it said.
         reason: String,
     },
+    /// An invocation of a user's kernel made more loop iterations than it may.
+    #[error(
+        "the kernel was stopped: an invocation made {fuel} loop iterations, {asked} \
+         are allowed to the job, and this device's driver may allow fewer"
+    )]
+    OutOfFuel {
+        /// What it had.
+        fuel: u32,
+        /// What the job asked for.
+        asked: u32,
+    },
+    /// A user's kernel is not allowed.
+    #[error(transparent)]
+    Kernel(crate::KernelError),
     /// The model and its inputs do not fit each other.
     #[error(transparent)]
     Model(#[from] ModelError),

@@ -35,6 +35,7 @@ mod kernels;
 mod memory;
 mod on_device;
 mod selftest;
+mod user_kernel;
 mod wgpu_backend;
 
 pub use backend::{Backend, GemmShape, Layer, MAX_GEMM_K, MAX_GEMM_OUTPUTS};
@@ -45,6 +46,10 @@ pub use error::GpuError;
 pub use kernels::{GemmKernel, MAX_KERNEL_ITERATIONS};
 pub use on_device::OnDevice;
 pub use selftest::self_test;
+pub use user_kernel::{
+    KernelBuffer, KernelError, KernelPass, MAX_KERNEL_BUFFERS, MAX_KERNEL_PASSES,
+    MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
+};
 pub use wgpu_backend::{
-    MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, WgpuBackend,
+    KernelRunner, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, WgpuBackend,
 };

@@ -24,12 +24,21 @@ pub(super) struct Context {
 }
 
 impl Context {
-    /// Opens `adapter` with the limits that the kernels need.
+    /// Opens `adapter` with the limits that our own kernels need.
     pub(super) fn open(adapter: &wgpu::Adapter, name: &str) -> Result<Self, GpuError> {
+        Self::open_with(adapter, name, wgpu::Limits::downlevel_defaults())
+    }
+
+    /// Opens `adapter` with these limits and our sizes of buffers.
+    pub(super) fn open_with(
+        adapter: &wgpu::Adapter,
+        name: &str,
+        limits: wgpu::Limits,
+    ) -> Result<Self, GpuError> {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: MAX_BINDING_BYTES,
             max_buffer_size: MAX_BUFFER_BYTES,
-            ..wgpu::Limits::downlevel_defaults()
+            ..limits
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("neura-gpu"),
@@ -159,7 +168,7 @@ impl Run<'_> {
         buffers: &[&wgpu::Buffer],
         groups: (u32, u32),
     ) {
-        let Context { device, queue, .. } = self.context;
+        let device = &self.context.device;
         let usage = wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST;
         let uniform = self.buffer("params", params.len() as u64, usage);
         self.write(&uniform, params);
@@ -175,13 +184,31 @@ impl Run<'_> {
             layout: &pipeline.get_bind_group_layout(0),
             entries: &entries,
         });
+        self.pass(pipeline, [&bindings], [groups.0, groups.1, 1]);
+    }
+
+    /// Queues a kernel with its groups of bindings.
+    pub(super) fn pass<const GROUPS: usize>(
+        &self,
+        pipeline: &wgpu::ComputePipeline,
+        bindings: [&wgpu::BindGroup; GROUPS],
+        workgroups: [u32; 3],
+    ) {
+        let Context { device, queue, .. } = self.context;
         let mut encoder = device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
         let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor::default());
         pass.set_pipeline(pipeline);
-        pass.set_bind_group(0, &bindings, &[]);
-        pass.dispatch_workgroups(groups.0, groups.1, 1);
+        for (group, bindings) in (0..).zip(bindings) {
+            pass.set_bind_group(group, bindings, &[]);
+        }
+        let [x, y, z] = workgroups;
+        pass.dispatch_workgroups(x, y, z);
         drop(pass);
         queue.submit([encoder.finish()]);
+    }
+
+    pub(super) fn device(&self) -> &wgpu::Device {
+        &self.context.device
     }
 
     /// Waits for everything queued, and reads the first `bytes` of a buffer as words.
@@ -237,7 +264,12 @@ impl Run<'_> {
         GpuError::Timeout { limit: self.limit }
     }
 
-    fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> wgpu::Buffer {
+    pub(super) fn buffer(
+        &self,
+        label: &str,
+        bytes: u64,
+        usage: wgpu::BufferUsages,
+    ) -> wgpu::Buffer {
         self.context.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,

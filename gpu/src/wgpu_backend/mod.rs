@@ -4,8 +4,10 @@ mod context;
 mod network;
 mod plan;
 mod throughput;
+mod user;
 
 pub use throughput::Throughput;
+pub use user::KernelRunner;
 
 use crate::{
     Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError, Layer,

@@ -1,0 +1,179 @@
+//! Run a user's own kernels, on a device opened for them alone.
+
+use std::borrow::Cow;
+
+use super::{Budget, Context, Run};
+use crate::{
+    DeviceInfo, GpuError, KernelError, Selector, UserKernel,
+    device::select,
+    user_kernel::{FLAG_GROUP, Usage},
+};
+
+/// A device for users' kernels.
+///
+/// Buffers are zeroed by wgpu before a kernel sees them, so that nothing of an earlier job is left in them.
+#[derive(Debug)]
+pub struct KernelRunner {
+    info: DeviceInfo,
+    context: Context,
+    budget: Budget,
+}
+
+impl KernelRunner {
+    /// Opens the first of the adapters that `selector` means.
+    ///
+    /// # Errors
+    /// As [`super::WgpuBackend::with_options`], less what a self-test says: no result of the chain depends on it.
+    pub fn new(selector: &Selector, budget: Budget) -> Result<Self, GpuError> {
+        let mut first_error = None;
+        for (adapter, mut info) in select(selector)? {
+            let opened = Context::open_with(&adapter, &info.name, wgpu::Limits::defaults());
+            let tested = opened.and_then(|context| {
+                let probe = |run: &Run<'_>| super::probe_loops(run, &info.name);
+                info.loop_limit = context.start(budget.timeout)?.guarded(probe)?;
+                Ok(context)
+            });
+            match tested {
+                Ok(context) => return Ok(Self { info, context, budget }),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.unwrap_or(GpuError::NoAdapter))
+    }
+
+    /// The device.
+    #[must_use]
+    pub fn info(&self) -> &DeviceInfo {
+        &self.info
+    }
+
+    /// Runs the passes one after the other; gives the contents of the buffers that are outputs, in order.
+    ///
+    /// # Errors
+    /// [`GpuError::OverBudget`] before anything is done; [`GpuError::OutOfFuel`] if an invocation spent its fuel, or the
+    /// driver would end its loops early; the device's own errors otherwise.
+    pub fn run(&self, kernel: &UserKernel) -> Result<Vec<Vec<u8>>, GpuError> {
+        let (needed, budget) = (kernel.memory_bytes(), self.budget.max_bytes);
+        if needed > budget {
+            return Err(GpuError::OverBudget { needed, budget });
+        }
+        // Iterations beyond a driver's limit would be left out without a word.
+        let limit = self.info.loop_limit.map_or(u32::MAX, |limit| limit.saturating_sub(1));
+        let fuel = kernel.fuel.min(limit);
+        let module = kernel.fuelled(fuel).map_err(GpuError::Kernel)?;
+        self.context.start(self.budget.timeout)?.guarded(|run| {
+            let outputs = dispatch(run, kernel, module)?;
+            outputs.ok_or(GpuError::OutOfFuel { fuel, asked: kernel.fuel })
+        })
+    }
+}
+
+/// The outputs, or none if fuel was spent.
+fn dispatch(
+    run: &Run<'_>,
+    kernel: &UserKernel,
+    module: wgpu::naga::Module,
+) -> Result<Option<Vec<Vec<u8>>>, GpuError> {
+    let device = run.device();
+    let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
+        label: Some("user kernel"),
+        source: wgpu::ShaderSource::Naga(Cow::Owned(module)),
+    });
+    let own = layout(device, &kernel.usages);
+    let metered = layout(device, &[Usage::ReadWrite]);
+    let mut layouts = vec![None; FLAG_GROUP as usize + 1];
+    layouts[0] = Some(&own);
+    layouts[FLAG_GROUP as usize] = Some(&metered);
+    let pipelines = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+        label: None,
+        bind_group_layouts: &layouts,
+        immediate_size: 0,
+    });
+    let buffers: Vec<wgpu::Buffer> = kernel
+        .buffers
+        .iter()
+        .zip(&kernel.usages)
+        .map(|(buffer, usage)| {
+            let made = run.buffer("job", buffer.bytes, usage_of(*usage));
+            let mut contents = buffer.contents.clone();
+            contents.resize(contents.len().next_multiple_of(4), 0);
+            run.write(&made, &contents);
+            made
+        })
+        .collect();
+    let flag = run.storage("fuel", 4);
+    let groups =
+        [group(device, &own, &buffers), group(device, &metered, std::slice::from_ref(&flag))];
+    for pass in &kernel.passes {
+        let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&pass.entry),
+            layout: Some(&pipelines),
+            module: &shader,
+            entry_point: Some(&pass.entry),
+            compilation_options: wgpu::PipelineCompilationOptions::default(),
+            cache: None,
+        });
+        run.pass(&pipeline, [&groups[0], &groups[1]], pass.workgroups);
+        // A pass that never ends is found before the next one is queued.
+        run.wait()?;
+    }
+    if run.read(&flag, 4)? != [0] {
+        return Ok(None);
+    }
+    let outputs = buffers.iter().zip(&kernel.buffers).filter(|(_, buffer)| buffer.output);
+    let read = |(made, buffer): (&wgpu::Buffer, &crate::KernelBuffer)| {
+        Ok(bytemuck::pod_collect_to_vec(&run.read(made, buffer.bytes)?))
+    };
+    outputs.map(read).collect::<Result<_, _>>().map(Some)
+}
+
+fn usage_of(usage: Usage) -> wgpu::BufferUsages {
+    let binding = match usage {
+        Usage::Uniform => wgpu::BufferUsages::UNIFORM,
+        Usage::ReadOnly | Usage::ReadWrite => wgpu::BufferUsages::STORAGE,
+    };
+    binding | wgpu::BufferUsages::COPY_DST | wgpu::BufferUsages::COPY_SRC
+}
+
+fn layout(device: &wgpu::Device, usages: &[Usage]) -> wgpu::BindGroupLayout {
+    let entry = |(binding, usage): (u32, &Usage)| wgpu::BindGroupLayoutEntry {
+        binding,
+        visibility: wgpu::ShaderStages::COMPUTE,
+        ty: wgpu::BindingType::Buffer {
+            ty: match usage {
+                Usage::Uniform => wgpu::BufferBindingType::Uniform,
+                Usage::ReadOnly => wgpu::BufferBindingType::Storage { read_only: true },
+                Usage::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+            },
+            has_dynamic_offset: false,
+            min_binding_size: None,
+        },
+        count: None,
+    };
+    let entries: Vec<_> = (0..).zip(usages).map(entry).collect();
+    device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor {
+        label: None,
+        entries: &entries,
+    })
+}
+
+fn group(
+    device: &wgpu::Device,
+    layout: &wgpu::BindGroupLayout,
+    buffers: &[wgpu::Buffer],
+) -> wgpu::BindGroup {
+    let entries: Vec<_> = (0..)
+        .zip(buffers)
+        .map(|(binding, buffer)| wgpu::BindGroupEntry {
+            binding,
+            resource: buffer.as_entire_binding(),
+        })
+        .collect();
+    device.create_bind_group(&wgpu::BindGroupDescriptor { label: None, layout, entries: &entries })
+}
+
+impl From<KernelError> for GpuError {
+    fn from(error: KernelError) -> Self {
+        Self::Kernel(error)
+    }
+}
