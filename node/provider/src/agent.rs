@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 
 use self::core::{Core, Parts};
 use crate::{
-    AgentConfig, Keys, MachineReport, Observer, Operator, Progress, ProviderError,
+    AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError,
     join::Joining,
     journal::Journal,
     keys::private_dir,
@@ -58,24 +58,31 @@ impl Agent {
             observer(&Progress::KeysMade { address, folder: data.display().to_string() });
         }
         let client = Client::new(&config.nodes)?;
+        let means = Means::find(&config)?;
         let worker = Worker::new(
             config.worker.clone(),
             config.device.clone(),
             config.limits.worker_memory_bytes,
             data.join(WORKER_PLACE),
+            means.sandbox.clone(),
         );
         let Probed { device, adapters, macs_per_second } = probe(&worker).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));
+        observer(&Progress::Means(Box::new(means.clone())));
 
         let operator = Operator::connect(client, keys).await?;
         let status = operator.client.status().await?;
         let (node, chain_id) = (operator.client.url().to_string(), status.chain_id);
         observer(&Progress::Connected { node, chain_id, height: status.executed });
         let capability = machine.capability();
-        let (offer, wanted) = (&config.offer, &capability);
-        let joining =
-            Joining { operator: &operator, offer, capability: wanted, observer: &observer };
+        let joining = Joining {
+            operator: &operator,
+            offer: &config.offer,
+            executors: means.offered(),
+            capability: &capability,
+            observer: &observer,
+        };
         let entry = joining.run().await?;
 
         let journal = Journal::open(&data, status.genesis_hash)?.holding(lock);

@@ -29,6 +29,9 @@ pub struct AgentConfig {
     pub worker: WorkerCommand,
     /// What jobs run on.
     pub device: Device,
+    /// Whether jobs are confined by bubblewrap. Without it, executors of foreign code are not offered unless
+    /// [`OfferConfig::executors`] names them.
+    pub sandbox: bool,
     /// What is offered.
     pub offer: OfferConfig,
     /// What a job may use.
@@ -61,6 +64,8 @@ pub struct OfferConfig {
     pub endpoint: String,
     /// Most tasks at a time, those that wait for approval included.
     pub capacity: u32,
+    /// Names of the executors to offer; none for all that this machine can.
+    pub executors: Option<Vec<String>>,
 }
 
 /// What one job may use.
@@ -99,6 +104,7 @@ impl AgentConfig {
             data,
             worker,
             device: Device::default(),
+            sandbox: true,
             offer: OfferConfig::default(),
             limits: JobLimits::default(),
             timing: Timing::default(),
@@ -146,6 +152,7 @@ impl Default for OfferConfig {
             region: String::new(),
             endpoint: String::new(),
             capacity: DEFAULT_CAPACITY,
+            executors: None,
         }
     }
 }

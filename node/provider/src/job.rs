@@ -8,7 +8,7 @@ mod tests;
 use std::time::Duration;
 
 use neura_blobs::{EncryptionPublicKey, EnvelopeContext, Locator, Purpose, open, seal, sealed_len};
-use neura_int8::{Int8Job, MAX_JOB_BYTES};
+use neura_int8::Int8Job;
 use neura_types::{
     ChainId, Height,
     provider::{Capability, Provider},
@@ -16,7 +16,7 @@ use neura_types::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Keys, worker::Executor};
+use crate::{Keys, executor::Executor};
 
 /// Longest reason that the chain takes, in bytes.
 const MAX_REASON: usize = 256;
@@ -67,7 +67,8 @@ pub(crate) struct Means<'a> {
 pub(crate) fn check_terms(task: &Task, means: &Means<'_>) -> Result<Executor, Refusal> {
     let terms = &task.terms;
     let no = |code, detail: String| Err(Refusal::new(code, detail));
-    let Some(executor) = Executor::named(&terms.executor) else {
+    let offered = means.entry.executors.contains(&terms.executor);
+    let Some(executor) = Executor::named(&terms.executor).filter(|_| offered) else {
         return no(
             "executor_not_offered",
             format!("there is no executor '{}' here", terms.executor),
@@ -124,8 +125,9 @@ pub(crate) fn open_payload(
     task: &Task,
     keys: &Keys,
     sealed: &[u8],
+    max_bytes: u64,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    open(&context(chain_id, task, Purpose::Payload), &keys.encryption, sealed, MAX_JOB_BYTES as u64)
+    open(&context(chain_id, task, Purpose::Payload), &keys.encryption, sealed, max_bytes)
         .map_err(|error| Refusal::new("payload_unreadable", error))
 }
 
@@ -167,9 +169,9 @@ pub(crate) struct Power {
     pub(crate) max_stored: u64,
 }
 
-/// Checks that a plain payload is a job that this machine can do. Decodes the whole of it.
-pub(crate) fn check_job(executor: Executor, plain: &[u8], power: Power) -> Result<(), Refusal> {
-    let Executor::Int8 = executor;
+/// Checks that the plain payload of an integer network is a job that this machine can do. Decodes the whole of it.
+/// (What foreign code is, a worker finds out.)
+pub(crate) fn check_int8(plain: &[u8], power: Power) -> Result<(), Refusal> {
     let job = Int8Job::decode(plain)
         .and_then(|job| job.open())
         .map_err(|error| Refusal::new("invalid_job", error))?;

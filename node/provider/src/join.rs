@@ -6,7 +6,7 @@ use neura_types::{
     provider::{Capability, Provider, ProviderStatus},
 };
 
-use crate::{Observer, Operator, Progress, ProviderError, config::OfferConfig, worker::Executor};
+use crate::{Observer, Operator, Progress, ProviderError, config::OfferConfig};
 
 /// Coins kept for fees beside the bond: those of some hundred transactions at the price of a quiet chain, and the
 /// limit of one that the node asks for in advance.
@@ -18,6 +18,8 @@ const MAX_GRANTS: usize = 3;
 pub(crate) struct Joining<'a> {
     pub(crate) operator: &'a Operator,
     pub(crate) offer: &'a OfferConfig,
+    /// Names of the executors that this machine offers.
+    pub(crate) executors: Vec<String>,
     pub(crate) capability: &'a Capability,
     pub(crate) observer: &'a Observer,
 }
@@ -126,7 +128,7 @@ impl Joining<'_> {
         Offer {
             payout: self.offer.payout.unwrap_or_else(|| self.operator.address()),
             capability: self.capability.into(),
-            executors: Executor::ALL.iter().map(|executor| executor.name().to_owned()).collect(),
+            executors: self.executors.clone(),
             pricePerBlock: self.offer.price_per_block.0,
             region: self.offer.region.clone(),
             endpoint: self.offer.endpoint.clone(),

@@ -34,7 +34,9 @@
 
 mod agent;
 mod config;
+mod doctor;
 mod error;
+mod executor;
 mod job;
 mod join;
 mod journal;
@@ -44,6 +46,7 @@ mod machine;
 mod operator;
 mod plan;
 mod progress;
+pub mod sandbox;
 pub mod worker;
 
 pub use agent::Agent;
@@ -51,7 +54,9 @@ pub use config::{
     AgentConfig, DEFAULT_ATTEMPTS, DEFAULT_CAPACITY, DEFAULT_JOB_TIMEOUT, DEFAULT_PRICE_PER_BLOCK,
     DEFAULT_WORKER_MEMORY, JobLimits, OfferConfig, Timing, WorkerCommand,
 };
+pub use doctor::{ExecutorReport, Means};
 pub use error::ProviderError;
+pub use executor::check_kernel;
 pub use journal::JournalError;
 pub use keys::{ENCRYPTION_FILE, IDENTITY_FILE, KeyFileError, Keys};
 pub use machine::{Device, MachineReport, inspect};

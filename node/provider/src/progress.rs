@@ -8,7 +8,7 @@ use neura_types::{
 };
 use serde::Serialize;
 
-use crate::MachineReport;
+use crate::{MachineReport, Means};
 
 /// Is told everything that happens, in order. Called while the agent works: it must not block.
 pub type Observer = Arc<dyn Fn(&Progress) + Send + Sync>;
@@ -31,6 +31,8 @@ pub enum Progress {
     KeysMade { address: Address, folder: String },
     /// The device passed its test.
     Machine(Box<MachineReport>),
+    /// How jobs are confined, and what is offered.
+    Means(Box<Means>),
     /// A node answers.
     Connected { node: String, chain_id: ChainId, height: Height },
     /// The node does not answer any more; the agent keeps trying.
@@ -127,6 +129,7 @@ impl fmt::Display for Progress {
                 write!(f, "made keys for account {address} in {folder}: keep a copy of them")
             }
             Self::Machine(report) => report.fmt(f),
+            Self::Means(means) => means.fmt(f),
             Self::Connected { node, chain_id, height } => {
                 write!(f, "connected to {node}, chain {chain_id}, block {height}")
             }

@@ -11,8 +11,8 @@
 //! The worker has an empty folder as its place, of the environment only what graphics drivers need, a process group
 //! of its own, no core dumps, and a limit on the memory that it may write to (`RLIMIT_DATA`: drivers reserve far more
 //! address space than they use, so that limiting that would break them). Time is limited by the agent, which kills the
-//! group. There is no further sandbox: the `int8` executor runs our own code on data that was checked; executors of
-//! foreign code will need one.
+//! group. It gives up the system calls that no job needs before it reads a byte of the request, and where the machine
+//! offers bubblewrap it runs inside of it: see `sandbox`.
 
 mod child;
 mod process;
@@ -21,5 +21,5 @@ mod protocol;
 pub use child::main;
 pub use process::WorkerError;
 pub(crate) use process::{Limits, Worker};
-pub(crate) use protocol::{Executor, Probed};
+pub(crate) use protocol::Probed;
 pub use protocol::{FailureKind, JobFailure};

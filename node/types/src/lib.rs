@@ -31,6 +31,7 @@ pub mod commit_proof;
 pub mod epoch;
 pub mod genesis;
 pub mod hash;
+pub mod job;
 pub mod keys;
 pub mod params;
 pub mod provider;

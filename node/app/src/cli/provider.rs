@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use neura_provider::{
-    Agent, AgentConfig, Device, Keys, Operator, Progress, WorkerCommand, inspect,
+    Agent, AgentConfig, Device, Keys, MachineReport, Means, Operator, Progress, ProviderError,
+    WorkerCommand, inspect,
 };
 use neura_types::{Address, Amount};
 
@@ -60,6 +61,24 @@ pub(super) struct Machine {
     /// best, part of a GPU's name, or cpu (the reference, only if asked for).
     #[arg(long, default_value = "best")]
     device: String,
+    /// Executors to offer, separated by commas; all that this machine can if left out.
+    #[arg(long, value_delimiter = ',')]
+    executors: Option<Vec<String>>,
+    /// Run jobs without bubblewrap around them: foreign code is then offered only if --executors names it.
+    #[arg(long)]
+    no_sandbox: bool,
+}
+
+impl Machine {
+    fn config(self, nodes: Vec<String>) -> Result<AgentConfig> {
+        let program = std::env::current_exe().context("finding this program")?;
+        let worker = WorkerCommand { program, args: vec!["provider".into(), "worker".into()] };
+        let mut config = AgentConfig::new(nodes, self.home.path()?, worker);
+        config.device = device(&self.device)?;
+        config.sandbox = !self.no_sandbox;
+        config.offer.executors = self.executors;
+        Ok(config)
+    }
 }
 
 /// Arguments of `neura provider join`.
@@ -124,11 +143,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
 async fn join(args: Join, shared: Shared) -> Result<()> {
     logs::start("warn,neura_provider=info");
     crate::devnet::end_with_supervisor();
-    crate::devnet::end_with_supervisor();
-    let program = std::env::current_exe().context("finding this program")?;
-    let worker = WorkerCommand { program, args: vec!["provider".into(), "worker".into()] };
-    let mut config = AgentConfig::new(args.nodes, args.machine.home.path()?, worker);
-    config.device = device(&args.machine.device)?;
+    let mut config = args.machine.config(args.nodes)?;
     config.offer.price_per_block = Amount::parse(&args.price)?;
     config.offer.bond = args.bond.as_deref().map(Amount::parse).transpose()?;
     config.offer.payout = args.payout;
@@ -165,12 +180,25 @@ fn device(text: &str) -> Result<Device> {
     text.parse().map_err(|error| anyhow::anyhow!("device '{text}': {error}"))
 }
 
+/// What `doctor` shows.
+#[derive(Debug, serde::Serialize)]
+struct Doctor {
+    #[serde(flatten)]
+    machine: MachineReport,
+    #[serde(flatten)]
+    means: Means,
+}
+
 async fn doctor(args: Machine, shared: &Shared) -> Result<()> {
-    let (device, data) = (device(&args.device)?, args.home.path()?);
-    let report = tokio::task::spawn_blocking(move || inspect(&device, &data)).await??;
+    let config = args.config(Vec::new())?;
+    let look = move || {
+        let machine = inspect(&config.device, &config.data)?;
+        Ok::<_, ProviderError>(Doctor { machine, means: Means::find(&config)? })
+    };
+    let report = tokio::task::spawn_blocking(look).await??;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&report)? {
-        screen.line(report.to_string());
+        screen.line(format!("{}\n{}", report.machine, report.means));
     }
     Ok(())
 }

@@ -7,13 +7,14 @@ use neura_client::{Client, ClientError};
 use neura_types::{
     Address, Amount, U256,
     abi::{ITasks, SolCall},
+    job::JobFault,
     system,
     task::{EndReason, Outcome, Party, Task, TaskId, TaskState},
 };
 use serde::Serialize;
 
 use super::{Account, Screen, Shared};
-use crate::job::{self, Choice, Job, Report, Step};
+use crate::job::{self, Choice, Job, Output, Report, Step};
 
 /// Commands of `neura task`.
 #[derive(Debug, clap::Subcommand)]
@@ -44,7 +45,7 @@ pub(super) enum Command {
         /// The job file, to compare with its labels and reference.
         #[arg(long)]
         job: Option<PathBuf>,
-        /// Where to write the result's bytes.
+        /// Where to write the result: a file for `int8`, a folder for the others' outputs.
         #[arg(long, short)]
         out: Option<PathBuf>,
     },
@@ -176,10 +177,11 @@ pub(crate) async fn finish(
     let sender = account.sender().await?;
     let plain =
         job::open_result(client, sender.chain_id(), &submitted, &account.result_key).await?;
-    let report = job::report(Some(job), &plain)?;
+    let report = job::report(&job.executor, Some(job), &plain)?;
+    let approve = approve && !matches!(&report, Report::Outputs { fault: Some(_), .. });
     if approve && submitted.state == TaskState::Submitted {
         ensure!(
-            report.equals_reference != Some(false),
+            report.is_good(),
             "the result differs from the reference: not approved. Contest it with `neura task challenge {id} REASON`"
         );
         let call = ITasks::approveCall { taskId: id }.abi_encode();
@@ -275,8 +277,14 @@ fn describe_end(task: &Task) -> String {
 
 /// Prints what the owner learns from a result.
 pub(crate) fn print_report(screen: &Screen, report: &Report) {
-    screen.line(format!("result       {} predictions", report.predictions.len()));
-    if let Some(equal) = report.equals_reference {
+    let found = match report {
+        Report::Predictions(found) => found,
+        Report::Outputs { fault, outputs } => {
+            return print_outputs(screen, fault.as_ref(), outputs);
+        }
+    };
+    screen.line(format!("result       {} predictions", found.predictions.len()));
+    if let Some(equal) = found.equals_reference {
         let verdict = if equal {
             "equal to the reference's, every one"
         } else {
@@ -284,11 +292,27 @@ pub(crate) fn print_report(screen: &Screen, report: &Report) {
         };
         screen.line(format!("             {verdict}"));
     }
-    if let Some(accuracy) = &report.accuracy {
+    if let Some(accuracy) = &found.accuracy {
         screen.line(format!(
             "accuracy     {:.2} % ({} of {})",
             accuracy.percent, accuracy.correct, accuracy.total
         ));
+    }
+}
+
+fn print_outputs(screen: &Screen, fault: Option<&JobFault>, outputs: &[Output]) {
+    if let Some(fault) = fault {
+        screen.line(format!("result       the job failed: {fault}"));
+        screen.line("             not approved: `neura task approve` pays the provider, `neura task challenge` contests");
+    }
+    for Output { name, bytes, text } in outputs {
+        screen.line(format!("output       {name}, {bytes} bytes"));
+        // What a stranger's machine sends must not steer the terminal.
+        let plain = |c: char| !c.is_control() || c == '\t';
+        for line in text.iter().flat_map(|text| text.lines()) {
+            let line: String = line.chars().filter(|c| plain(*c)).collect();
+            screen.line(format!("             {line}"));
+        }
     }
 }
 
@@ -319,15 +343,17 @@ async fn result(
     let chain_id = account.client.status().await?.chain_id;
     let plain = job::open_result(&account.client, chain_id, &task, &account.result_key).await?;
     if let Some(path) = &out {
-        std::fs::write(path, &plain).with_context(|| format!("writing {}", path.display()))?;
+        job::save(&task.terms.executor, &plain, path)?;
     }
     let job = job.map(|path| Job::load(&path)).transpose()?;
-    let report = job::report(job.as_ref(), &plain)?;
+    let report = job::report(&task.terms.executor, job.as_ref(), &plain)?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&report)? {
         print_report(&screen, &report);
-        let text: Vec<String> = report.predictions.iter().map(ToString::to_string).collect();
-        screen.line(text.join(" "));
+        if let Report::Predictions(found) = &report {
+            let text: Vec<String> = found.predictions.iter().map(ToString::to_string).collect();
+            screen.line(text.join(" "));
+        }
     }
     Ok(())
 }

@@ -2,17 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
-use neura_int8::Int8Job;
 use neura_types::{
     Amount,
     task::{Requirement, ResultPrivacy},
 };
 use serde::Deserialize;
 
+use super::work::RawJob;
 use crate::bounded;
 
-/// Largest file that a job may name: the executor's own limits are tighter.
-const MAX_FILE: u64 = 256 << 20;
+/// Longest list of classes.
+const MAX_CLASSES: u64 = 16 << 20;
 /// Characters of a bad line that are shown.
 const MAX_SHOWN: usize = 40;
 /// Longest job file.
@@ -66,17 +66,6 @@ struct RawFile {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawJob {
-    name: String,
-    executor: String,
-    model: PathBuf,
-    inputs: PathBuf,
-    labels: Option<PathBuf>,
-    reference: Option<PathBuf>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawTerms {
     duration_blocks: u64,
     max_price: String,
@@ -118,13 +107,20 @@ impl Job {
                 .into(),
         })?;
         let (raw, max_price) = parse(path, &text)?;
-        let near = |name: &Path| path.parent().unwrap_or(Path::new(".")).join(name);
+        let folder = path.parent().unwrap_or(Path::new("."));
+        let known = |name: &Option<PathBuf>| {
+            name.as_ref().map(|name| classes(&folder.join(name))).transpose()
+        };
+        let (labels, reference) = match &raw.job {
+            RawJob::Int8(job) => (known(&job.labels)?, known(&job.reference)?),
+            _ => (None, None),
+        };
         Ok(Self {
-            payload: payload(&near(&raw.job.model), &near(&raw.job.inputs))?,
-            labels: raw.job.labels.map(|name| classes(&near(&name))).transpose()?,
-            reference: raw.job.reference.map(|name| classes(&near(&name))).transpose()?,
-            name: raw.job.name,
-            executor: raw.job.executor,
+            labels,
+            reference,
+            name: raw.job.name().to_owned(),
+            executor: raw.job.executor().to_owned(),
+            payload: raw.job.payload(folder)?,
             requirement: raw.requirements,
             duration_blocks: raw.terms.duration_blocks,
             max_price,
@@ -146,10 +142,6 @@ fn parse(path: &Path, text: &str) -> Result<(RawFile, Amount), JobError> {
     let raw: RawFile =
         toml::from_str(text).map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
     let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
-    if raw.job.executor != "int8" {
-        let reason = format!("executor '{}' is not known: write \"int8\"", raw.job.executor);
-        return Err(field(reason));
-    }
     if raw.terms.duration_blocks == 0 {
         return Err(field("duration_blocks must be at least 1".into()));
     }
@@ -158,24 +150,14 @@ fn parse(path: &Path, text: &str) -> Result<(RawFile, Amount), JobError> {
     Ok((raw, max_price))
 }
 
-fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
+pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
     bounded::read(path, limit)
         .map_err(|error| JobError::Read { path: path.to_owned(), reason: format!("{error:#}") })
 }
 
-fn payload(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
-    let job = Int8Job { model: read(model, MAX_FILE)?, requests: read(inputs, MAX_FILE)? };
-    let content = |reason: String| JobError::Content { path: model.to_owned(), reason };
-    let bytes = job.encode().map_err(|error| content(error.to_string()))?;
-    Int8Job::decode(&bytes)
-        .and_then(|job| job.open())
-        .map_err(|error| content(error.to_string()))?;
-    Ok(bytes)
-}
-
 /// Reads classes, one number per line; `#` begins a comment.
 fn classes(path: &Path) -> Result<Vec<u16>, JobError> {
-    let bytes = read(path, MAX_FILE)?;
+    let bytes = read(path, MAX_CLASSES)?;
     String::from_utf8_lossy(&bytes)
         .lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())

@@ -8,7 +8,8 @@ mod outcome;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod work;
 
 pub use file::{Job, JobError, check_text};
-pub use outcome::{Accuracy, Report, open_result, report};
+pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
 pub use submit::{Choice, Offer, Refusal, Step, pick, submit, watch};

@@ -1,11 +1,14 @@
 //! Open a task's result and judge it.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, bail, ensure};
 use neura_blobs::{EncryptionSecretKey, EnvelopeContext, Purpose, open};
 use neura_client::Client;
 use neura_int8::Int8Result;
 use neura_types::{
     ChainId,
+    job::{JobFault, JobFormat, JobResult, NamedBytes},
     task::{ResultPrivacy, Task, result_commitment},
 };
 use serde::Serialize;
@@ -28,13 +31,52 @@ pub struct Accuracy {
 
 /// What the owner learns from a result.
 #[derive(Debug, Clone, Serialize)]
-pub struct Report {
+#[serde(untagged)]
+pub enum Report {
+    /// Of an integer network.
+    Predictions(Predictions),
+    /// Of the other executors.
+    Outputs {
+        /// Why the job did not end well, if so.
+        fault: Option<JobFault>,
+        /// What came back.
+        outputs: Vec<Output>,
+    },
+}
+
+/// Classes, compared with what the owner knows of them.
+#[derive(Debug, Clone, Serialize)]
+pub struct Predictions {
     /// The classes or tokens: the first output of every answer, if it is of whole numbers.
     pub predictions: Vec<i32>,
     /// Comparison with the labels, if the owner has them.
     pub accuracy: Option<Accuracy>,
     /// Whether they equal the reference's, if the owner has it.
     pub equals_reference: Option<bool>,
+}
+
+/// An output of a job.
+#[derive(Debug, Clone, Serialize)]
+pub struct Output {
+    /// Its name.
+    pub name: String,
+    /// Its size in bytes.
+    pub bytes: usize,
+    /// Its beginning, if it is text.
+    pub text: Option<String>,
+}
+
+/// Characters of an output that are shown.
+const MAX_TEXT: usize = 2_000;
+
+impl Report {
+    /// Whether it is as good as can be told: no fault, and nothing that differs from the reference.
+    pub fn is_good(&self) -> bool {
+        match self {
+            Self::Predictions(found) => found.equals_reference != Some(false),
+            Self::Outputs { fault, .. } => fault.is_none(),
+        }
+    }
 }
 
 /// Fetches a task's result, checks it against the chain and opens it.
@@ -80,11 +122,56 @@ pub async fn open_result(
     Ok(plain)
 }
 
-/// Reads a result and compares it with what the owner knows.
+/// Reads a result of an executor, and compares it with what the owner knows.
 ///
 /// # Errors
 /// If the bytes are no result, or one of another length than the labels or the reference.
-pub fn report(job: Option<&Job>, plain: &[u8]) -> Result<Report> {
+pub fn report(executor: &str, job: Option<&Job>, plain: &[u8]) -> Result<Report> {
+    if executor == "int8" {
+        return predictions(job, plain).map(Report::Predictions);
+    }
+    let result = JobResult::decode(plain).context("the result is malformed")?;
+    let outputs = result.outputs.into_iter().map(|output| Output {
+        bytes: output.bytes.len(),
+        text: String::from_utf8(output.bytes)
+            .ok()
+            .filter(|text| !text.is_empty() && !text.contains('\0'))
+            .map(|text| text.chars().take(MAX_TEXT).collect()),
+        name: output.name,
+    });
+    Ok(Report::Outputs { fault: result.fault, outputs: outputs.collect() })
+}
+
+/// Writes a result: the bytes of an integer network's into a file, the outputs of the others into a folder, each a file
+/// of its name.
+///
+/// # Errors
+/// If the bytes are no result, or something cannot be written.
+pub fn save(executor: &str, plain: &[u8], path: &Path) -> Result<()> {
+    let write = |path: &Path, bytes: &[u8]| {
+        std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+    };
+    if executor == "int8" {
+        return write(path, plain);
+    }
+    let result = JobResult::decode(plain).context("the result is malformed")?;
+    std::fs::create_dir_all(path).with_context(|| format!("making {}", path.display()))?;
+    result
+        .outputs
+        .iter()
+        .try_for_each(|output| write(&path.join(file_name(output, executor)), &output.bytes))
+}
+
+/// The name of an output's file. The provider chose the output's: nothing of it leads out of the folder.
+fn file_name(output: &NamedBytes, executor: &str) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = output.name.chars().map(plain).collect();
+    let name = name.trim_start_matches('.');
+    let name = if name.is_empty() { "output" } else { name };
+    if executor == "onnx" { format!("{name}.npy") } else { name.to_owned() }
+}
+
+fn predictions(job: Option<&Job>, plain: &[u8]) -> Result<Predictions> {
     let result = Int8Result::decode(plain).context("the result is malformed")?;
     let first = result.answers().iter().filter_map(|answer| answer.first());
     let predictions: Vec<i32> = first.flat_map(|tensor| tensor.data().i32s()).copied().collect();
@@ -109,5 +196,5 @@ pub fn report(job: Option<&Job>, plain: &[u8]) -> Result<Report> {
     });
     let equals_reference = reference
         .map(|known| known.iter().map(|class| i32::from(*class)).eq(predictions.iter().copied()));
-    Ok(Report { predictions, accuracy, equals_reference })
+    Ok(Predictions { predictions, accuracy, equals_reference })
 }

@@ -14,6 +14,7 @@ mod double;
 mod ethereum;
 mod harness;
 mod job;
+mod jobs;
 mod network;
 mod provider;
 mod snapshots;

@@ -1,5 +1,7 @@
 //! Look at an offered task, and accept or decline it.
 
+use std::time::Duration;
+
 use neura_client::{ClientError, Outgoing};
 use neura_types::{
     U256,
@@ -15,13 +17,17 @@ use super::{
 };
 use crate::{
     Progress,
-    job::{Means, Refusal, check_job, check_terms, open_payload},
+    executor::Executor,
+    job::{Means, Refusal, check_int8, check_terms, open_payload},
     journal::{Entry, Part, SignedTx, Stage},
-    worker::Executor,
+    worker::{Limits, WorkerError},
 };
 
 /// Blocks before the end of an offer at which a task that still waits for the device is declined.
 const BUSY_MARGIN: u64 = 20;
+
+/// Time to read a job without running it.
+const CHECK_TIME: Duration = Duration::from_secs(30);
 
 /// A task is not taken, or it cannot be told yet.
 pub(super) enum Doubt {
@@ -106,14 +112,31 @@ impl Core {
         let _turn = self.vetting.acquire().await;
         let (chain_id, keys, power) = (self.chain_id, self.operator.keys.clone(), self.power);
         let of = task.clone();
-        let bytes = blocking(move || {
-            let plain = open_payload(chain_id, &of, &keys, &sealed)?;
-            check_job(executor, &plain, power)?;
-            Ok::<u64, Refusal>(plain.len() as u64)
+        let plain = blocking(move || {
+            let plain = open_payload(chain_id, &of, &keys, &sealed, executor.max_payload())?;
+            if executor == Executor::Int8 {
+                check_int8(&plain, power)?;
+            }
+            Ok::<_, Refusal>(plain)
         });
-        let bytes = bytes.await??;
+        let plain = plain.await??;
+        let bytes = plain.len() as u64;
         self.say(Progress::PayloadOpened { task: task.id, bytes });
+        if executor.runs_foreign_code() {
+            self.check_foreign(executor, &plain).await?;
+        }
         Ok(())
+    }
+
+    /// Has a worker read a job: its parsers are not of ours, and what breaks them is the job's fault.
+    async fn check_foreign(&self, executor: Executor, plain: &[u8]) -> Result<(), Doubt> {
+        let timeout = CHECK_TIME.min(self.config.limits.job_timeout);
+        let limits = Limits { timeout, max_result: self.power.max_stored };
+        match self.worker.check(executor, plain, limits).await {
+            Ok(()) => Ok(()),
+            Err(error @ WorkerError::Start { .. }) => Err(Doubt::Failed(error.into())),
+            Err(error) => Err(Doubt::No(Refusal::new("invalid_job", error))),
+        }
     }
 
     /// The sealed payload: from the journal's folder, or from the store, and then kept there.

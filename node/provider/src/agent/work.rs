@@ -9,6 +9,7 @@ use neura_types::{
     U256,
     abi::{ITasks, SolCall},
     hash::content_hash,
+    job::{FaultCode, JobFault, JobFormat, JobResult},
     system,
     task::{BlobRef, Task, result_commitment},
 };
@@ -19,10 +20,34 @@ use super::{
 };
 use crate::{
     Progress,
+    executor::{self, Executor},
     job::{Refusal, open_payload, seal_result},
     journal::{Entry, Part, ResultRecord, SignedTx, Stage},
-    worker::{Executor, Limits, WorkerError},
+    worker::{Limits, WorkerError},
 };
+
+/// The result that tells the owner why foreign code failed by its own fault: it took too long, or broke its worker more
+/// than once, which a device's accident does not. Any other failure is the provider's.
+fn own_fault(executor: Executor, error: WorkerError, last: bool) -> Result<Vec<u8>, WorkerError> {
+    let (code, detail) = match &error {
+        WorkerError::TimedOut { .. } => (FaultCode::TimedOut, error.to_string()),
+        WorkerError::Crashed { stderr, .. } if stderr.contains(NO_MEMORY) => {
+            (FaultCode::OutOfMemory, "the job wanted more memory than it may have".to_owned())
+        }
+        WorkerError::Crashed { status, .. } if last => {
+            (FaultCode::Trapped, format!("the job ended its worker: {status}"))
+        }
+        _ => return Err(error),
+    };
+    if !executor.runs_foreign_code() {
+        return Err(error);
+    }
+    executor::failed(JobFault { code, detail })
+        .map_err(|error| WorkerError::Protocol { problem: error.to_string() })
+}
+
+/// What Rust says before it ends a process that gets no memory.
+const NO_MEMORY: &str = "memory allocation of";
 
 impl Core {
     /// Runs the job in a worker, seals the result and writes it down.
@@ -64,7 +89,9 @@ impl Core {
             .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
         let sealed = self.payload(task).await?;
         let (chain_id, keys, of) = (self.chain_id, self.operator.keys.clone(), task.clone());
-        let payload = blocking(move || open_payload(chain_id, &of, &keys, &sealed)).await??;
+        let payload =
+            blocking(move || open_payload(chain_id, &of, &keys, &sealed, executor.max_payload()));
+        let payload = payload.await??;
         drive.attempts += 1;
         self.say(Progress::Executing { task: id, attempt: drive.attempts });
         let started = Instant::now();
@@ -74,10 +101,15 @@ impl Core {
         };
         let limits =
             Limits { timeout: self.config.limits.job_timeout, max_result: self.power.max_stored };
-        let plain = self.worker.run(executor, &payload, limits, opened).await?;
+        let ran = self.worker.run(executor, &payload, limits, opened).await;
+        let last = drive.attempts >= self.config.limits.attempts;
+        let plain = ran.or_else(|error| own_fault(executor, error, last))?;
         // Nothing leaves that is not a result, whatever became of the worker.
-        Int8Result::decode(&plain)
-            .map_err(|error| WorkerError::Protocol { problem: error.to_string() })?;
+        let result = match executor {
+            Executor::Int8 => Int8Result::decode(&plain).map(drop).map_err(|e| e.to_string()),
+            _ => JobResult::decode(&plain).map(drop).map_err(|e| e.to_string()),
+        };
+        result.map_err(|problem| WorkerError::Protocol { problem })?;
         self.say(Progress::Executed {
             task: id,
             milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

@@ -13,6 +13,7 @@ use neura_types::{
 
 use super::*;
 
+const MAX_JOB: u64 = 1 << 20;
 const CHAIN: ChainId = 7_331;
 
 fn keys() -> Keys {
@@ -145,7 +146,7 @@ fn a_payload_opens_for_its_task_only() {
     let recipient = [keys.encryption.public_key()];
     let context = context(CHAIN, &task, Purpose::Payload);
     let sealed = seal(&context, &recipient, b"job", &mut rand::rng()).unwrap();
-    assert_eq!(open_payload(CHAIN, &task, &keys, &sealed).unwrap().as_slice(), b"job");
+    assert_eq!(open_payload(CHAIN, &task, &keys, &sealed, MAX_JOB).unwrap().as_slice(), b"job");
 
     let mut tampered = sealed.clone();
     *tampered.last_mut().unwrap() ^= 1;
@@ -153,12 +154,12 @@ fn a_payload_opens_for_its_task_only() {
     other.terms.envelope_nonce = B256::ZERO;
     let stranger = Keys { encryption: EncryptionSecretKey::from_bytes([4; 32]), ..keys.clone() };
     for refused in [
-        open_payload(CHAIN, &task, &keys, &tampered),
-        open_payload(CHAIN, &task, &keys, b"garbage"),
-        open_payload(CHAIN, &task, &keys, &sealed[..sealed.len() - 1]),
-        open_payload(CHAIN, &other, &keys, &sealed),
-        open_payload(CHAIN + 1, &task, &keys, &sealed),
-        open_payload(CHAIN, &task, &stranger, &sealed),
+        open_payload(CHAIN, &task, &keys, &tampered, MAX_JOB),
+        open_payload(CHAIN, &task, &keys, b"garbage", MAX_JOB),
+        open_payload(CHAIN, &task, &keys, &sealed[..sealed.len() - 1], MAX_JOB),
+        open_payload(CHAIN, &other, &keys, &sealed, MAX_JOB),
+        open_payload(CHAIN + 1, &task, &keys, &sealed, MAX_JOB),
+        open_payload(CHAIN, &task, &stranger, &sealed, MAX_JOB),
     ] {
         assert_eq!(refused.unwrap_err().code, "payload_unreadable");
     }
@@ -199,8 +200,8 @@ fn power() -> Power {
 
 #[test]
 fn a_job_is_taken_if_this_machine_can_do_it() {
-    assert_eq!(check_job(Executor::Int8, &job(100), power()), Ok(()));
-    let refused = |plain: &[u8], power| check_job(Executor::Int8, plain, power).unwrap_err().code;
+    assert_eq!(check_int8(&job(100), power()), Ok(()));
+    let refused = |plain: &[u8], power| check_int8(plain, power).unwrap_err().code;
     assert_eq!(refused(b"garbage", power()), "invalid_job");
     assert_eq!(refused(&job(1_000), power()), "job_too_long");
     assert_eq!(refused(&job(100), Power { max_stored: 1_000, ..power() }), "result_too_large");
@@ -216,7 +217,7 @@ fn a_reason_is_cut_to_what_the_chain_takes() {
 proptest::proptest! {
     #[test]
     fn arbitrary_payloads_are_refused_and_never_panic(bytes: Vec<u8>) {
-        proptest::prop_assert!(open_payload(CHAIN, &task(), &keys(), &bytes).is_err());
-        proptest::prop_assert!(check_job(Executor::Int8, &bytes, power()).is_err());
+        proptest::prop_assert!(open_payload(CHAIN, &task(), &keys(), &bytes, MAX_JOB).is_err());
+        proptest::prop_assert!(check_int8(&bytes, power()).is_err());
     }
 }

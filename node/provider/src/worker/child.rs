@@ -4,16 +4,14 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     process::ExitCode,
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use neura_gpu::{
-    Backend, Budget, CpuBackend, GemmShape, GpuError, OnDevice, Options, WgpuBackend, discover,
-};
-use neura_int8::{Int8Job, MAX_JOB_BYTES};
+use neura_gpu::{Backend, GemmShape, discover};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::protocol::{Executor, FailureKind, JobFailure, MAX_LINE, Probed, Report, Request, Work};
+use super::protocol::{FailureKind, JobFailure, MAX_LINE, Probed, Report, Request, Work};
+use crate::{executor, sandbox};
 
 /// The product that measures a device: 128 Mi multiply-accumulates, done in a fraction of a second by any.
 const PROBE_SHAPE: GemmShape = GemmShape { m: 256, n: 256, k: 2_048 };
@@ -23,7 +21,8 @@ const PROBE_SHAPE: GemmShape = GemmShape { m: 256, n: 256, k: 2_048 };
 pub fn main() -> ExitCode {
     let mut input = BufReader::new(io::stdin());
     let output = io::stdout();
-    let received = receive(&mut input);
+    // Before a byte of a stranger is read.
+    let received = confine().and_then(|()| receive(&mut input));
     // Nothing more is said to a worker. When its input ends, whoever waits for the answer is gone.
     thread::spawn(move || {
         let _ = io::copy(&mut input, &mut io::sink());
@@ -56,8 +55,10 @@ fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
     let request: Request = serde_json::from_slice(&line)
         .map_err(|error| wrong(format!("the request is not understood: {error}")))?;
     let mut payload = Vec::new();
-    if let Work::Job { payload_bytes, .. } = request.work {
-        if payload_bytes > MAX_JOB_BYTES as u64 {
+    if let Work::Job { executor, payload_bytes } | Work::Check { executor, payload_bytes } =
+        request.work
+    {
+        if payload_bytes > executor.max_payload() {
             return Err(wrong(format!("a payload of {payload_bytes} bytes is too large")));
         }
         input
@@ -74,7 +75,13 @@ fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
     Ok((request, payload))
 }
 
-/// Gives up what this process does not need. Payloads are not left on disk by a crash.
+/// Gives up the system calls that no executor needs.
+fn confine() -> Result<(), JobFailure> {
+    sandbox::forbid_system_calls()
+        .map_err(|detail| JobFailure { kind: FailureKind::Request, detail })
+}
+
+/// Bounds what this process may use. Payloads are not left on disk by a crash.
 fn limit(request: &Request) -> Result<(), JobFailure> {
     let refused = |error: nix::Error| JobFailure {
         kind: FailureKind::Request,
@@ -92,53 +99,30 @@ fn work(
     payload: &[u8],
     report: &mut impl FnMut(&Report) -> io::Result<()>,
 ) -> Result<Answer, JobFailure> {
-    let backend = open(request).map_err(of_device)?;
+    let Request { device, bounds, .. } = request;
     // Whether anybody reads this shows when the answer is sent.
-    let _ = report(&Report::Opened { device: Box::new(backend.info().clone()) });
+    let mut opened = |device| drop(report(&Report::Opened { device: Box::new(device) }));
     match request.work {
-        Work::Probe => Ok((Report::Probed(Box::new(probe(backend.as_ref())?)), Vec::new())),
-        Work::Job { executor: Executor::Int8, .. } => {
-            let result = infer(backend.as_ref(), payload)?;
+        Work::Probe => {
+            let backend = executor::open(device, bounds)?;
+            opened(backend.info().clone());
+            Ok((Report::Probed(Box::new(probe(backend.as_ref())?)), Vec::new()))
+        }
+        Work::Check { executor, .. } => {
+            executor::check(executor, payload, bounds)?;
+            Ok((Report::Checked, Vec::new()))
+        }
+        Work::Job { executor, .. } => {
+            let result = executor::run(executor, payload, device, bounds, opened)?;
             Ok((Report::Done { bytes: result.len() as u64 }, result))
         }
     }
 }
 
-fn open(request: &Request) -> Result<Box<dyn Backend>, GpuError> {
-    let Some(selector) = request.device.selector() else {
-        return Ok(Box::new(CpuBackend::new()));
-    };
-    let default = Budget::default();
-    let budget = Budget {
-        max_bytes: request.memory_bytes.unwrap_or(default.max_bytes),
-        timeout: Duration::from_millis(request.timeout_ms),
-    };
-    let options = Options { budget, ..Options::default() };
-    Ok(Box::new(WgpuBackend::with_options(&selector, options)?))
-}
-
-fn infer(backend: &dyn Backend, payload: &[u8]) -> Result<Vec<u8>, JobFailure> {
-    let of_job = |error: neura_int8::ModelError| JobFailure {
-        kind: FailureKind::Job,
-        detail: error.to_string(),
-    };
-    let job = Int8Job::decode(payload).and_then(|job| job.open()).map_err(of_job)?;
-    let kernels = OnDevice::new(backend);
-    let result = job.run(&kernels);
-    let result = kernels.outcome(result).map_err(|error| match error {
-        GpuError::Model(error) => of_job(error),
-        GpuError::OverBudget { .. } | GpuError::TooLarge { .. } | GpuError::Shape { .. } => {
-            JobFailure { kind: FailureKind::Job, detail: error.to_string() }
-        }
-        error => of_device(error),
-    })?;
-    Ok(result.encode())
-}
-
 /// Measures the device once it is warm.
 fn probe(backend: &dyn Backend) -> Result<Probed, JobFailure> {
     let (a, b) = (vec![3; PROBE_SHAPE.m * PROBE_SHAPE.k], vec![-5; PROBE_SHAPE.n * PROBE_SHAPE.k]);
-    let run = || backend.gemm_i8(&a, &b, PROBE_SHAPE).map_err(of_device);
+    let run = || backend.gemm_i8(&a, &b, PROBE_SHAPE).map_err(|e| executor::of_device(&e));
     run()?;
     let started = Instant::now();
     run()?;
@@ -149,10 +133,6 @@ fn probe(backend: &dyn Backend) -> Result<Probed, JobFailure> {
         adapters: discover(),
         macs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
     })
-}
-
-fn of_device(error: GpuError) -> JobFailure {
-    JobFailure { kind: FailureKind::Device, detail: error.to_string() }
 }
 
 fn send(output: &mut impl Write, (report, bytes): Answer) -> io::Result<()> {
@@ -171,10 +151,14 @@ fn say(output: &mut impl Write, report: &Report) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Device;
+    use crate::{
+        Device,
+        executor::{Bounds, Executor},
+    };
 
     fn request(work: Work) -> Vec<u8> {
-        let request = Request { device: Device::Cpu, memory_bytes: None, timeout_ms: 60_000, work };
+        let bounds = Bounds { memory_bytes: 1 << 30, max_result: 1 << 20, timeout_ms: 60_000 };
+        let request = Request { device: Device::Cpu, memory_bytes: None, bounds, work };
         let mut line = serde_json::to_vec(&request).unwrap();
         line.push(b'\n');
         line
@@ -196,11 +180,5 @@ mod tests {
         }
         let huge = request(Work::Job { executor: Executor::Int8, payload_bytes: u64::MAX });
         assert!(receive(&mut &huge[..]).unwrap_err().detail.contains("too large"));
-    }
-
-    #[test]
-    fn a_malformed_job_is_its_owners_fault() {
-        let failure = infer(&CpuBackend::new(), b"garbage").unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Job);
     }
 }

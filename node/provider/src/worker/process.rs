@@ -19,9 +19,15 @@ use tokio::{
 };
 
 use super::protocol::{
-    Executor, FailureKind, JobFailure, MAX_LINE, MAX_LINES, Probed, Report, Request, Work,
+    FailureKind, JobFailure, MAX_LINE, MAX_LINES, Probed, Report, Request, Work,
 };
-use crate::{Device, config::WorkerCommand, keys::private_dir};
+use crate::{
+    Device,
+    config::WorkerCommand,
+    executor::{Bounds, Executor},
+    keys::private_dir,
+    sandbox::Sandbox,
+};
 
 /// How much of what a worker wrote to its standard error is kept, from the end.
 const MAX_STDERR: usize = 4 << 10;
@@ -114,6 +120,9 @@ pub(crate) struct Limits {
     pub(crate) max_result: u64,
 }
 
+/// Memory of a job of foreign code where the operator sets no limit, in bytes.
+const MEMORY_WITHOUT_LIMIT: u64 = 4 << 30;
+
 /// Starts workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Worker {
@@ -122,6 +131,7 @@ pub(crate) struct Worker {
     memory_bytes: Option<u64>,
     /// Working folder of the workers; their drivers cache compiled shaders in it.
     place: PathBuf,
+    sandbox: Option<Sandbox>,
 }
 
 impl Worker {
@@ -130,8 +140,9 @@ impl Worker {
         device: Device,
         memory_bytes: Option<u64>,
         place: PathBuf,
+        sandbox: Option<Sandbox>,
     ) -> Self {
-        Self { command, device, memory_bytes, place }
+        Self { command, device, memory_bytes, place, sandbox }
     }
 
     /// Opens and tests the device.
@@ -139,6 +150,20 @@ impl Worker {
         let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
         match self.ask(Work::Probe, &[], limits, |_| {}).await? {
             (Report::Probed(probed), _) => Ok(*probed),
+            (other, _) => Err(unexpected(&other)),
+        }
+    }
+
+    /// Reads a payload as a job, without running it.
+    pub(crate) async fn check(
+        &self,
+        executor: Executor,
+        payload: &[u8],
+        limits: Limits,
+    ) -> Result<(), WorkerError> {
+        let work = Work::Check { executor, payload_bytes: payload.len() as u64 };
+        match self.ask(work, payload, limits, |_| {}).await? {
+            (Report::Checked, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -165,9 +190,13 @@ impl Worker {
         Limits { timeout, max_result }: Limits,
         opened: impl FnMut(DeviceInfo),
     ) -> Result<(Report, Vec<u8>), WorkerError> {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let (device, memory_bytes) = (self.device.clone(), self.memory_bytes);
-        let request = Request { device, memory_bytes, timeout_ms, work };
+        let bounds = Bounds {
+            memory_bytes: memory_bytes.unwrap_or(MEMORY_WITHOUT_LIMIT),
+            max_result,
+            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+        };
+        let request = Request { device, memory_bytes, bounds, work };
         let mut running = self.start()?;
         // However this ends, dropping `running` ends the worker and all that it started.
         tokio::time::timeout(timeout, running.converse(&request, payload, max_result, opened))
@@ -180,8 +209,12 @@ impl Worker {
         let failed = |cause| WorkerError::Start { program, cause };
         let start = || -> io::Result<Running> {
             private_dir(&self.place)?;
-            let child = Command::new(&self.command.program)
-                .args(&self.command.args)
+            let command = match &self.sandbox {
+                Some(sandbox) => &sandbox.around(&self.command, &self.place),
+                None => &self.command,
+            };
+            let child = Command::new(&command.program)
+                .args(&command.args)
                 .env_clear()
                 .envs(environment(std::env::vars_os()))
                 .env("HOME", &self.place)

@@ -3,37 +3,15 @@
 use neura_gpu::DeviceInfo;
 use serde::{Deserialize, Serialize};
 
-use crate::Device;
+use crate::{
+    Device,
+    executor::{Bounds, Executor},
+};
 
 /// Longest line, in bytes: a report of a machine's adapters.
 pub(super) const MAX_LINE: u64 = 64 << 10;
 /// Most lines before an answer is complete.
 pub(super) const MAX_LINES: usize = 64;
-
-/// How a payload is to be executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Executor {
-    /// Integer inference of a network: payload an `Int8Job`, result an `Int8Result`.
-    Int8,
-}
-
-impl Executor {
-    /// All that this build has.
-    pub(crate) const ALL: [Self; 1] = [Self::Int8];
-
-    /// Its name in offers and terms.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Int8 => "int8",
-        }
-    }
-
-    /// The executor of a name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|executor| executor.name() == name)
-    }
-}
 
 /// What a worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +20,8 @@ pub(super) struct Request {
     pub(super) device: Device,
     /// Memory that the worker may write to, in bytes.
     pub(super) memory_bytes: Option<u64>,
-    /// Time that the device may take, in milliseconds.
-    pub(super) timeout_ms: u64,
+    /// What a job may use.
+    pub(super) bounds: Bounds,
     /// What to do with it.
     pub(super) work: Work,
 }
@@ -54,6 +32,8 @@ pub(super) struct Request {
 pub(super) enum Work {
     /// Test it, and say what it is.
     Probe,
+    /// Read the payload that follows the line as a job, and run nothing.
+    Check { executor: Executor, payload_bytes: u64 },
     /// Execute the payload that follows the line.
     Job { executor: Executor, payload_bytes: u64 },
 }
@@ -66,6 +46,8 @@ pub(super) enum Report {
     Opened { device: Box<DeviceInfo> },
     /// What was found out about the machine.
     Probed(Box<Probed>),
+    /// The payload is a job that can be run.
+    Checked,
     /// The result follows.
     Done { bytes: u64 },
     /// The work was not done.

@@ -28,6 +28,7 @@ async fn a_newcomer_makes_keys_gets_coins_and_registers() {
     let steps = [
         "keys_made",
         "machine",
+        "means",
         "connected",
         "faucet_asked",
         "faucet_paid",
@@ -49,6 +50,16 @@ async fn a_newcomer_makes_keys_gets_coins_and_registers() {
 }
 
 #[tokio::test]
+async fn with_a_sandbox_foreign_code_is_offered_too() {
+    let (node, data) = devnet().await;
+    let mut config = config(&node, data.path());
+    config.sandbox = true;
+    let agent = Watched::start(config).await.unwrap();
+    let entry = &node.chain().providers[&agent.address()];
+    assert_eq!(entry.executors, ["int8", "onnx", "wasm"], "kernels need a GPU");
+}
+
+#[tokio::test]
 async fn one_who_comes_back_changes_only_what_is_different() {
     let (node, data) = devnet().await;
     let (first, _) = start(&node, &data).await;
@@ -56,7 +67,7 @@ async fn one_who_comes_back_changes_only_what_is_different() {
     first.agent.shutdown().await;
 
     let (again, told) = start(&node, &data).await;
-    assert_eq!(told, ["machine", "connected", "serving"]);
+    assert_eq!(told, ["machine", "means", "connected", "serving"]);
     again.agent.shutdown().await;
 
     let mut dearer = config(&node, data.path());

@@ -211,9 +211,14 @@ pub(crate) struct DevnetProcess {
 impl DevnetProcess {
     /// Starts it in a folder, with the processor as the provider's device, and waits for its first screen.
     pub(crate) async fn start(folder: &Path) -> Self {
+        Self::start_on(folder, "cpu").await
+    }
+
+    /// Starts it with this device for the provider.
+    pub(crate) async fn start_on(folder: &Path, device: &str) -> Self {
         let data = folder.join("devnet");
         let mut command = neura(folder);
-        command.args(["devnet", "--base-port", "0", "--device", "cpu", "--data"]).arg(&data);
+        command.args(["devnet", "--base-port", "0", "--device", device, "--data"]).arg(&data);
         let mut running = Running::start(command);
         running.says("Ctrl-C stops it").await;
         let nodes = running.says("all nodes").await;

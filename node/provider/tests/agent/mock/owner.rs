@@ -147,6 +147,8 @@ pub(crate) fn worker() -> WorkerCommand {
 pub(crate) fn config(node: &Node, data: &Path) -> AgentConfig {
     let mut config = AgentConfig::new(vec![node.url.clone()], data.to_owned(), worker());
     config.device = Device::Cpu;
+    // These tests see into their workers.
+    config.sandbox = false;
     config.timing.retry_first = Duration::from_millis(5);
     config.timing.retry_last = Duration::from_millis(50);
     config.timing.reconcile_every = Duration::from_millis(100);

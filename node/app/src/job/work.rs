@@ -1,0 +1,191 @@
+//! Make the payload of a job file's executor, from the files that it names.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use neura_int8::Int8Job;
+use neura_types::job::{JobFormat, NamedBytes, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass};
+use serde::Deserialize;
+
+use super::file::{JobError, read};
+
+/// Largest file that a job may name: the executor's own limits are tighter.
+const MAX_FILE: u64 = 256 << 20;
+/// Fuel of a kernel unless told otherwise: a second on a slow driver.
+const KERNEL_FUEL: u32 = 1 << 20;
+/// Fuel of a program unless told otherwise: some minutes of an interpreter.
+const PROGRAM_FUEL: u64 = 100_000_000_000;
+/// Memory of a program unless told otherwise, in MiB.
+const PROGRAM_MEMORY_MIB: u32 = 256;
+
+/// The `[job]` table: what is to be done, by its executor.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "executor", rename_all = "snake_case")]
+pub(super) enum RawJob {
+    Int8(Int8),
+    Wgsl(Wgsl),
+    Wasm(Wasm),
+    Onnx(Onnx),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Int8 {
+    name: String,
+    model: PathBuf,
+    inputs: PathBuf,
+    pub(super) labels: Option<PathBuf>,
+    pub(super) reference: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wgsl {
+    name: String,
+    shader: PathBuf,
+    #[serde(default)]
+    fuel: Option<u32>,
+    buffers: Vec<Buffer>,
+    passes: Vec<Pass>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Buffer {
+    /// Its size; that of the file if left out.
+    bytes: Option<u64>,
+    file: Option<PathBuf>,
+    #[serde(default)]
+    output: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Pass {
+    entry: String,
+    workgroups: [u32; 3],
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wasm {
+    name: String,
+    module: PathBuf,
+    #[serde(default)]
+    args: Vec<String>,
+    input: Option<PathBuf>,
+    fuel: Option<u64>,
+    memory_mib: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Onnx {
+    name: String,
+    model: PathBuf,
+    inputs: BTreeMap<String, PathBuf>,
+}
+
+impl RawJob {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Int8(job) => &job.name,
+            Self::Wgsl(job) => &job.name,
+            Self::Wasm(job) => &job.name,
+            Self::Onnx(job) => &job.name,
+        }
+    }
+
+    pub(super) fn executor(&self) -> &'static str {
+        match self {
+            Self::Int8(_) => "int8",
+            Self::Wgsl(_) => "wgsl",
+            Self::Wasm(_) => "wasm",
+            Self::Onnx(_) => "onnx",
+        }
+    }
+
+    /// The payload, from files beside the job file.
+    pub(super) fn payload(self, folder: &Path) -> Result<Vec<u8>, JobError> {
+        let near = |name: &Path| folder.join(name);
+        match self {
+            Self::Int8(job) => int8(&near(&job.model), &near(&job.inputs)),
+            Self::Wgsl(job) => {
+                let shader = near(&job.shader);
+                encode(&shader, wgsl(&shader, job, folder)?)
+            }
+            Self::Wasm(job) => {
+                let module = near(&job.module);
+                let input = job.input.map(|input| read(&near(&input), MAX_FILE)).transpose()?;
+                let mut args = job.args;
+                args.insert(0, job.name);
+                let memory = u64::from(job.memory_mib.unwrap_or(PROGRAM_MEMORY_MIB)) << 20;
+                encode(
+                    &module,
+                    WasmJob {
+                        module: wasm(&module)?,
+                        args,
+                        input: input.unwrap_or_default(),
+                        fuel: job.fuel.unwrap_or(PROGRAM_FUEL),
+                        memory_bytes: memory,
+                    },
+                )
+            }
+            Self::Onnx(job) => {
+                let model = near(&job.model);
+                let named = |(name, file): (String, PathBuf)| {
+                    Ok(NamedBytes { name, bytes: read(&near(&file), MAX_FILE)? })
+                };
+                let inputs = job.inputs.into_iter().map(named).collect::<Result<_, _>>()?;
+                encode(&model, OnnxJob { model: read(&model, MAX_FILE)?, inputs })
+            }
+        }
+    }
+}
+
+fn content(path: &Path, reason: impl ToString) -> JobError {
+    JobError::Content { path: path.to_owned(), reason: reason.to_string() }
+}
+
+fn encode(path: &Path, job: impl JobFormat) -> Result<Vec<u8>, JobError> {
+    job.encode().map_err(|error| content(path, error))
+}
+
+fn int8(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
+    let job = Int8Job { model: read(model, MAX_FILE)?, requests: read(inputs, MAX_FILE)? };
+    let bytes = job.encode().map_err(|error| content(model, error))?;
+    Int8Job::decode(&bytes).and_then(|job| job.open()).map_err(|error| content(model, error))?;
+    Ok(bytes)
+}
+
+/// A module from its binary or its text.
+fn wasm(path: &Path) -> Result<Vec<u8>, JobError> {
+    let bytes = read(path, MAX_FILE)?;
+    match wat::parse_bytes(&bytes) {
+        Ok(binary) => Ok(binary.into_owned()),
+        Err(error) => Err(content(path, error)),
+    }
+}
+
+fn wgsl(shader: &Path, job: Wgsl, folder: &Path) -> Result<WgslJob, JobError> {
+    let source = String::from_utf8(read(shader, MAX_FILE)?)
+        .map_err(|_| content(shader, "it is not a text file"))?;
+    let buffer = |buffer: Buffer| {
+        let file = buffer.file.map(|name| folder.join(name));
+        let contents = file.map(|file| read(&file, MAX_FILE)).transpose()?.unwrap_or_default();
+        let size = (contents.len() as u64).next_multiple_of(4);
+        let bytes = buffer.bytes.unwrap_or(size);
+        Ok(WgslBuffer { bytes, contents, output: buffer.output })
+    };
+    let pass = |pass: Pass| WgslPass { entry: pass.entry, workgroups: pass.workgroups };
+    let job = WgslJob {
+        source,
+        fuel: job.fuel.unwrap_or(KERNEL_FUEL),
+        buffers: job.buffers.into_iter().map(buffer).collect::<Result<_, JobError>>()?,
+        passes: job.passes.into_iter().map(pass).collect(),
+    };
+    neura_provider::check_kernel(&job).map_err(|error| content(shader, error))?;
+    Ok(job)
+}

@@ -1,0 +1,140 @@
+//! Say which executors this machine can offer, and why not the others.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::{AgentConfig, Device, ProviderError, executor::Executor, sandbox::Sandbox};
+
+/// An executor, and whether it can be offered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ExecutorReport {
+    /// Its name in offers and terms.
+    pub name: &'static str,
+    /// Whether it is offered.
+    pub offered: bool,
+    /// What it runs on, or why it is not offered and what to do.
+    pub reason: String,
+}
+
+/// How jobs are confined, and what can be offered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Means {
+    /// Why jobs are not confined by bubblewrap, if they are not.
+    pub unconfined: Option<String>,
+    /// All executors of this build.
+    pub executors: Vec<ExecutorReport>,
+    #[serde(skip)]
+    pub(crate) sandbox: Option<Sandbox>,
+}
+
+impl Means {
+    /// Looks for the sandbox, and judges the executors.
+    ///
+    /// # Errors
+    /// [`ProviderError::Config`] if the operator names an executor that there is not, or that cannot be offered.
+    pub fn find(config: &AgentConfig) -> Result<Self, ProviderError> {
+        let found = match config.sandbox {
+            true => Sandbox::find(),
+            false => Err("it is switched off".to_owned()),
+        };
+        let named = config.offer.executors.as_deref();
+        let executors = Executor::ALL
+            .map(|executor| {
+                let wanted = named.map(|named| named.iter().any(|name| name == executor.name()));
+                judge(executor, &config.device, found.as_ref().err(), wanted)
+            })
+            .to_vec();
+        let means =
+            Self { unconfined: found.as_ref().err().cloned(), executors, sandbox: found.ok() };
+        named.unwrap_or_default().iter().try_for_each(|name| means.check(name))?;
+        Ok(means)
+    }
+
+    /// Names of what is offered.
+    pub(crate) fn offered(&self) -> Vec<String> {
+        let offered = self.executors.iter().filter(|report| report.offered);
+        offered.map(|report| report.name.to_owned()).collect()
+    }
+
+    fn check(&self, name: &str) -> Result<(), ProviderError> {
+        let wrong = |problem| Err(ProviderError::Config { setting: "executors", problem });
+        match self.executors.iter().find(|report| report.name == name) {
+            Some(report) if report.offered => Ok(()),
+            Some(report) => wrong(format!("'{name}' cannot be offered: {}", report.reason)),
+            None => {
+                let all = Executor::ALL.map(Executor::name).join(", ");
+                wrong(format!("there is no executor '{name}'; there are: {all}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Means {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.unconfined {
+            None => write!(f, "jobs  confined by bubblewrap and a filter of system calls")?,
+            Some(why) => write!(f, "jobs  confined by a filter of system calls alone: {why}")?,
+        }
+        for report in &self.executors {
+            let sign = if report.offered { "offered" } else { "not offered" };
+            write!(f, "\n      {:<5} {sign}: {}", report.name, report.reason)?;
+        }
+        Ok(())
+    }
+}
+
+/// Judges an executor; `wanted` is what the operator says of it, if anything.
+fn judge(
+    executor: Executor,
+    device: &Device,
+    unconfined: Option<&String>,
+    wanted: Option<bool>,
+) -> ExecutorReport {
+    let cpu = *device == Device::Cpu;
+    let runs_on = match executor {
+        Executor::Int8 | Executor::Wgsl => format!("device '{device}'"),
+        Executor::Onnx | Executor::Wasm => "the CPU".to_owned(),
+    };
+    let (offered, reason) = match (unconfined, wanted) {
+        (_, Some(false)) => (false, "it is not among the executors that were named".to_owned()),
+        _ if executor == Executor::Wgsl && cpu => {
+            (false, "it needs a GPU adapter, and the device is 'cpu'".to_owned())
+        }
+        (Some(why), None) if executor.runs_foreign_code() => {
+            (false, format!("it runs what strangers wrote, and there is no sandbox: {why}"))
+        }
+        (Some(_), Some(true)) if executor.runs_foreign_code() => {
+            (true, format!("runs on {runs_on}, without a sandbox, as it was named"))
+        }
+        _ => (true, format!("runs on {runs_on}")),
+    };
+    ExecutorReport { name: executor.name(), offered, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged(executor: Executor, device: Device, confined: bool, wanted: Option<bool>) -> bool {
+        let why = "no sandbox".to_owned();
+        judge(executor, &device, (!confined).then_some(&why), wanted).offered
+    }
+
+    #[test]
+    fn foreign_code_is_offered_in_a_sandbox_or_by_name() {
+        for executor in [Executor::Onnx, Executor::Wasm, Executor::Wgsl] {
+            assert!(judged(executor, Device::Best, true, None));
+            assert!(!judged(executor, Device::Best, false, None));
+            assert!(judged(executor, Device::Best, false, Some(true)));
+            assert!(!judged(executor, Device::Best, true, Some(false)));
+        }
+        assert!(judged(Executor::Int8, Device::Cpu, false, None));
+    }
+
+    #[test]
+    fn kernels_need_an_adapter() {
+        assert!(!judged(Executor::Wgsl, Device::Cpu, true, None));
+        assert!(!judged(Executor::Wgsl, Device::Cpu, true, Some(true)));
+    }
+}

@@ -1,0 +1,129 @@
+//! Run ONNX models on the CPU, with tract. Floats: results may differ in the last bits between machines.
+
+#[cfg(test)]
+mod tests;
+
+use std::panic::{self, AssertUnwindSafe};
+
+use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, NamedBytes, OnnxJob};
+use tract_onnx::prelude::{
+    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable,
+    IntoTValue, TValue, Tensor, TractResult,
+};
+
+use super::{npy::Array, of_job, output};
+use crate::worker::JobFailure;
+
+/// Types of values, as NumPy and as tract name them.
+const TYPES: [(&str, DatumType); 11] = [
+    ("<f4", DatumType::F32),
+    ("<f8", DatumType::F64),
+    ("<f2", DatumType::F16),
+    ("|i1", DatumType::I8),
+    ("<i2", DatumType::I16),
+    ("<i4", DatumType::I32),
+    ("<i8", DatumType::I64),
+    ("|u1", DatumType::U8),
+    ("<u2", DatumType::U16),
+    ("<u4", DatumType::U32),
+    ("|b1", DatumType::Bool),
+];
+
+/// Reads the model and the inputs without running anything.
+pub(super) fn check(payload: &[u8]) -> Result<(), JobFailure> {
+    contained(|| read(payload)).map(|_| ())
+}
+
+pub(super) fn run(payload: &[u8]) -> Result<JobResult, JobFailure> {
+    let (model, inputs) = contained(|| read(payload))?;
+    let names: Vec<String> = model
+        .outputs
+        .iter()
+        .map(|outlet| {
+            let label = model.outlet_label(*outlet).map(str::to_owned);
+            label.unwrap_or_else(|| model.node(outlet.node).name.clone())
+        })
+        .collect();
+    let ran = contained(|| {
+        let outputs = model
+            .into_optimized()
+            .and_then(IntoRunnable::into_runnable)
+            .and_then(|plan| plan.run(inputs.into_iter().collect()))
+            .map_err(|error| of_job(format!("{error:#}")))?;
+        names.iter().zip(&outputs).map(|(name, value)| write(name, value)).collect()
+    });
+    Ok(match ran {
+        Ok(outputs) => JobResult { fault: None, outputs },
+        // The model was read: what it does wrong when it runs is its own fault.
+        Err(JobFailure { detail, .. }) => {
+            let fault = JobFault { code: FaultCode::Trapped, detail };
+            JobResult { fault: Some(fault), outputs: Vec::new() }
+        }
+    })
+}
+
+/// Turns a panic of the engine, whose parser and shapes trust the model in places, into a failure of the job.
+fn contained<T>(work: impl FnOnce() -> Result<T, JobFailure>) -> Result<T, JobFailure> {
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
+        let text = cause.downcast_ref::<String>().map(String::as_str);
+        let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("panic");
+        Err(of_job(format!("the engine cannot run the model: {text}")))
+    })
+}
+
+type Ready = (InferenceModel, Vec<TValue>);
+
+fn read(payload: &[u8]) -> Result<Ready, JobFailure> {
+    let job = OnnxJob::decode(payload).map_err(of_job)?;
+    let parse = || -> TractResult<InferenceModel> {
+        tract_onnx::onnx().model_for_read(&mut &job.model[..])
+    };
+    let mut model =
+        parse().map_err(|error| of_job(format!("the model is not valid: {error:#}")))?;
+    let mut inputs = Vec::new();
+    for place in 0..model.inputs.len() {
+        let name = model.node(model.inputs[place].node).name.clone();
+        let given = job.inputs.iter().find(|input| input.name == name);
+        let given = given.ok_or_else(|| {
+            let names: Vec<&str> = job.inputs.iter().map(|input| input.name.as_str()).collect();
+            of_job(format!("the model wants an input '{name}', the job has: {}", names.join(", ")))
+        })?;
+        let tensor = tensor(given)?;
+        let fact = InferenceFact::dt_shape(tensor.datum_type(), tensor.shape());
+        model
+            .set_input_fact(place, fact)
+            .map_err(|error| of_job(format!("input '{name}': {error:#}")))?;
+        inputs.push(tensor.into_tvalue());
+    }
+    if inputs.len() != job.inputs.len() {
+        let (wanted, given) = (inputs.len(), job.inputs.len());
+        return Err(of_job(format!("the model wants {wanted} inputs, the job has {given}")));
+    }
+    Ok((model, inputs))
+}
+
+fn tensor(input: &NamedBytes) -> Result<Tensor, JobFailure> {
+    let wrong = |reason: String| of_job(format!("input '{}': {reason}", input.name));
+    let array = Array::read(&input.bytes).map_err(wrong)?;
+    let known = TYPES.iter().find(|(kind, _)| *kind == array.kind);
+    let (_, ty) = known.ok_or_else(|| wrong(format!("no model takes '{}'", array.kind)))?;
+    if *ty == DatumType::Bool && array.values.iter().any(|value| *value > 1) {
+        return Err(wrong("a bool is neither 0 nor 1".into()));
+    }
+    let mut tensor =
+        Tensor::zero_dt(*ty, &array.shape).map_err(|error| wrong(format!("{error:#}")))?;
+    match tensor.as_plain_ram_mut() {
+        Some(mut view) => view.as_bytes_mut().copy_from_slice(array.values),
+        None => return Err(wrong("it cannot be held in memory".into())),
+    }
+    Ok(tensor)
+}
+
+fn write(name: &str, value: &TValue) -> Result<NamedBytes, JobFailure> {
+    let wrong = |reason: &str| of_job(format!("output '{name}': {reason}"));
+    let known = TYPES.iter().find(|(_, ty)| *ty == value.datum_type());
+    let (kind, _) = known.ok_or_else(|| wrong("its type has no place in a .npy file"))?;
+    let view = value.as_plain_ram().ok_or_else(|| wrong("it is not in memory"))?;
+    let array = Array { kind, shape: value.shape().to_vec(), values: view.as_bytes() };
+    Ok(output(name, array.write()))
+}

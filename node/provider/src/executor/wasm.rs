@@ -1,0 +1,124 @@
+//! Run WebAssembly programs in an interpreter: fuel, memory and output bounded, nothing of the machine in reach.
+
+#[cfg(test)]
+mod tests;
+
+use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, NamedBytes, WasmJob};
+use wasmi::{
+    Config, EnforcedLimits, Engine, Linker, Module, Store, StoreLimitsBuilder, TrapCode,
+    errors::ErrorKind,
+};
+
+use super::{Bounds, wasi};
+use crate::worker::{FailureKind, JobFailure};
+
+/// Most memory that a program may ask for, in bytes: all that 32-bit addresses reach.
+pub(crate) const MAX_MEMORY: u64 = 4 << 30;
+/// Deepest recursion of a program's calls.
+const MAX_RECURSION: usize = 8_192;
+/// Most entries of a program's tables.
+const MAX_TABLE: usize = 1 << 20;
+
+/// Reads and translates a job without running it.
+pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
+    let job = WasmJob::decode(payload).map_err(of_job)?;
+    prepare(&job, bounds).map(|_| ())
+}
+
+/// Runs a job to its end.
+pub(super) fn run(payload: &[u8], bounds: &Bounds) -> Result<JobResult, JobFailure> {
+    let job = WasmJob::decode(payload).map_err(of_job)?;
+    let (mut store, start) = prepare(&job, bounds)?;
+    let ended = start.and_then(|start| start.call(&mut store, ()));
+    let fault = ended.err().and_then(|error| fault(&error));
+    let world = store.into_data();
+    let output = |name: &str, bytes| NamedBytes { name: name.into(), bytes };
+    let outputs = vec![output("stdout", world.stdout), output("stderr", world.stderr)];
+    Ok(JobResult { fault, outputs })
+}
+
+type Start = Result<wasmi::TypedFunc<(), ()>, wasmi::Error>;
+
+/// A store with the program in it and its beginning: an error there is already the program's own, such as one of its
+/// start function.
+fn prepare(job: &WasmJob, bounds: &Bounds) -> Result<(Store<wasi::World>, Start), JobFailure> {
+    if job.memory_bytes > bounds.memory_bytes.min(MAX_MEMORY) {
+        let most = bounds.memory_bytes.min(MAX_MEMORY);
+        return Err(of_job(format!(
+            "the job asks for {} bytes of memory, {most} are given here",
+            job.memory_bytes
+        )));
+    }
+    let mut config = Config::default();
+    config.consume_fuel(true).enforced_limits(EnforcedLimits::default());
+    config.set_max_recursion_depth(MAX_RECURSION);
+    let engine = Engine::new(&config);
+    let module = Module::new(&engine, &job.module)
+        .map_err(|error| of_job(format!("the module is not valid: {error}")))?;
+    let mut linker = Linker::new(&engine);
+    wasi::link(&mut linker).map_err(of_job)?;
+    let mut store = Store::new(&engine, world(job, bounds));
+    store.limiter(|world| &mut world.limits);
+    store.set_fuel(job.fuel).map_err(of_job)?;
+    if !module.exports().any(|export| export.name() == "_start") {
+        return Err(of_job(
+            "the module exports no function _start: build a program for wasm32-wasip1",
+        ));
+    }
+    let linked = linker.instantiate_and_start(&mut store, &module);
+    if let Err(error) = &linked
+        && matches!(error.kind(), ErrorKind::Linker(_) | ErrorKind::Instantiation(_))
+    {
+        return Err(of_job(format!("{error}: programs have wasi_snapshot_preview1 only")));
+    }
+    let start = linked.and_then(|instance| instance.get_typed_func(&store, "_start"));
+    Ok((store, start))
+}
+
+fn world(job: &WasmJob, bounds: &Bounds) -> wasi::World {
+    let mut seed = blake3::Hasher::new_derive_key("neura wasm job random bytes v1");
+    seed.update(&job.module).update(&job.input);
+    let memory = usize::try_from(job.memory_bytes).unwrap_or(usize::MAX);
+    wasi::World {
+        args: job.args.iter().map(|arg| arg.clone().into_bytes()).collect(),
+        input: job.input.clone(),
+        read: 0,
+        stdout: Vec::new(),
+        stderr: Vec::new(),
+        max_output: usize::try_from(bounds.max_result / 2).unwrap_or(usize::MAX),
+        random: seed.finalize_xof(),
+        limits: StoreLimitsBuilder::new()
+            .memory_size(memory)
+            .table_elements(MAX_TABLE)
+            .instances(1)
+            .memories(1)
+            .tables(16)
+            .build(),
+    }
+}
+
+/// What an end means; none for a good one.
+fn fault(error: &wasmi::Error) -> Option<JobFault> {
+    let fault = |code, detail: String| Some(JobFault { code, detail });
+    match error.i32_exit_status() {
+        Some(0) => return None,
+        Some(code) => {
+            return fault(FaultCode::ExitCode, format!("the program ended with code {code}"));
+        }
+        None => {}
+    }
+    if error.downcast_ref::<wasi::TooMuchOutput>().is_some() {
+        return fault(FaultCode::OutputTooLarge, error.to_string());
+    }
+    match error.as_trap_code() {
+        Some(TrapCode::OutOfFuel) => {
+            fault(FaultCode::OutOfFuel, "the program spent the fuel that the job gave it".into())
+        }
+        Some(TrapCode::GrowthOperationLimited) => fault(FaultCode::OutOfMemory, error.to_string()),
+        _ => fault(FaultCode::Trapped, error.to_string()),
+    }
+}
+
+fn of_job(error: impl ToString) -> JobFailure {
+    JobFailure { kind: FailureKind::Job, detail: error.to_string() }
+}

@@ -1,0 +1,77 @@
+//! Run users' own kernels on the GPU.
+
+use neura_gpu::{
+    DeviceInfo, GpuError, KernelBuffer, KernelError, KernelPass, KernelRunner, UserKernel,
+};
+use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, WgslJob};
+
+use super::{Bounds, of_device, of_job, output};
+use crate::{
+    Device,
+    worker::{FailureKind, JobFailure},
+};
+
+pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
+    let (kernel, _) = read(payload)?;
+    let (needed, budget) = (kernel.memory_bytes(), bounds.memory_bytes);
+    if needed > budget {
+        return Err(of_device(&GpuError::OverBudget { needed, budget }));
+    }
+    Ok(())
+}
+
+pub(super) fn run(
+    payload: &[u8],
+    device: &Device,
+    bounds: &Bounds,
+    opened: impl FnOnce(DeviceInfo),
+) -> Result<JobResult, JobFailure> {
+    let (kernel, names) = read(payload)?;
+    let Some(selector) = device.selector() else {
+        let detail = "kernels in WGSL need a GPU adapter, and this provider runs on 'cpu'".into();
+        return Err(JobFailure { kind: FailureKind::Device, detail });
+    };
+    let runner =
+        KernelRunner::new(&selector, bounds.budget()).map_err(|error| of_device(&error))?;
+    opened(runner.info().clone());
+    match runner.run(&kernel) {
+        Ok(outputs) => {
+            let outputs = names.into_iter().zip(outputs).map(|(name, bytes)| output(name, bytes));
+            Ok(JobResult { fault: None, outputs: outputs.collect() })
+        }
+        Err(error @ GpuError::OutOfFuel { .. }) => {
+            let fault = JobFault { code: FaultCode::OutOfFuel, detail: error.to_string() };
+            Ok(JobResult { fault: Some(fault), outputs: Vec::new() })
+        }
+        Err(error) => Err(of_device(&error)),
+    }
+}
+
+/// Checks a job's shader with its buffers and passes, as a provider does.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_kernel(job: &WgslJob) -> Result<(), KernelError> {
+    kernel(job.clone()).map(drop)
+}
+
+fn kernel(job: WgslJob) -> Result<UserKernel, KernelError> {
+    let buffers = job.buffers.into_iter().map(|buffer| KernelBuffer {
+        bytes: buffer.bytes,
+        contents: buffer.contents,
+        output: buffer.output,
+    });
+    let passes = job
+        .passes
+        .into_iter()
+        .map(|pass| KernelPass { entry: pass.entry, workgroups: pass.workgroups });
+    UserKernel::new(&job.source, buffers.collect(), passes.collect(), job.fuel)
+}
+
+/// The kernel, and the names of its outputs: their places in the list of buffers.
+fn read(payload: &[u8]) -> Result<(UserKernel, Vec<usize>), JobFailure> {
+    let job = WgslJob::decode(payload).map_err(of_job)?;
+    let outputs = job.buffers.iter().enumerate().filter(|(_, buffer)| buffer.output);
+    let names = outputs.map(|(place, _)| place).collect();
+    Ok((kernel(job).map_err(of_job)?, names))
+}
