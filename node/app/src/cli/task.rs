@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, bail, ensure};
 use neura_client::{Client, ClientError};
 use neura_types::{
     Address, Amount, U256,
@@ -119,6 +119,9 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
                     .await?;
             if !screen.result(&task)? {
                 print_end(&screen, &task);
+                if let Some(reason) = job::declined_because(&client, &task).await {
+                    screen.line(format!("the provider says: {reason}"));
+                }
             }
             Ok(())
         }
@@ -169,11 +172,11 @@ pub(crate) async fn finish(
         show_step(screen, &step);
     })
     .await?;
-    ensure!(
-        matches!(submitted.state, TaskState::Submitted | TaskState::Settled),
-        "task {id} ended without a result: {}",
-        describe_end(&submitted)
-    );
+    if !matches!(submitted.state, TaskState::Submitted | TaskState::Settled) {
+        let because = job::declined_because(client, &submitted).await;
+        let because = because.map(|reason| format!(": {reason}")).unwrap_or_default();
+        bail!("task {id} ended without a result: {}{because}", describe_end(&submitted));
+    }
     let sender = account.sender().await?;
     let plain =
         job::open_result(client, sender.chain_id(), &submitted, &account.result_key).await?;

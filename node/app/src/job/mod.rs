@@ -12,4 +12,4 @@ mod work;
 
 pub use file::{Job, JobError, check_text};
 pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
-pub use submit::{Choice, Offer, Refusal, Step, pick, submit, watch};
+pub use submit::{Choice, Offer, Refusal, Step, declined_because, pick, submit, watch};

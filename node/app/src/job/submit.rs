@@ -11,7 +11,7 @@ use neura_types::{
     provider::Provider,
     rest::ProviderMatch,
     system,
-    task::{BlobRef, Task, TaskId, TaskState, Terms, VerificationPolicy},
+    task::{BlobRef, EndReason, Task, TaskId, TaskState, Terms, VerificationPolicy},
 };
 use serde::Serialize;
 
@@ -256,6 +256,23 @@ pub async fn watch(
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What the provider said when it declined a task, if it did and the node still has the block.
+pub async fn declined_because(client: &Client, task: &Task) -> Option<String> {
+    let outcome = task.outcome.filter(|outcome| outcome.reason == EndReason::Declined)?;
+    let block = client.block(&outcome.at.to_string()).await.ok()?;
+    for hash in block.transaction_hashes {
+        let sent = client.transaction(hash).await.ok()?;
+        if sent.to == Some(system::TASKS)
+            && let Ok(call) = ITasks::declineCall::abi_decode(&sent.input)
+            && call.taskId == task.id
+        {
+            // A stranger's words: they must not steer a terminal.
+            return Some(call.reason.chars().filter(|c| !c.is_control()).collect());
+        }
+    }
+    None
 }
 
 /// States between the one that was seen last and the present one, with the heights at which they were entered.

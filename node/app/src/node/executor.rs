@@ -105,12 +105,15 @@ fn advance(
 ) -> Result<Executed> {
     // What it shows does not depend on whether the commit has come through.
     let view = chain.store.state()?;
-    let Some(before) = before else { return execute(chain, &view, height, mode) };
-    let changes = before.execution.as_ref().map(|execution| &execution.changes);
-    let state = Changed { state: &view, changes };
+    let base_fee = chain.next_base_fee.load(Ordering::Relaxed);
+    let Some(before) = before else { return execute(chain, (&view, base_fee), height, mode) };
+    let execution = before.execution.as_ref();
+    let state = Changed { state: &view, changes: execution.map(|execution| &execution.changes) };
+    // The chain's own is that of the block before only once the commit has come through.
+    let base_fee = execution.map_or(base_fee, |execution| execution.next_base_fee);
     std::thread::scope(|scope| {
         let committing = scope.spawn(|| finish(chain, &before));
-        let executed = execute(chain, &state, height, mode);
+        let executed = execute(chain, (&state, base_fee), height, mode);
         committing.join().map_err(|_| anyhow!("the commit of the block before panicked"))??;
         executed
     })
@@ -138,8 +141,13 @@ async fn await_batches(chain: &Chain, height: Height) -> Result<bool> {
     }
 }
 
-/// Executes a final block over the state before it.
-fn execute(chain: &Chain, state: &impl StateRead, height: Height, mode: Mode) -> Result<Executed> {
+/// Executes a final block over the state before it, at the base fee that the block before it left.
+fn execute(
+    chain: &Chain,
+    (state, base_fee): (&impl StateRead, u64),
+    height: Height,
+    mode: Mode,
+) -> Result<Executed> {
     let (id, block) = chain.block_at(height)?.context("the store has no such block")?;
     let header = &block.header;
     if mode == Mode::OrderOnly {
@@ -148,7 +156,6 @@ fn execute(chain: &Chain, state: &impl StateRead, height: Height, mode: Mode) ->
     }
     let transactions = transactions_of(chain, &block)?;
     let epoch = chain.epochs.at(height).context("the block's epoch is not known")?;
-    let base_fee = chain.next_base_fee.load(Ordering::Relaxed);
     let context = BlockContext {
         attendance: Attendance::of(&block, &epoch.set),
         epoch,

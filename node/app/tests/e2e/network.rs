@@ -106,6 +106,25 @@ async fn a_new_full_node_follows_from_genesis_and_passes_transactions_on() {
     network.stop().await;
 }
 
+/// Who is behind executes a block while it commits the one before; the base fee of each hangs on that one's gas.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_behind_computes_a_moving_base_fee_as_all_do() {
+    let defaults = quick();
+    let params = Params { initial_base_fee: defaults.min_base_fee * 1_000, ..defaults };
+    let network = Network::start(1, params).await;
+    let height = network.advance(30).await;
+    let follower = start(&network.full_node("follower")).await.unwrap();
+    reached(&follower, height).await;
+    assert_same_chain(&[network.running(), vec![&follower]].concat(), 1..=height);
+    let fee = |height| follower.chain.store.executed(height).unwrap().unwrap().base_fee;
+    for height in 2..=height {
+        let before = fee(height - 1);
+        assert_eq!(fee(height), before - before / 8, "empty blocks lower it");
+    }
+    follower.stop().await;
+    network.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_node_stores_off_the_chain_is_found_at_all() {
     let network = Network::start(4, quick()).await;
