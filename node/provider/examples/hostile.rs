@@ -2,6 +2,8 @@
 //!
 //! Tests run it inside of the sandbox, and without it to see that it could.
 
+#![allow(clippy::print_stdout, reason = "it tells whoever tries it")]
+
 use std::{
     env, fs, io,
     net::{TcpStream, UdpSocket},
