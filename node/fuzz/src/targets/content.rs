@@ -13,6 +13,10 @@ use neura_int8::{
         softmax::Softmax,
     },
 };
+use neura_types::job::{
+    FaultCode, JobFault, JobFormat, JobResult, NamedBytes, OnnxJob, WasmJob, WgslBuffer, WgslJob,
+    WgslPass,
+};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 use crate::{Target, check::same};
@@ -32,7 +36,49 @@ pub(super) const TARGETS: &[Target] = &[
     Target::new("int8-opening", opening, openings),
     Target::new("int8-job", job, || vec![small_job().encode().expect("a job")]),
     Target::new("int8-result", result, results),
+    Target::new("wgsl-job", format::<WgslJob>, || vec![encoded(&wgsl_job())]),
+    Target::new("wasm-job", format::<WasmJob>, || vec![encoded(&wasm_job())]),
+    Target::new("onnx-job", format::<OnnxJob>, || vec![encoded(&onnx_job())]),
+    Target::new("job-result", format::<JobResult>, || vec![encoded(&job_result())]),
 ];
+
+fn format<T: JobFormat>(bytes: &[u8]) {
+    if let Ok(value) = T::decode(bytes) {
+        same(bytes, &value.encode().expect("what was decoded is encoded"));
+    }
+}
+
+fn encoded(value: &impl JobFormat) -> Vec<u8> {
+    value.encode().expect("within the bounds")
+}
+
+fn wgsl_job() -> WgslJob {
+    WgslJob {
+        source: "@compute @workgroup_size(1) fn main() {}".into(),
+        fuel: 9,
+        buffers: vec![WgslBuffer { bytes: 8, contents: vec![1, 2], output: true }],
+        passes: vec![WgslPass { entry: "main".into(), workgroups: [1, 2, 3] }],
+    }
+}
+
+fn wasm_job() -> WasmJob {
+    WasmJob {
+        module: b"\0asm\x01\0\0\0".to_vec(),
+        args: vec!["name".into()],
+        input: vec![7],
+        fuel: 1_000,
+        memory_bytes: 1 << 16,
+    }
+}
+
+fn onnx_job() -> OnnxJob {
+    OnnxJob { model: vec![8, 8], inputs: vec![NamedBytes { name: "x".into(), bytes: vec![0; 3] }] }
+}
+
+fn job_result() -> JobResult {
+    let fault = JobFault { code: FaultCode::Trapped, detail: "unreachable".into() };
+    JobResult { fault: Some(fault), outputs: onnx_job().inputs }
+}
 
 const CONTEXT: EnvelopeContext = EnvelopeContext {
     chain_id: 7_331,
