@@ -98,7 +98,7 @@ impl Places {
             tracing::debug!(by = %origin, "a connection gives way to another");
         }
         taken.insert(id, entry);
-        Place { places: Arc::clone(self), id, answered, lost }
+        Place { places: Arc::clone(self), id, answered, lost: Some(lost) }
     }
 }
 
@@ -119,8 +119,8 @@ struct Place {
     places: Arc<Places>,
     id: u64,
     answered: Arc<AtomicU64>,
-    /// Resolves when another takes the place.
-    lost: oneshot::Receiver<()>,
+    /// Resolves when another takes the place; none after that, as it resolves once.
+    lost: Option<oneshot::Receiver<()>>,
 }
 
 impl Place {
@@ -130,7 +130,10 @@ impl Place {
     }
 
     fn is_lost(&mut self, cx: &mut Context<'_>) -> bool {
-        Pin::new(&mut self.lost).poll(cx).is_ready()
+        if self.lost.as_mut().is_some_and(|lost| Pin::new(lost).poll(cx).is_ready()) {
+            self.lost = None;
+        }
+        self.lost.is_none()
     }
 }
 
@@ -254,7 +257,7 @@ mod tests {
     }
 
     fn is_lost(place: &mut Place) -> bool {
-        place.lost.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+        place.is_lost(&mut Context::from_waker(std::task::Waker::noop()))
     }
 
     #[test]
@@ -270,6 +273,11 @@ mod tests {
         let lost: Vec<_> = many.iter_mut().map(is_lost).collect();
         assert_eq!(lost.iter().filter(|lost| **lost).count(), 2);
         assert_eq!(lost[..4], [false, true, true, false], "the first one was answered since");
+        assert_eq!(
+            many.iter_mut().filter_map(|place| is_lost(place).then_some(())).count(),
+            2,
+            "for good"
+        );
         assert_eq!(places.taken.lock().len(), MAX_CONNECTIONS);
         drop((few, many, newcomers));
         assert_eq!(places.taken.lock().len(), 0);
