@@ -35,7 +35,7 @@ pub(crate) fn decode<C: SolInterface>(call: &Call) -> Result<C, Fault> {
     if !C::valid_selector(*selector) {
         return Err(unknown(format!(
             "no function of {} has the selector 0x{}: see runtime/contracts",
-            C::NAME,
+            C::NAME.trim_end_matches("Calls"),
             alloy_primitives::hex::encode(selector)
         )));
     }

@@ -4,7 +4,8 @@ import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { decodeErrorResult, parseAbi, parseEther, parseEventLogs } from 'viem'
 
-import { artifacts, freshAddress, fundedKey, modules, publicClient, taskTerms, viemWallet } from './network.js'
+import { artifacts } from './artifacts.js'
+import { freshAddress, fundedKey, modules, publicClient, taskTerms, viemWallet } from './network.js'
 
 const { abi, bytecode } = artifacts.Agency
 const KEY = `0x${'51'.repeat(32)}`

@@ -5,8 +5,8 @@ import { before, describe, test } from 'node:test'
 import { Contract, Interface } from 'ethers'
 import { BaseError, ContractFunctionRevertedError, isAddressEqual, parseEther, parseEventLogs } from 'viem'
 
+import { artifacts } from './artifacts.js'
 import {
-    artifacts,
     ethersWallet,
     freshAddress,
     fundedKey,

@@ -1,12 +1,15 @@
 // The node under test, and clients of it that poll as often as its blocks come.
 
-import { readFileSync } from 'node:fs'
+import assert from 'node:assert/strict'
 import { JsonRpcProvider, Wallet, WebSocketProvider } from 'ethers'
 import {
+    BaseError,
+    ContractFunctionRevertedError,
     createPublicClient,
     createWalletClient,
     defineChain,
     http,
+    parseEventLogs,
     publicActions,
     webSocket,
 } from 'viem'
@@ -17,6 +20,8 @@ const socketUrl = url.replace(/^http/, 'ws')
 
 /** Distance of two looks at the chain, in milliseconds. */
 const POLL = 50
+/** After this long without what a test waits for, it has failed; in milliseconds. */
+const PATIENCE = 100_000
 
 export const chain = defineChain({
     id: 26_770,
@@ -24,9 +29,6 @@ export const chain = defineChain({
     nativeCurrency: { name: 'ANKR', symbol: 'ANKR', decimals: 18 },
     rpcUrls: { default: { http: [url], webSocket: [socketUrl] } },
 })
-
-/** ABI and bytecode of each contract and interface, by name. */
-export const artifacts = JSON.parse(readFileSync(new URL('artifacts.json', import.meta.url), 'utf8'))
 
 /** Addresses of the native modules. */
 export const modules = {
@@ -84,6 +86,50 @@ export async function fundedKey() {
 /** An account that nobody has used. */
 export function freshAddress() {
     return privateKeyToAccount(generatePrivateKey()).address
+}
+
+/** Deploys a contract; what it gives reads it, writes to it and reads its events. */
+export async function deploy(wallet, { abi, bytecode }, args = []) {
+    const hash = await wallet.deployContract({ abi, bytecode, args })
+    const { contractAddress: address, status } = await publicClient.waitForTransactionReceipt({ hash })
+    assert.equal(status, 'success', 'deployment')
+    return contract(wallet, address, abi)
+}
+
+/** A contract that is there. */
+export function contract(wallet, address, abi) {
+    /** Sends a transaction, which must succeed; its receipt. */
+    const write = async (functionName, args = [], { client = wallet, ...more } = {}) => {
+        const hash = await client.writeContract({ address, abi, functionName, args, ...more })
+        const receipt = await publicClient.waitForTransactionReceipt({ hash })
+        assert.equal(receipt.status, 'success', functionName)
+        return receipt
+    }
+    return {
+        address,
+        abi,
+        read: (functionName, args = [], at = {}) => publicClient.readContract({ address, abi, functionName, args, ...at }),
+        write,
+        events: async (...call) => parseEventLogs({ abi, logs: (await write(...call)).logs }),
+    }
+}
+
+/** The error by which a contract must refuse a call of viem: a custom error's name, or the text. */
+export async function errorName(promise) {
+    const error = await promise.then(() => assert.fail('it was not refused'), (error) => error)
+    const reverted = error instanceof BaseError && error.walk((inner) => inner instanceof ContractFunctionRevertedError)
+    assert.ok(reverted, String(error))
+    return reverted.data?.errorName === 'Error' ? reverted.reason : (reverted.data?.errorName ?? reverted.reason)
+}
+
+/** Looks, as often as blocks come, until there is something to see. */
+export async function seen(what, look) {
+    for (const end = Date.now() + PATIENCE; Date.now() < end; ) {
+        const found = await look()
+        if (found) return found
+        await new Promise((resolve) => setTimeout(resolve, POLL))
+    }
+    throw new Error(`still not seen: ${what}`)
 }
 
 /** One JSON-RPC call with nothing of a client between; the whole answer. */

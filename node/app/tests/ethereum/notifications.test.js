@@ -4,8 +4,8 @@ import assert from 'node:assert/strict'
 import { before, describe, test } from 'node:test'
 import { Interface, zeroPadValue } from 'ethers'
 
+import { artifacts } from './artifacts.js'
 import {
-    artifacts,
     ethersSocket,
     freshAddress,
     fundedKey,

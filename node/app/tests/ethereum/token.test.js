@@ -15,7 +15,8 @@ import {
     zeroAddress,
 } from 'viem'
 
-import { artifacts, ethersWallet, freshAddress, fundedKey, provider, publicClient, rpc, viemWallet } from './network.js'
+import { artifacts } from './artifacts.js'
+import { ethersWallet, freshAddress, fundedKey, provider, publicClient, rpc, viemWallet } from './network.js'
 
 const { abi, bytecode } = artifacts.Token
 const SUPPLY = 1_000_000n
