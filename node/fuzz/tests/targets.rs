@@ -47,6 +47,7 @@ drilled! {
     safety_file job_file node_file key_file pool_journal epochs_file request block_answer
     blob_answer batch_answer chunk_answer bundle batch_frame stream_frames stream_exchange
     peer_address
+    safetensors onnx_model samples
 }
 
 #[test]

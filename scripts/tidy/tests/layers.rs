@@ -91,6 +91,12 @@ const RULES: &[Rule] = &[
         must_not_import: &[],
     },
     Rule {
+        krate: "neura-convert",
+        may_import: &["neura-int8"],
+        must_not_reach: &["tokio", "libp2p", "axum", "reqwest", "hyper", "wgpu"],
+        must_not_import: &[],
+    },
+    Rule {
         krate: "neura-api",
         may_import: &["neura-types"],
         must_not_reach: &["libp2p", "rocksdb", "wgpu", "revm"],
@@ -134,6 +140,7 @@ const RULES: &[Rule] = &[
             "neura-p2p",
             "neura-gpu",
             "neura-int8",
+            "neura-convert",
         ],
         must_not_reach: &["neura-sim", "neura-testnet", "neura-fuzz"],
         must_not_import: &["revm", "rocksdb", "libp2p", "wgpu", "jmt"],
@@ -147,6 +154,7 @@ const RULES: &[Rule] = &[
             "neura-model",
             "neura-api",
             "neura-blobs",
+            "neura-convert",
             "neura-int8",
             "neura-p2p",
             "neura-storage",

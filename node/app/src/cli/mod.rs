@@ -1,5 +1,5 @@
 //! Commands: `neura devnet`, `node`, `genesis`, `validator`, `governance`, `epoch`, `snapshot`, `provider`, `task`,
-//! `wallet`, `faucet`, `status`, `bench`, `evm`.
+//! `model`, `wallet`, `faucet`, `status`, `bench`, `evm`.
 //!
 //! Results go to standard output, progress and logs to standard error. With `--json` the result is one JSON value.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "this is what talks to the user")]
@@ -14,6 +14,7 @@ mod genesis;
 mod governance;
 mod identity;
 mod logs;
+mod model;
 mod node;
 mod provider;
 mod screen;
@@ -100,6 +101,9 @@ enum Command {
     /// Have a job done: submit it, watch it, get its result.
     #[command(subcommand)]
     Task(task::Command),
+    /// Work with models: convert float ones to integers, look at them, run them, make jobs of them.
+    #[command(subcommand)]
+    Model(model::Command),
     /// Keep accounts: make, list, look at, send from.
     #[command(subcommand)]
     Wallet(wallet::Command),
@@ -179,6 +183,9 @@ fn run(cli: Cli) -> Result<()> {
     if let Command::Evm(command) = cli.command {
         return evm::run(command, &cli.shared);
     }
+    if let Command::Model(command) = cli.command {
+        return model::run(command, &cli.shared);
+    }
     let shared = cli.shared;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async move {
@@ -197,7 +204,7 @@ fn run(cli: Cli) -> Result<()> {
             Command::Faucet(args) => wallet::faucet(args, shared).await,
             Command::Status => status::run(shared).await,
             Command::Bench(command) => bench::run(command).await,
-            Command::Completions { .. } | Command::Evm(_) => Ok(()),
+            Command::Completions { .. } | Command::Evm(_) | Command::Model(_) => Ok(()),
         }
     })
 }

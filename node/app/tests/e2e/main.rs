@@ -15,6 +15,7 @@ mod ethereum;
 mod harness;
 mod job;
 mod jobs;
+mod model;
 mod network;
 mod provider;
 mod snapshots;

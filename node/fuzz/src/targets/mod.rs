@@ -7,6 +7,8 @@ mod core;
 mod disk;
 #[cfg(feature = "node")]
 mod files;
+#[cfg(feature = "node")]
+mod floats;
 mod text;
 #[cfg(feature = "node")]
 mod wire;
@@ -26,7 +28,7 @@ pub fn covered() -> impl Iterator<Item = Target> {
 /// Those that only this build has, with the feature `node`.
 pub fn drilled() -> impl Iterator<Item = Target> {
     #[cfg(feature = "node")]
-    let targets = [disk::TARGETS, files::TARGETS, wire::TARGETS];
+    let targets = [disk::TARGETS, files::TARGETS, floats::TARGETS, wire::TARGETS];
     #[cfg(not(feature = "node"))]
     let targets: [&[Target]; 0] = [];
     targets.into_iter().flatten().copied()

@@ -1,0 +1,193 @@
+//! `neura model convert`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use neura_convert::{
+    Config, ConvertError, Graph, MAX_CONFIG_BYTES, Options, Report, Sample, calibrate, compare,
+    quantise, read_checkpoint, read_onnx, read_samples,
+};
+use neura_int8::MAX_MODEL_BYTES;
+use serde::Serialize;
+
+use super::{Shared, card_path};
+use crate::{bounded, cli::Screen};
+
+/// Largest float model: what an integer one of 64 MiB can have been, with room.
+const MAX_FLOAT_MODEL: u64 = 1 << 30;
+/// Largest file of data.
+const MAX_DATA: u64 = 1 << 30;
+/// Samples of the calibration that are compared if no others are given: enough to see a failure.
+const FEW: usize = 32;
+
+/// What `convert` takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The float model: an ONNX file, a safetensors file, or a folder that holds one.
+    input: PathBuf,
+    /// Where to write the integer model; its card is written beside it.
+    #[arg(long)]
+    out: PathBuf,
+    /// Data like that which the model will meet: a .npy file, or lists of tokens as JSON lines.
+    #[arg(long)]
+    calibrate: PathBuf,
+    /// Data to compare with, which calibration does not see; some of that if left out.
+    #[arg(long)]
+    compare: Option<PathBuf>,
+    /// The config.json of a safetensors file; that beside it if left out.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Most rows of a run: tokens of a text, images of a batch.
+    #[arg(long, default_value_t = 512)]
+    rows: usize,
+    /// Share of a value's cells that its scale covers; what is greater is clamped.
+    #[arg(long, default_value_t = Options::default().share, value_parser = share)]
+    share: f64,
+    /// How much of the spread between channels is moved into weights, from 0 to 1.
+    #[arg(long, default_value_t = Options::default().smoothing, value_parser = share)]
+    smoothing: f64,
+    /// Hold the table of words in 16 bits: a larger file, a little less lost.
+    #[arg(long)]
+    fine_words: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("from 0 to 1 are possible".into()) }
+}
+
+#[derive(Serialize)]
+struct Converted<'a> {
+    model: &'a str,
+    file: &'a Path,
+    float_bytes: u64,
+    calibration_samples: usize,
+    compared_with_calibration: bool,
+    report: &'a Report,
+}
+
+pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
+    let mut screen = Screen::new(shared.json);
+    screen.waiting("reading the model");
+    let (graph, float_bytes) = read(args)?;
+    let samples = shaped(&graph, data(&args.calibrate)?)?;
+    let own = args.compare.is_none();
+    let others = match &args.compare {
+        Some(path) => shaped(&graph, data(path)?)?,
+        None => samples.iter().take(FEW).cloned().collect(),
+    };
+    ensure!(!others.is_empty(), "there is nothing to compare with in the file given");
+    screen.waiting("running the float model over the calibration data");
+    let calibration = calibrate(&graph, &samples)
+        .with_context(|| format!("calibrating with {}", args.calibrate.display()))?;
+    screen.waiting("quantising");
+    let options =
+        Options { share: args.share, smoothing: args.smoothing, fine_words: args.fine_words };
+    let made = quantise(&graph, &calibration, options)?;
+    let bytes = made.model.encode();
+    let limit = MAX_MODEL_BYTES;
+    ensure!(
+        bytes.len() <= limit,
+        "the integer model has {} bytes, at most {limit} can be sent as a job: convert a smaller one, or without --fine-words",
+        bytes.len()
+    );
+    screen.waiting("comparing");
+    let report = compare(&graph, &made.model, &made.card, &others)?;
+    std::fs::write(&args.out, &bytes).with_context(|| format!("writing {}", args.out.display()))?;
+    std::fs::write(card_path(&args.out), serde_json::to_vec_pretty(&made.card)?)?;
+    let converted = Converted {
+        model: &made.card.model,
+        file: &args.out,
+        float_bytes,
+        calibration_samples: samples.len(),
+        compared_with_calibration: own,
+        report: &report,
+    };
+    if !screen.result(&converted)? {
+        show(&screen, &converted);
+    }
+    Ok(())
+}
+
+/// The float model, and how many bytes its file has.
+fn read(args: &Args) -> Result<(Graph, u64)> {
+    let path = match args.input.is_dir() {
+        true => args.input.join("model.safetensors"),
+        false => args.input.clone(),
+    };
+    let load = |path: &Path, limit| {
+        bounded::read(path, limit).with_context(|| format!("cannot read {}", path.display()))
+    };
+    let of_file =
+        |error: ConvertError| anyhow::Error::new(error).context(path.display().to_string());
+    let bytes = load(&path, MAX_FLOAT_MODEL)?;
+    let size = bytes.len() as u64;
+    if path.extension().is_some_and(|kind| kind == "onnx") {
+        return Ok((read_onnx(&bytes, args.rows).map_err(of_file)?, size));
+    }
+    ensure!(
+        path.extension().is_some_and(|kind| kind == "safetensors"),
+        "{}: name a .onnx or a .safetensors file",
+        path.display()
+    );
+    let beside = path.with_file_name("config.json");
+    let config = args.config.as_ref().unwrap_or(&beside);
+    let text =
+        load(config, MAX_CONFIG_BYTES).context("name the model's config.json with --config")?;
+    let config = Config::read(&text).with_context(|| config.display().to_string())?;
+    Ok((read_checkpoint(&bytes, &config, args.rows).map_err(of_file)?, size))
+}
+
+fn data(path: &Path) -> Result<Vec<Sample>> {
+    let bytes =
+        bounded::read(path, MAX_DATA).with_context(|| format!("cannot read {}", path.display()))?;
+    read_samples(&bytes).with_context(|| path.display().to_string())
+}
+
+/// Samples for a graph: an array whose rows have other axes than the model's is refused.
+fn shaped(graph: &Graph, samples: Vec<Sample>) -> Result<Vec<Sample>> {
+    let expected = graph.nodes.first().map_or(0, |node| node.width());
+    for (index, sample) in samples.iter().enumerate() {
+        if let Sample::Features { width, .. } = sample {
+            ensure!(
+                *width == expected,
+                "sample {index} has {width} numbers, the model takes {expected}"
+            );
+        }
+    }
+    Ok(samples)
+}
+
+fn show(screen: &Screen, made: &Converted<'_>) {
+    let report = made.report;
+    screen.line(format!("model        {}", made.model));
+    screen.line(format!(
+        "size         {} bytes, the float file has {}",
+        report.model_bytes, made.float_bytes
+    ));
+    let seen = if made.compared_with_calibration { " of the calibration" } else { "" };
+    screen.line(format!(
+        "compared     {} samples{seen}, {} calibrated",
+        report.samples, made.calibration_samples
+    ));
+    for output in &report.outputs {
+        let cosine = match (output.cosine_mean, output.cosine_min) {
+            (Some(mean), Some(least)) => {
+                format!("cosine {mean:.5} on average, {least:.5} at least; ")
+            }
+            _ => String::new(),
+        };
+        screen.line(format!(
+            "output       {}: {cosine}same greatest value in {:.2} % of {} rows; error {:.4} relative, {:.4} at most",
+            output.name,
+            output.top1 * 100.0,
+            output.rows,
+            output.relative_error,
+            output.max_error
+        ));
+    }
+    screen.line(format!(
+        "time         {:.2} s in integers, {:.2} s in floats; both by plain code, one core",
+        report.int8_seconds, report.float_seconds
+    ));
+}
