@@ -1,9 +1,6 @@
 //! `neura model run`, `pack`, `answers`.
 
-use std::{
-    fs,
-    path::PathBuf,
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use neura_convert::{Array, Card, Kind, Sample, read_samples};
