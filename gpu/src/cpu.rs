@@ -1,22 +1,24 @@
-//! Be the reference: the same work on the CPU, in plain Rust.
+//! Be the processor: the native kernels as a backend.
 
 use crate::{
     Backend, DeviceInfo, DeviceKind, GemmShape, GpuError,
-    kernels::gemm_i8,
     memory::{processor_name, system_memory_bytes},
 };
-use std::thread;
+use neura_int8::Product;
+use neura_native::Native;
 
-/// The CPU, running the normative implementation.
+/// The processor, with the best kernels for it.
 #[derive(Debug)]
 pub struct CpuBackend {
     info: DeviceInfo,
+    native: Native,
 }
 
 impl CpuBackend {
     /// The CPU of this machine. It is always there and always right.
     #[must_use]
     pub fn new() -> Self {
+        let native = Native::best();
         let info = DeviceInfo {
             name: processor_name().unwrap_or_else(|| "CPU".to_owned()),
             vendor: String::new(),
@@ -24,7 +26,7 @@ impl CpuBackend {
             device_id: 0,
             pci_bus: None,
             backend: "reference".to_owned(),
-            driver: "neura-int8".to_owned(),
+            driver: format!("neura-native {}", native.level().name()),
             kind: DeviceKind::Cpu,
             memory_bytes: system_memory_bytes(),
             max_binding_bytes: u64::MAX,
@@ -32,7 +34,7 @@ impl CpuBackend {
             features: Vec::new(),
             loop_limit: None,
         };
-        CpuBackend { info }
+        CpuBackend { info, native }
     }
 }
 
@@ -49,17 +51,9 @@ impl Backend for CpuBackend {
 
     fn gemm_i8(&self, a: &[i8], b: &[i8], shape: GemmShape) -> Result<Vec<i32>, GpuError> {
         shape.check(a.len(), b.len())?;
-        let mut c = vec![0; shape.m * shape.n];
-        if c.is_empty() || shape.k == 0 {
-            return Ok(c);
+        if shape.k == 0 {
+            return Ok(vec![0; shape.m * shape.n]);
         }
-        let workers = thread::available_parallelism().map_or(1, usize::from);
-        let rows = shape.m.div_ceil(workers);
-        thread::scope(|scope| {
-            for (a, c) in a.chunks(rows * shape.k).zip(c.chunks_mut(rows * shape.n)) {
-                scope.spawn(move || gemm_i8::reference(a, b, shape.k, c));
-            }
-        });
-        Ok(c)
+        Ok(self.native.multiply(Product { a, b, depth: shape.k }))
     }
 }

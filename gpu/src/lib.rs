@@ -3,7 +3,7 @@
 //! # Design
 //! A [`Backend`] multiplies int8 matrices and computes the layers of `neura-int8` models; through
 //! [`OnDevice`] it is what runs them. There are two:
-//! [`WgpuBackend`] (Vulkan, Metal, Direct3D 12) and [`CpuBackend`], the reference. [`discover`]
+//! [`WgpuBackend`] (Vulkan, Metal, Direct3D 12) and [`CpuBackend`], the native kernels. [`discover`]
 //! lists the adapters, best first; [`WgpuBackend::new`] opens one by a [`Selector`] and tests it
 //! against the CPU before anything is trusted to it. Each kernel is one WGSL file under `kernels/`
 //! with its CPU twin beside it. A [`Budget`] bounds memory, checked before the first dispatch, and
@@ -27,6 +27,7 @@
 //! ```
 
 mod backend;
+mod benchmark;
 mod budget;
 mod cpu;
 mod device;
@@ -39,6 +40,7 @@ mod user_kernel;
 mod wgpu_backend;
 
 pub use backend::{Backend, GemmShape, Layer, MAX_GEMM_K, MAX_GEMM_OUTPUTS};
+pub use benchmark::Benchmark;
 pub use budget::{Budget, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT};
 pub use cpu::CpuBackend;
 pub use device::{DeviceInfo, DeviceKind, Selector, discover};

@@ -15,6 +15,10 @@ static REGISTERS: LazyLock<WgpuBackend> =
     LazyLock::new(|| open(Options { kernel: Some(GemmKernel::Registers), ..Options::default() }));
 static TILED: LazyLock<WgpuBackend> =
     LazyLock::new(|| open(Options { kernel: Some(GemmKernel::Tiled), ..Options::default() }));
+static WIDE: LazyLock<WgpuBackend> =
+    LazyLock::new(|| open(Options { kernel: Some(GemmKernel::Wide), ..Options::default() }));
+static PLAIN: LazyLock<WgpuBackend> =
+    LazyLock::new(|| open(Options { kernel: Some(GemmKernel::Plain), ..Options::default() }));
 /// Bindings and dispatches so small that nearly everything is split into blocks.
 static SPLIT: LazyLock<WgpuBackend> = LazyLock::new(|| {
     open(Options { binding_bytes: 1 << 18, macs_per_dispatch: 1 << 18, ..Options::default() })
@@ -59,6 +63,8 @@ suite! {
     cpu: CPU;
     wgpu_registers: REGISTERS;
     wgpu_tiled: TILED;
+    wgpu_wide: WIDE;
+    wgpu_plain: PLAIN;
     wgpu_split: SPLIT;
 }
 

@@ -1,23 +1,47 @@
-//! Multiply int8 matrices: two WGSL variants, and their CPU twin.
+//! Multiply int8 matrices: variants in WGSL, and their CPU twin.
 
 use serde::{Deserialize, Serialize};
 
-/// A variant of the int8 product. Both give the same bits; which is faster depends on the device.
+/// A variant of the int8 product. All give the same bits; which is fastest depends on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GemmKernel {
     /// 4 × 4 outputs per invocation, straight from global memory: best on software adapters.
     Registers,
-    /// 64 × 64 outputs per workgroup, staged through shared memory: best on GPUs.
+    /// 64 × 64 outputs per workgroup, staged through shared memory, 4 × 4 per invocation.
     Tiled,
+    /// 128 × 128 outputs per workgroup, staged through shared memory, 8 × 8 per invocation.
+    Wide,
+    /// One output per invocation: what the others are measured against.
+    Plain,
 }
 
 impl GemmKernel {
+    /// All variants.
+    pub const ALL: [GemmKernel; 4] =
+        [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide, GemmKernel::Plain];
+
+    /// Those among which [`WgpuBackend::tuned`](crate::WgpuBackend::tuned) chooses.
+    pub const TUNED: [GemmKernel; 3] = [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide];
+
+    /// The name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            GemmKernel::Registers => "registers",
+            GemmKernel::Tiled => "tiled",
+            GemmKernel::Wide => "wide",
+            GemmKernel::Plain => "plain",
+        }
+    }
+
     /// The kernel's source.
     pub(crate) fn source(self) -> &'static str {
         match self {
             GemmKernel::Registers => include_str!("gemm_i8_registers.wgsl"),
             GemmKernel::Tiled => include_str!("gemm_i8_tiled.wgsl"),
+            GemmKernel::Wide => include_str!("gemm_i8_wide.wgsl"),
+            GemmKernel::Plain => include_str!("gemm_i8_plain.wgsl"),
         }
     }
 
@@ -26,11 +50,13 @@ impl GemmKernel {
         match self {
             GemmKernel::Registers => 32,
             GemmKernel::Tiled => 64,
+            GemmKernel::Wide => 128,
+            GemmKernel::Plain => 8,
         }
     }
 }
 
-/// The uniforms of both variants.
+/// The uniforms of all variants.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct Params {

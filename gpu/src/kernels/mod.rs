@@ -5,6 +5,7 @@
 
 pub(crate) mod gemm_i8;
 pub(crate) mod loop_probe;
+pub(crate) mod measures;
 pub(crate) mod requantise;
 
 pub use gemm_i8::GemmKernel;

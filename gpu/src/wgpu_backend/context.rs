@@ -148,6 +148,13 @@ impl Run<'_> {
         self.buffer(label, bytes, usage)
     }
 
+    /// The same, or none if there is no memory left for it, which is then no error.
+    pub(super) fn storage_if_any(&self, label: &str, bytes: u64) -> Option<wgpu::Buffer> {
+        let memory = self.context.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let buffer = self.storage(label, bytes);
+        pollster::block_on(memory.pop()).is_none().then_some(buffer)
+    }
+
     /// A buffer with these contents, whose length is a multiple of 4.
     pub(super) fn upload(&self, label: &str, contents: &[u8]) -> wgpu::Buffer {
         let buffer = self.storage(label, contents.len() as u64);

@@ -1,9 +1,11 @@
 //! Run the kernels on an adapter through wgpu.
 
 mod context;
+mod measures;
 mod network;
 mod plan;
 mod throughput;
+mod tuning;
 mod user;
 
 pub use throughput::Throughput;
@@ -33,7 +35,8 @@ pub const MAX_MACS_PER_DISPATCH: u64 = 1 << 35;
 pub struct Options {
     /// What one request may use.
     pub budget: Budget,
-    /// Which variant of the product to use; by the kind of device if not given.
+    /// Which variant of the product to use; by the kind of device if not given. See also
+    /// [`WgpuBackend::tuned`].
     pub kernel: Option<GemmKernel>,
     /// Greatest buffer to bind, in bytes; at most [`MAX_BINDING_BYTES`] and the device's own.
     pub binding_bytes: u64,
@@ -138,6 +141,18 @@ impl WgpuBackend {
         self_test(&backend)?;
         tracing::info!(adapter = backend.info.name, ?kernel, "adapter passed the self-test");
         Ok(backend)
+    }
+
+    /// Uses another variant of the product, and tests it.
+    fn use_kernel(&mut self, kernel: GemmKernel) -> Result<(), GpuError> {
+        let gemm = self
+            .context
+            .start(self.budget.timeout)?
+            .guarded(|run| Ok(run.pipeline("gemm_i8", kernel.source())))?;
+        self.kernels.gemm = gemm;
+        self.kernels.tile = kernel.tile();
+        self.kernel = kernel;
+        self_test(self)
     }
 
     /// The variant of the product in use.

@@ -5,8 +5,8 @@ use crate::{GpuError, kernels::padded};
 /// Greatest number of rows in a block: one workgroup per row in one dimension of a dispatch.
 const MAX_BLOCK_ROWS: u64 = 65_535;
 
-/// Greatest number of columns in a dispatch, for the same reason at 32 or more per workgroup.
-const MAX_DISPATCH_COLS: u64 = 1 << 20;
+/// Greatest number of columns in a dispatch, for the same reason at 8 or more per workgroup.
+const MAX_DISPATCH_COLS: u64 = 1 << 18;
 
 /// Columns below which a dispatch is not split for its work: fewer would leave a device idle.
 const LEAST_DISPATCH_COLS: u64 = 64;

@@ -1,4 +1,5 @@
 use super::*;
+use crate::kernels::measures::{self, Walk};
 use neura_int8::{DType, Requant, Scale};
 use std::{
     sync::{LazyLock, Mutex},
@@ -145,4 +146,26 @@ fn requests_from_several_threads_take_turns() {
     let mut results = results.into_inner().unwrap();
     results.sort_unstable();
     assert_eq!(results, [6, 12, 18, 24]);
+}
+
+#[test]
+fn filled_memory_holds_what_the_twin_says() {
+    let run = BACKEND.context.start(BACKEND.budget.timeout).unwrap();
+    let words = run.guarded(|run| {
+        let pipeline = run.pipeline("fill", measures::FILL);
+        let buffers = [&run.storage("filled", 4_000), &run.storage("wrong words", 4)];
+        let params = Walk { seed: 9, ..Walk::over(1_000) };
+        run.dispatch(&pipeline, bytemuck::bytes_of(&params), &buffers, (measures::GROUPS, 1));
+        run.read(buffers[0], 4_000)
+    });
+    let twin = (0..1_000).map(|at| measures::filled(at, 9).cast_signed());
+    assert!(twin.eq(words.unwrap()));
+}
+
+#[test]
+fn every_measurement_gives_a_figure_and_fills_what_it_was_allowed() {
+    let measured = BACKEND.measure_all(130 << 20).unwrap();
+    assert_eq!(measured.filled_bytes, 128 << 20);
+    let figures = [measured.int8_gops, measured.f32_gflops, measured.copy_gb_per_second];
+    assert!(figures.iter().all(|figure| *figure > 0.0), "{measured:?}");
 }

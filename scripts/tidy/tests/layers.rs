@@ -85,8 +85,14 @@ const RULES: &[Rule] = &[
         must_not_import: &[],
     },
     Rule {
-        krate: "neura-gpu",
+        krate: "neura-native",
         may_import: &["neura-int8"],
+        must_not_reach: &["tokio", "wgpu", "rand"],
+        must_not_import: &[],
+    },
+    Rule {
+        krate: "neura-gpu",
+        may_import: &["neura-int8", "neura-native"],
         must_not_reach: ASYNC,
         must_not_import: &[],
     },

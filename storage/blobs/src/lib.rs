@@ -8,7 +8,7 @@
 //!   files on this machine; [`HttpStore`] talks to somebody else's embedded store over HTTP.
 //! - [`seal`] and [`open`] make and read the sealed envelope that is put into a store: one content
 //!   key, wrapped by HPKE (RFC 9180) for each recipient, and the content in authenticated 64 KiB
-//!   chunks.
+//!   chunks. [`seal_stream`] and [`open_stream`] do the same in the memory of one chunk.
 //!
 //! # Invariants
 //! - Content returned by any store hashes to the locator that was asked for.
@@ -50,7 +50,8 @@ mod store;
 pub use embedded::{Collected, EmbeddedConfig, EmbeddedStore, Usage};
 pub use envelope::{
     CHUNK_BYTES, EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, EnvelopeError,
-    KeyError, MAX_RECIPIENTS, Purpose, max_plaintext_len, open, seal, sealed_len,
+    KeyError, MAX_RECIPIENTS, Purpose, StreamError, max_plaintext_len, open, open_stream, seal,
+    seal_stream, sealed_len,
 };
 pub use error::BlobError;
 pub use http::{AddressClass, HttpConfig, HttpStore};

@@ -46,6 +46,16 @@ pub(super) struct Parsed<'a> {
 }
 
 impl Prefix {
+    /// Length of the header.
+    pub(super) fn header_len(&self) -> usize {
+        PREFIX_BYTES + usize::from(self.recipients) * RECIPIENT_BYTES
+    }
+
+    /// Length of the whole envelope.
+    pub(super) fn envelope_len(&self) -> u64 {
+        envelope_len(usize::from(self.recipients), self.plaintext_len)
+    }
+
     pub(super) fn write_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&[VERSION, SUITE, self.recipients]);
@@ -77,41 +87,52 @@ pub(super) fn plaintext_room(recipients: usize, envelope_len: u64) -> Option<u64
 
 /// Takes an envelope apart.
 pub(super) fn parse(envelope: &[u8]) -> Result<Parsed<'_>, EnvelopeError> {
-    let actual = envelope.len() as u64;
-    let known = envelope.len().min(MAGIC.len());
-    if envelope[..known] != MAGIC[..known] {
-        return Err(EnvelopeError::NotAnEnvelope);
-    }
-    // Version and suite before the length: a later version may well be shorter.
-    match envelope.get(4) {
-        Some(&found) if found != VERSION => {
-            return Err(EnvelopeError::UnsupportedVersion { found });
-        }
-        _ => {}
-    }
-    match envelope.get(5) {
-        Some(&found) if found != SUITE => return Err(EnvelopeError::UnsupportedSuite { found }),
-        _ => {}
-    }
-    let (prefix_bytes, rest) = envelope
-        .split_at_checked(PREFIX_BYTES)
-        .ok_or(EnvelopeError::Truncated { expected: PREFIX_BYTES as u64, actual })?;
-    let prefix = read_prefix(&prefix_bytes[MAGIC.len() + 2..]);
-    let count = usize::from(prefix.recipients);
-    if !(1..=MAX_RECIPIENTS).contains(&count) {
-        return Err(EnvelopeError::RecipientCount { found: count });
-    }
-    let expected = envelope_len(count, prefix.plaintext_len);
+    let prefix = parse_prefix(envelope)?;
+    let (expected, actual) = (prefix.envelope_len(), envelope.len() as u64);
     if actual < expected {
         return Err(EnvelopeError::Truncated { expected, actual });
     }
     if actual > expected {
         return Err(EnvelopeError::TrailingBytes { expected, actual });
     }
-    let (entries, chunks) = rest.split_at(count * RECIPIENT_BYTES);
+    let (header, chunks) = envelope.split_at(prefix.header_len());
+    Ok(Parsed { chunks, ..parse_header(prefix, header) })
+}
+
+/// Reads the beginning of an envelope, which must be [`PREFIX_BYTES`] long at least.
+pub(super) fn parse_prefix(bytes: &[u8]) -> Result<Prefix, EnvelopeError> {
+    let actual = bytes.len() as u64;
+    let known = bytes.len().min(MAGIC.len());
+    if bytes[..known] != MAGIC[..known] {
+        return Err(EnvelopeError::NotAnEnvelope);
+    }
+    // Version and suite before the length: a later version may well be shorter.
+    match bytes.get(4) {
+        Some(&found) if found != VERSION => {
+            return Err(EnvelopeError::UnsupportedVersion { found });
+        }
+        _ => {}
+    }
+    match bytes.get(5) {
+        Some(&found) if found != SUITE => return Err(EnvelopeError::UnsupportedSuite { found }),
+        _ => {}
+    }
+    let (prefix_bytes, _) = bytes
+        .split_at_checked(PREFIX_BYTES)
+        .ok_or(EnvelopeError::Truncated { expected: PREFIX_BYTES as u64, actual })?;
+    let prefix = read_prefix(&prefix_bytes[MAGIC.len() + 2..]);
+    let found = usize::from(prefix.recipients);
+    if !(1..=MAX_RECIPIENTS).contains(&found) {
+        return Err(EnvelopeError::RecipientCount { found });
+    }
+    Ok(prefix)
+}
+
+/// Takes the header of an envelope apart; it has the length that its prefix calls for.
+pub(super) fn parse_header(prefix: Prefix, header_bytes: &[u8]) -> Parsed<'_> {
+    let (prefix_bytes, entries) = header_bytes.split_at(PREFIX_BYTES);
     let recipients = entries.as_chunks::<RECIPIENT_BYTES>().0.iter().map(read_recipient).collect();
-    let header_bytes = &envelope[..PREFIX_BYTES + entries.len()];
-    Ok(Parsed { prefix, prefix_bytes, header_bytes, recipients, chunks })
+    Parsed { prefix, prefix_bytes, header_bytes, recipients, chunks: &[] }
 }
 
 /// Reads what follows the suite byte; `bytes` has the full length.

@@ -30,6 +30,7 @@ mod header;
 mod keys;
 mod opening;
 mod sealing;
+mod streaming;
 mod suite;
 #[cfg(test)]
 mod tests;
@@ -40,4 +41,5 @@ pub use header::MAX_RECIPIENTS;
 pub use keys::{EncryptionPublicKey, EncryptionSecretKey};
 pub use opening::open;
 pub use sealing::{max_plaintext_len, seal, sealed_len};
+pub use streaming::{StreamError, open_stream, seal_stream};
 pub use suite::CHUNK_BYTES;

@@ -29,12 +29,22 @@ pub fn open(
     if size > max_plaintext {
         return Err(EnvelopeError::TooLarge { size, max: max_plaintext });
     }
+    let (opener, aad) = begin(context, key, &parsed)?;
+    read_chunks(opener, &aad, parsed.chunks)
+}
+
+/// Finds the key of the chunks, and what they are bound to.
+pub(super) fn begin(
+    context: &EnvelopeContext,
+    key: &EncryptionSecretKey,
+    parsed: &Parsed<'_>,
+) -> Result<(ChunkOpener, [u8; 32]), EnvelopeError> {
     let context = context.encode();
-    let content_key = unwrap_content_key(&context, key, &parsed)?;
+    let content_key = unwrap_content_key(&context, key, parsed)?;
     let aad = chunk_aad(&context, parsed.header_bytes);
     let chunk_key = chunk_key(&content_key);
     let opener = ChunkOpener::new((&*chunk_key).into(), &parsed.prefix.nonce_prefix.into());
-    read_chunks(opener, &aad, parsed.chunks)
+    Ok((opener, aad))
 }
 
 fn unwrap_content_key(

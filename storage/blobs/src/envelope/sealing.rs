@@ -23,6 +23,33 @@ pub fn seal(
     plaintext: &[u8],
     rng: &mut impl CryptoRng,
 ) -> Result<Vec<u8>, EnvelopeError> {
+    let plaintext_len = plaintext.len() as u64;
+    let Sealing { mut envelope, sealer, aad } = begin(context, recipients, plaintext_len, rng)?;
+    let total = envelope_len(recipients.len(), plaintext_len);
+    let capacity = usize::try_from(total)
+        .map_err(|_| EnvelopeError::TooLarge { size: plaintext_len, max: usize::MAX as u64 })?;
+    // The header holds no plaintext: it may move.
+    envelope.reserve_exact(capacity - envelope.len());
+    append_chunks(sealer, &aad, plaintext, &mut envelope);
+    debug_assert_eq!(envelope.len(), capacity, "the length is known beforehand");
+    Ok(envelope)
+}
+
+/// An envelope whose header is made.
+pub(super) struct Sealing {
+    /// The header.
+    pub(super) envelope: Vec<u8>,
+    pub(super) sealer: ChunkSealer,
+    pub(super) aad: [u8; 32],
+}
+
+/// Makes the header of an envelope of `plaintext_len` bytes.
+pub(super) fn begin(
+    context: &EnvelopeContext,
+    recipients: &[EncryptionPublicKey],
+    plaintext_len: u64,
+    rng: &mut impl CryptoRng,
+) -> Result<Sealing, EnvelopeError> {
     let count = check_recipients(recipients)?;
     let context = context.encode();
     let mut key = ContentKey::default();
@@ -30,11 +57,7 @@ pub fn seal(
     let mut nonce_prefix = [0; NONCE_PREFIX_BYTES];
     rng.fill_bytes(&mut nonce_prefix);
 
-    let plaintext_len = plaintext.len() as u64;
-    let total = envelope_len(recipients.len(), plaintext_len);
-    let capacity = usize::try_from(total)
-        .map_err(|_| EnvelopeError::TooLarge { size: plaintext_len, max: usize::MAX as u64 })?;
-    let mut envelope = Vec::with_capacity(capacity);
+    let mut envelope = Vec::new();
     let prefix =
         Prefix { recipients: count, nonce_prefix, plaintext_len, commitment: commitment(&key) };
     prefix.write_to(&mut envelope);
@@ -49,9 +72,7 @@ pub fn seal(
     let aad = chunk_aad(&context, &envelope);
     let chunk_key = chunk_key(&key);
     let sealer = ChunkSealer::new((&*chunk_key).into(), &nonce_prefix.into());
-    append_chunks(sealer, &aad, plaintext, &mut envelope);
-    debug_assert_eq!(envelope.len(), capacity, "the length is known beforehand");
-    Ok(envelope)
+    Ok(Sealing { envelope, sealer, aad })
 }
 
 /// Length of the envelope of `plaintext_len` bytes for `recipients` keys.

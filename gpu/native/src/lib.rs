@@ -1,0 +1,33 @@
+//! Compute int8 models on the processor, fast, with the same bits as the reference.
+//!
+//! # Design
+//! [`Native`] is a [`Kernels`](neura_int8::Kernels): products, linear layers with their
+//! requantisation, softmax and the mix of attention are computed with the best instructions that
+//! the processor has (a [`Level`]), on all of its cores; the interpreter does the rest. Products
+//! are of packed panels: the smaller operand is laid out so that one load feeds sixteen sums.
+//! Where the compiler makes good vectors of plain code, the same code is compiled once per level.
+//!
+//! # Invariants
+//! - Every level gives the bits of `neura_int8::Reference`; sums wrap, so their order is free.
+//! - `unsafe` is allowed here alone, for two things: vectors loaded from and stored to slices, and
+//!   functions compiled for instructions that were found to be there. Nothing else is unsafe.
+//!
+//! # Example
+//! ```
+//! use neura_int8::{Kernels, Product};
+//! use neura_native::Native;
+//!
+//! let product = Product { a: &[1, 2], b: &[3, 4, 5, 6], depth: 2 };
+//! assert_eq!(Native::best().product(product)?, [11, 17]);
+//! # Ok::<(), neura_int8::ModelError>(())
+//! ```
+
+mod attention;
+mod finish;
+mod gemm;
+mod level;
+mod native;
+mod softmax;
+
+pub use level::Level;
+pub use native::Native;

@@ -1,0 +1,156 @@
+//! Measure what an adapter achieves, with results that are checked.
+
+use super::{WgpuBackend, context::Run};
+use crate::{
+    DeviceKind, GpuError,
+    kernels::measures::{COPY, FILL, GEMM_F32, GEMM_F32_TILE, GROUPS, GemmF32, Walk},
+    selftest::Noise,
+};
+use std::time::{Duration, Instant};
+
+/// A measurement is repeated until it has taken about this long.
+const AIM: Duration = Duration::from_millis(400);
+/// Greatest number of repeats.
+const MOST_REPEATS: u32 = 200;
+/// Sides of the products: on a GPU, and on a software adapter, which is for tests.
+const SIDE: usize = 2_048;
+const SOFTWARE_SIDE: usize = 512;
+/// Bytes of the buffers that are copied and filled: half of what may be bound.
+const BUFFER_BYTES: u64 = 64 << 20;
+/// Outputs of the product of floats that are compared with the processor's.
+const SAMPLES: usize = 64;
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Measured {
+    pub(crate) int8_gops: f64,
+    pub(crate) f32_gflops: f64,
+    pub(crate) copy_gb_per_second: f64,
+    pub(crate) filled_bytes: u64,
+}
+
+impl WgpuBackend {
+    /// Measures for some seconds; fills at most `fill_bytes` of memory.
+    pub(crate) fn measure_all(&self, fill_bytes: u64) -> Result<Measured, GpuError> {
+        let side = if self.info.kind == DeviceKind::Cpu { SOFTWARE_SIDE } else { SIDE };
+        let once = self.measure_gemm(side, 1)?;
+        let int8_gops = self.measure_gemm(side, repeats(once.elapsed))?.gops();
+        let f32_gflops = self.request(|run| self.floats(run, side))?;
+        let copy_gb_per_second = self.request(copies)?;
+        let most = fill_bytes.min(self.budget.max_bytes);
+        let filled_bytes = self.request(|run| self.fill(run, most))?;
+        Ok(Measured { int8_gops, f32_gflops, copy_gb_per_second, filled_bytes })
+    }
+
+    fn request<T>(
+        &self,
+        work: impl FnOnce(&Run<'_>) -> Result<T, GpuError>,
+    ) -> Result<T, GpuError> {
+        self.context.start(self.budget.timeout)?.guarded(work)
+    }
+
+    fn wrong(&self, check: &'static str, reason: String) -> GpuError {
+        GpuError::Refused { adapter: self.info.name.clone(), check, reason }
+    }
+
+    /// Billions of float operations per second.
+    fn floats(&self, run: &Run<'_>, side: usize) -> Result<f64, GpuError> {
+        let mut noise = Noise(5);
+        // From -8 to 7: the greatest sum is 64 * 2048, far below 2^24.
+        let mut matrix = || {
+            let values = (0..side * side).map(|_| f32::from(noise.i8() >> 4));
+            values.collect::<Vec<f32>>()
+        };
+        let (a, b) = (matrix(), matrix());
+        let pipeline = run.pipeline("gemm_f32", GEMM_F32);
+        let buffers = [
+            &run.upload("a", bytemuck::cast_slice(&a)),
+            &run.upload("b", bytemuck::cast_slice(&b)),
+            &run.storage("c", (side * side * 4) as u64),
+        ];
+        let word = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let params = GemmF32 { depth: word(side / 4), stride: word(side), padding: [0; 2] };
+        let groups = (word(side / GEMM_F32_TILE), word(side / GEMM_F32_TILE));
+        let params = bytemuck::bytes_of(&params);
+        let seconds = timed(run, || run.dispatch(&pipeline, params, &buffers, groups))?;
+        let c: Vec<f32> = run
+            .read(buffers[2], buffers[2].size())?
+            .into_iter()
+            .map(|bits| f32::from_bits(bits.cast_unsigned()))
+            .collect();
+        for _ in 0..SAMPLES {
+            let (row, col) = (noise.next() as usize % side, noise.next() as usize % side);
+            let pairs = a[row * side..][..side].iter().zip(&b[col * side..][..side]);
+            let expected: f32 = pairs.map(|(x, y)| x * y).sum();
+            if c[row * side + col] != expected {
+                let reason = format!("({row}, {col}) is {}, not {expected}", c[row * side + col]);
+                return Err(self.wrong("the measured product of floats", reason));
+            }
+        }
+        Ok(2.0 * (side as f64).powi(3) / seconds / 1e9)
+    }
+
+    /// Fills buffer after buffer until `most` bytes are filled or no more can be had, and reads
+    /// all of them again.
+    fn fill(&self, run: &Run<'_>, most: u64) -> Result<u64, GpuError> {
+        let pipeline = run.pipeline("fill", FILL);
+        let wrong = run.storage("wrong words", 4);
+        let words = u32::try_from(BUFFER_BYTES / 4).unwrap_or(u32::MAX);
+        let mut buffers = Vec::new();
+        for seed in 0..u32::try_from(most / BUFFER_BYTES).unwrap_or(u32::MAX) {
+            let Some(buffer) = run.storage_if_any("filled", BUFFER_BYTES) else { break };
+            let params = Walk { seed, ..Walk::over(words) };
+            let bindings = [&buffer, &wrong];
+            run.dispatch(&pipeline, bytemuck::bytes_of(&params), &bindings, (GROUPS, 1));
+            run.wait()?;
+            buffers.push((seed, buffer));
+        }
+        for (seed, buffer) in &buffers {
+            let params = Walk { seed: *seed, check: 1, ..Walk::over(words) };
+            let bindings = [buffer, &wrong];
+            run.dispatch(&pipeline, bytemuck::bytes_of(&params), &bindings, (GROUPS, 1));
+        }
+        match run.read(&wrong, 4)?.first() {
+            Some(0) => Ok(buffers.len() as u64 * BUFFER_BYTES),
+            count => {
+                let reason = format!("{count:?} words were lost");
+                Err(self.wrong("the filled memory", reason))
+            }
+        }
+    }
+}
+
+/// GB (10^9 bytes) per second, read and written.
+fn copies(run: &Run<'_>) -> Result<f64, GpuError> {
+    let pipeline = run.pipeline("copy", COPY);
+    let contents: Vec<u8> = (0..BUFFER_BYTES).map(|at| (at % 253) as u8).collect();
+    let source = run.upload("source", &contents);
+    let target = run.storage("target", BUFFER_BYTES);
+    let places = u32::try_from(BUFFER_BYTES / 16).unwrap_or(u32::MAX);
+    let params = Walk::over(places);
+    let params = bytemuck::bytes_of(&params);
+    let bindings = [&source, &target];
+    let seconds = timed(run, || run.dispatch(&pipeline, params, &bindings, (GROUPS, 1)))?;
+    let found = run.read(&target, BUFFER_BYTES)?;
+    if bytemuck::cast_slice::<i32, u8>(&found) != contents {
+        return Err(GpuError::Driver { reason: "a copy differs from its source".to_owned() });
+    }
+    Ok(2.0 * BUFFER_BYTES as f64 / seconds / 1e9)
+}
+
+fn repeats(once: Duration) -> u32 {
+    let many = AIM.as_nanos() / once.as_nanos().max(1);
+    u32::try_from(many).unwrap_or(MOST_REPEATS).clamp(1, MOST_REPEATS)
+}
+
+/// Seconds that one round of work takes on the device, once it is warm.
+fn timed(run: &Run<'_>, work: impl Fn()) -> Result<f64, GpuError> {
+    let round = |times: u32| {
+        let started = Instant::now();
+        (0..times).for_each(|_| work());
+        run.wait().map(|()| started.elapsed())
+    };
+    round(1)?;
+    let times = repeats(round(1)?);
+    Ok(round(times)?.as_secs_f64() / f64::from(times))
+}
