@@ -135,7 +135,7 @@ impl Config {
                 return wrong(format!("{what} is {value}, from 1 to {most} are possible"));
             }
         }
-        if self.heads % self.kv_heads != 0 || self.head % 2 != 0 {
+        if !self.heads.is_multiple_of(self.kv_heads) || !self.head.is_multiple_of(2) {
             return wrong("the numbers of heads do not divide, or a head's width is odd".into());
         }
         if !(self.epsilon.is_finite() && self.epsilon >= 0.0 && self.rope_base.is_finite()) {

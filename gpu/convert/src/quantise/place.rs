@@ -81,7 +81,7 @@ impl Quantiser<'_> {
             }
             Op::Apply(_) if form::bounds(&node.op).is_some() => {
                 let x = self.get(node.inputs[0], Form::Wide)?;
-                self.to_target(&x, value, target)
+                self.place_as(&x, value, target)
             }
             Op::Apply(function) => self.apply(node, *function, target),
             Op::LayerNorm(gain, bias, epsilon) => {

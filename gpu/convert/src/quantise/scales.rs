@@ -152,11 +152,11 @@ impl Quantiser<'_> {
         form: Form,
     ) -> Result<Placed, ConvertError> {
         let target = self.target(value, form);
-        self.to_target(from, value, target)
+        self.place_as(from, value, target)
     }
 
     /// A placed value as a target.
-    pub(super) fn to_target(
+    pub(super) fn place_as(
         &mut self,
         from: &Placed,
         value: Value,
