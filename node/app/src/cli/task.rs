@@ -286,7 +286,13 @@ pub(crate) fn print_report(screen: &Screen, report: &Report) {
             return print_outputs(screen, fault.as_ref(), outputs);
         }
     };
-    screen.line(format!("result       {} predictions", found.predictions.len()));
+    screen.line(match found.predictions.len() {
+        0 => format!(
+            "result       {} answers: `neura task result ID --out FILE` and `neura model answers` read them",
+            found.answers
+        ),
+        count => format!("result       {count} predictions"),
+    });
     if let Some(equal) = found.equals_reference {
         let verdict = if equal {
             "equal to the reference's, every one"

@@ -49,6 +49,8 @@ pub enum Report {
 pub struct Predictions {
     /// The classes or tokens: the first output of every answer, if it is of whole numbers.
     pub predictions: Vec<i32>,
+    /// Answers in all, of whatever numbers.
+    pub answers: usize,
     /// Comparison with the labels, if the owner has them.
     pub accuracy: Option<Accuracy>,
     /// Whether they equal the reference's, if the owner has it.
@@ -196,5 +198,6 @@ fn predictions(job: Option<&Job>, plain: &[u8]) -> Result<Predictions> {
     });
     let equals_reference = reference
         .map(|known| known.iter().map(|class| i32::from(*class)).eq(predictions.iter().copied()));
-    Ok(Predictions { predictions, accuracy, equals_reference })
+    let answers = result.answers().len();
+    Ok(Predictions { predictions, answers, accuracy, equals_reference })
 }
