@@ -190,6 +190,12 @@ impl Bodies {
         file.map_or(Ok(()), |file| file.sync_data())
     }
 
+    /// Whether there are bodies that are not durable yet.
+    #[cfg(test)]
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.state().dirty
+    }
+
     /// The segments whose last rows have been removed by a write that was asked for; they may go once it is durable.
     pub(crate) fn take_dead(&self) -> Vec<u64> {
         std::mem::take(&mut self.state().dead)

@@ -54,3 +54,27 @@ fn tips_that_contradict_each_other_are_refused() {
     drop(store);
     assert!(matches!(Store::open(dir.path(), config), Err(StorageError::Corrupt { .. })));
 }
+
+/// A vote follows a synced write: rows that name bodies must not outlive them.
+#[test]
+fn a_synced_write_makes_the_bodies_durable_that_were_stored_before_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path(), StoreConfig::new(1, B256::ZERO)).expect("opened");
+    let changes = StateChanges::default();
+    let block = Block::genesis(B256::ZERO, 1, genesis_root(&changes, 100).expect("a root"));
+    store.init_genesis(&block, block.id(), &changes).expect("stored");
+    let inner = &*store.inner;
+    let synced: [(&str, &dyn Fn()); 2] = [
+        ("a write", &|| inner.write(WriteBatch::default(), true).expect("written")),
+        ("a sync of all", &|| store.sync().expect("synced")),
+    ];
+    for (number, (what, sync)) in (0u8..).zip(synced) {
+        let digest = B256::repeat_byte(number);
+        store.put_batches(&[(digest, &[number; 9])], crate::Demand::Offered, false).expect("kept");
+        assert!(inner.bodies.is_dirty(), "nobody has asked for it yet");
+        inner.write(WriteBatch::default(), false).expect("written");
+        assert!(inner.bodies.is_dirty(), "a write that is not synced waits for no disk");
+        sync();
+        assert!(!inner.bodies.is_dirty(), "{what} left bodies behind");
+    }
+}
