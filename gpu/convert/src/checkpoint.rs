@@ -86,9 +86,10 @@ impl Checkpoint<'_> {
         Ok(Matrix::new(width, self.tensor(name, &[height, width])?))
     }
 
-    /// Whether there is a tensor of a name, as it stands.
+    /// Whether there is a tensor of a name.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.tensors.get(name).is_some()
+        self.tensors.get(&format!("{}{name}", self.prefix)).is_some()
+            || self.tensors.get(name).is_some()
     }
 }
 

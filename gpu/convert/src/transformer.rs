@@ -2,7 +2,9 @@
 
 use neura_int8::ops::attention::Heads;
 
-use crate::{Config, ConvertError, Graph, Matrix, Op, Value, checkpoint::Checkpoint};
+use crate::{
+    Config, ConvertError, Graph, Matrix, Op, Value, checkpoint::Checkpoint, config::Architecture,
+};
 
 /// A graph being built from a checkpoint.
 struct Build<'a> {
@@ -19,11 +21,13 @@ impl Build<'_> {
         (outputs, inputs): (usize, usize),
     ) -> Result<Value, ConvertError> {
         let weights = self.checkpoint.matrix(&format!("{name}.weight"), outputs, inputs)?;
+        let bias = format!("{name}.bias");
+        // Llama's own have none; some of its relatives have them on queries, keys and values.
         let bias = match self.config.architecture {
-            crate::config::Architecture::Bert => {
-                self.checkpoint.tensor(&format!("{name}.bias"), &[outputs])?
+            Architecture::Llama if !self.checkpoint.has(&bias) => vec![0.0; outputs],
+            Architecture::Bert | Architecture::Llama => {
+                self.checkpoint.tensor(&bias, &[outputs])?
             }
-            crate::config::Architecture::Llama => vec![0.0; outputs],
         };
         self.graph.add(name, Op::Linear(weights, bias), &[x])
     }

@@ -157,6 +157,25 @@ fn a_decoder_gives_the_logits_of_its_float_original_and_generates() {
     assert_eq!(tokens.len(), 12);
 }
 
+/// Qwen's decoders are Llama's with biases on queries, keys and values.
+#[test]
+fn biases_that_a_decoder_has_are_taken() {
+    const NAME: &str = "model.layers.1.self_attn.q_proj.bias";
+    let with = |length: usize, bias: f32| {
+        let mut file = llama();
+        file.tensor(NAME, &[length], || bias);
+        read(&file, LLAMA)
+    };
+    let id = |graph: Graph| {
+        let calibration = calibrate(&graph, &samples(5, 10)).unwrap();
+        quantise(&graph, &calibration, Options::default()).unwrap().model.id()
+    };
+    let without = id(read(&llama(), LLAMA).unwrap());
+    assert_eq!(id(with(WIDTH, 0.0).unwrap()), without);
+    assert_ne!(id(with(WIDTH, 0.5).unwrap()), without);
+    assert!(matches!(with(WIDTH - 1, 0.5), Err(ConvertError::Shape { .. })));
+}
+
 #[test]
 fn the_same_float_model_and_data_give_the_same_integer_model() {
     let graph = read(&bert(), BERT).unwrap();
