@@ -65,7 +65,8 @@ impl Agent {
             config.limits.worker_memory_bytes,
             data.join(WORKER_PLACE),
             means.sandbox.clone(),
-        );
+        )
+        .with_containers(means.containers.clone());
         let Probed { device, adapters, macs_per_second } = probe(&worker).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use neura_blobs::DEFAULT_MAX_BLOB_BYTES;
 use neura_types::{Address, Amount, provider::MAX_TEXT};
 
-use crate::{Device, ProviderError};
+use crate::{Device, Images, ProviderError};
 
 /// Price per block unless told otherwise: half an hour of half-second blocks costs 3.6 ANKR.
 pub const DEFAULT_PRICE_PER_BLOCK: Amount = Amount(1_000_000_000_000_000);
@@ -32,6 +32,8 @@ pub struct AgentConfig {
     /// Whether jobs are confined by bubblewrap. Without it, executors of foreign code are not offered unless
     /// [`OfferConfig::executors`] names them.
     pub sandbox: bool,
+    /// Images in which jobs may start programs; with none, no containers are offered.
+    pub images: Images,
     /// What is offered.
     pub offer: OfferConfig,
     /// What a job may use.
@@ -105,6 +107,7 @@ impl AgentConfig {
             worker,
             device: Device::default(),
             sandbox: true,
+            images: Images::new(),
             offer: OfferConfig::default(),
             limits: JobLimits::default(),
             timing: Timing::default(),

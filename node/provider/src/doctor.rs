@@ -4,7 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::{AgentConfig, Device, ProviderError, executor::Executor, sandbox::Sandbox};
+use crate::{
+    AgentConfig, Device, ProviderError, containers::Containers, executor::Executor,
+    sandbox::Sandbox,
+};
 
 /// An executor, and whether it can be offered.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,6 +29,8 @@ pub struct Means {
     pub executors: Vec<ExecutorReport>,
     #[serde(skip)]
     pub(crate) sandbox: Option<Sandbox>,
+    #[serde(skip)]
+    pub(crate) containers: Option<Containers>,
 }
 
 impl Means {
@@ -38,15 +43,20 @@ impl Means {
             true => Sandbox::find(),
             false => Err("it is switched off".to_owned()),
         };
+        let contained = Containers::find(&config.images, &std::env::temp_dir());
         let named = config.offer.executors.as_deref();
         let executors = Executor::ALL
             .map(|executor| {
                 let wanted = named.map(|named| named.iter().any(|name| name == executor.name()));
-                judge(executor, &config.device, found.as_ref().err(), wanted)
+                match executor {
+                    Executor::Oci => judge_containers(&contained, wanted),
+                    _ => judge(executor, &config.device, found.as_ref().err(), wanted),
+                }
             })
             .to_vec();
-        let means =
-            Self { unconfined: found.as_ref().err().cloned(), executors, sandbox: found.ok() };
+        let unconfined = found.as_ref().err().cloned();
+        let containers = contained.ok();
+        let means = Self { unconfined, executors, sandbox: found.ok(), containers };
         named.unwrap_or_default().iter().try_for_each(|name| means.check(name))?;
         Ok(means)
     }
@@ -94,7 +104,7 @@ fn judge(
     let cpu = *device == Device::Cpu;
     let runs_on = match executor {
         Executor::Int8 | Executor::Wgsl => format!("device '{device}'"),
-        Executor::Onnx | Executor::Wasm => "the CPU".to_owned(),
+        Executor::Onnx | Executor::Wasm | Executor::Oci => "the CPU".to_owned(),
     };
     let (offered, reason) = match (unconfined, wanted) {
         (_, Some(false)) => (false, "it is not among the executors that were named".to_owned()),
@@ -110,6 +120,19 @@ fn judge(
         _ => (true, format!("runs on {runs_on}")),
     };
     ExecutorReport { name: executor.name(), offered, reason }
+}
+
+/// Judges the executor of containers: an operator turns it on by naming images.
+fn judge_containers(found: &Result<Containers, String>, wanted: Option<bool>) -> ExecutorReport {
+    let (offered, reason) = match (found, wanted) {
+        (_, Some(false)) => (false, "it is not among the executors that were named".to_owned()),
+        (Err(why), _) => (false, why.clone()),
+        (Ok(containers), _) => {
+            let images: Vec<_> = containers.names().collect();
+            (true, format!("runs on the CPU, in crun, with the images {}", images.join(", ")))
+        }
+    };
+    ExecutorReport { name: Executor::Oci.name(), offered, reason }
 }
 
 #[cfg(test)]

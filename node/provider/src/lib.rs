@@ -34,6 +34,7 @@
 
 mod agent;
 mod config;
+mod containers;
 mod doctor;
 mod error;
 mod executor;
@@ -54,6 +55,7 @@ pub use config::{
     AgentConfig, DEFAULT_ATTEMPTS, DEFAULT_CAPACITY, DEFAULT_JOB_TIMEOUT, DEFAULT_PRICE_PER_BLOCK,
     DEFAULT_WORKER_MEMORY, JobLimits, OfferConfig, Timing, WorkerCommand,
 };
+pub use containers::Images;
 pub use doctor::{ExecutorReport, Means};
 pub use error::ProviderError;
 pub use executor::check_kernel;

@@ -64,9 +64,22 @@ pub(super) struct Machine {
     /// Executors to offer, separated by commas; all that this machine can if left out.
     #[arg(long, value_delimiter = ',')]
     executors: Option<Vec<String>>,
+    /// Offer containers (executor oci): a name and the folder of an image's unpacked file system. May be repeated.
+    #[arg(long = "oci-image", value_name = "NAME=FOLDER", value_parser = image)]
+    oci_images: Vec<(String, PathBuf)>,
     /// Run jobs without bubblewrap around them: foreign code is then offered only if --executors names it.
     #[arg(long)]
     no_sandbox: bool,
+}
+
+/// A name and a folder.
+fn image(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, folder)) if !name.is_empty() && !folder.is_empty() => {
+            Ok((name.to_owned(), folder.into()))
+        }
+        _ => Err(format!("'{text}' is not NAME=FOLDER, such as debian=/srv/images/debian")),
+    }
 }
 
 impl Machine {
@@ -76,6 +89,7 @@ impl Machine {
         let mut config = AgentConfig::new(nodes, self.home.path()?, worker);
         config.device = device(&self.device)?;
         config.sandbox = !self.no_sandbox;
+        config.images = self.oci_images.into_iter().collect();
         config.offer.executors = self.executors;
         Ok(config)
     }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use neura_int8::Int8Job;
-use neura_types::job::{JobFormat, NamedBytes, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass};
+use neura_types::job::{
+    JobFormat, NamedBytes, OciJob, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass,
+};
 use serde::Deserialize;
 
 use super::file::{JobError, read};
@@ -28,6 +30,7 @@ pub(super) enum RawJob {
     Wgsl(Wgsl),
     Wasm(Wasm),
     Onnx(Onnx),
+    Oci(Oci),
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +91,15 @@ pub(super) struct Onnx {
     inputs: BTreeMap<String, PathBuf>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Oci {
+    name: String,
+    image: String,
+    command: Vec<String>,
+    input: Option<PathBuf>,
+}
+
 impl RawJob {
     pub(super) fn name(&self) -> &str {
         match self {
@@ -95,6 +107,7 @@ impl RawJob {
             Self::Wgsl(job) => &job.name,
             Self::Wasm(job) => &job.name,
             Self::Onnx(job) => &job.name,
+            Self::Oci(job) => &job.name,
         }
     }
 
@@ -104,6 +117,7 @@ impl RawJob {
             Self::Wgsl(_) => "wgsl",
             Self::Wasm(_) => "wasm",
             Self::Onnx(_) => "onnx",
+            Self::Oci(_) => "oci",
         }
     }
 
@@ -140,6 +154,11 @@ impl RawJob {
                 };
                 let inputs = job.inputs.into_iter().map(named).collect::<Result<_, _>>()?;
                 encode(&model, OnnxJob { model: read(&model, MAX_FILE)?, inputs })
+            }
+            Self::Oci(Oci { image, command, input, .. }) => {
+                let path = input.map_or_else(|| folder.to_owned(), |input| near(&input));
+                let input = if path == folder { Vec::new() } else { read(&path, MAX_FILE)? };
+                encode(&path, OciJob { image, command, input })
             }
         }
     }

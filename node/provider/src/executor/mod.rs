@@ -2,6 +2,7 @@
 
 mod int8;
 mod npy;
+mod oci;
 mod onnx;
 mod wasi;
 mod wasm;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Device,
+    containers::Containers,
     worker::{FailureKind, JobFailure},
 };
 
@@ -32,11 +34,13 @@ pub(crate) enum Executor {
     Onnx,
     /// A WebAssembly program: payload a `WasmJob`, result a `JobResult`.
     Wasm,
+    /// A program in a container, if the operator offers images: payload an `OciJob`, result a `JobResult`.
+    Oci,
 }
 
 impl Executor {
     /// All that this build has.
-    pub(crate) const ALL: [Self; 4] = [Self::Int8, Self::Wgsl, Self::Onnx, Self::Wasm];
+    pub(crate) const ALL: [Self; 5] = [Self::Int8, Self::Wgsl, Self::Onnx, Self::Wasm, Self::Oci];
 
     /// Its name in offers and terms.
     pub(crate) fn name(self) -> &'static str {
@@ -45,6 +49,7 @@ impl Executor {
             Self::Wgsl => "wgsl",
             Self::Onnx => "onnx",
             Self::Wasm => "wasm",
+            Self::Oci => "oci",
         }
     }
 
@@ -62,7 +67,7 @@ impl Executor {
     pub(crate) fn max_payload(self) -> u64 {
         let bytes = match self {
             Self::Int8 => neura_int8::MAX_JOB_BYTES,
-            Self::Wgsl | Self::Onnx | Self::Wasm => neura_types::job::MAX_JOB_BYTES,
+            Self::Wgsl | Self::Onnx | Self::Wasm | Self::Oci => neura_types::job::MAX_JOB_BYTES,
         };
         bytes as u64
     }
@@ -86,12 +91,18 @@ impl Bounds {
 }
 
 /// Reads the whole of a job without running it.
-pub(crate) fn check(executor: Executor, payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
+pub(crate) fn check(
+    executor: Executor,
+    payload: &[u8],
+    bounds: &Bounds,
+    containers: Option<&Containers>,
+) -> Result<(), JobFailure> {
     match executor {
         Executor::Int8 => int8::check(payload),
         Executor::Wgsl => wgsl::check(payload, bounds),
         Executor::Onnx => onnx::check(payload),
         Executor::Wasm => wasm::check(payload, bounds),
+        Executor::Oci => oci::check(payload, containers),
     }
 }
 
@@ -101,6 +112,7 @@ pub(crate) fn run(
     payload: &[u8],
     device: &Device,
     bounds: &Bounds,
+    containers: Option<&Containers>,
     opened: impl FnOnce(DeviceInfo),
 ) -> Result<Vec<u8>, JobFailure> {
     let result = match executor {
@@ -117,6 +129,10 @@ pub(crate) fn run(
         Executor::Wasm => {
             opened(CpuBackend::new().info().clone());
             wasm::run(payload, bounds)?
+        }
+        Executor::Oci => {
+            opened(CpuBackend::new().info().clone());
+            oci::run(payload, containers, bounds)?
         }
     };
     encode(result, bounds.max_result)

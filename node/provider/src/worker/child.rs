@@ -10,8 +10,13 @@ use std::{
 use neura_gpu::{Backend, GemmShape, discover};
 use nix::sys::resource::{Resource, setrlimit};
 
-use super::protocol::{FailureKind, JobFailure, MAX_LINE, Probed, Report, Request, Work};
-use crate::{executor, sandbox};
+use super::protocol::{
+    FailureKind, JobFailure, MAX_LINE, OF_CONTAINERS, Probed, ROLE, Report, Request, Work,
+};
+use crate::{
+    executor::{self, Executor},
+    sandbox,
+};
 
 /// The product that measures a device: 128 Mi multiply-accumulates, done in a fraction of a second by any.
 const PROBE_SHAPE: GemmShape = GemmShape { m: 256, n: 256, k: 2_048 };
@@ -21,8 +26,11 @@ const PROBE_SHAPE: GemmShape = GemmShape { m: 256, n: 256, k: 2_048 };
 pub fn main() -> ExitCode {
     let mut input = BufReader::new(io::stdin());
     let output = io::stdout();
-    // Before a byte of a stranger is read.
-    let received = confine().and_then(|()| receive(&mut input));
+    let contained = std::env::var_os(ROLE).is_some_and(|role| role == OF_CONTAINERS);
+    // Before a byte of a stranger is read. What starts containers cannot be confined, and starts nothing else.
+    let confined = if contained { Ok(()) } else { confine() };
+    let received =
+        confined.and_then(|()| receive(&mut input)).and_then(|received| suits(received, contained));
     // Nothing more is said to a worker. When its input ends, whoever waits for the answer is gone.
     thread::spawn(move || {
         let _ = io::copy(&mut input, &mut io::sink());
@@ -43,6 +51,16 @@ pub fn main() -> ExitCode {
 
 /// The last line of an answer, and what follows it.
 type Answer = (Report, Vec<u8>);
+
+/// Refuses what is not for a worker of this role.
+fn suits(received: (Request, Vec<u8>), contained: bool) -> Result<(Request, Vec<u8>), JobFailure> {
+    let container = matches!(received.0.work, Work::Job { executor: Executor::Oci, .. });
+    if container == contained {
+        return Ok(received);
+    }
+    let detail = "containers are started by workers of their own, which do nothing else".into();
+    Err(JobFailure { kind: FailureKind::Request, detail })
+}
 
 /// Reads a request and its payload.
 fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
@@ -88,6 +106,7 @@ fn limit(request: &Request) -> Result<(), JobFailure> {
         detail: format!("the worker's limits cannot be set: {error}"),
     };
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(refused)?;
+    // A container has a control group of its own; what starts it needs its processes' memory.
     if let Some(bytes) = request.memory_bytes {
         setrlimit(Resource::RLIMIT_DATA, bytes, bytes).map_err(refused)?;
     }
@@ -99,7 +118,8 @@ fn work(
     payload: &[u8],
     report: &mut impl FnMut(&Report) -> io::Result<()>,
 ) -> Result<Answer, JobFailure> {
-    let Request { device, bounds, .. } = request;
+    let Request { device, bounds, containers, .. } = request;
+    let containers = containers.as_ref();
     // Whether anybody reads this shows when the answer is sent.
     let mut opened = |device| drop(report(&Report::Opened { device: Box::new(device) }));
     match request.work {
@@ -109,11 +129,11 @@ fn work(
             Ok((Report::Probed(Box::new(probe(backend.as_ref())?)), Vec::new()))
         }
         Work::Check { executor, .. } => {
-            executor::check(executor, payload, bounds)?;
+            executor::check(executor, payload, bounds, containers)?;
             Ok((Report::Checked, Vec::new()))
         }
         Work::Job { executor, .. } => {
-            let result = executor::run(executor, payload, device, bounds, opened)?;
+            let result = executor::run(executor, payload, device, bounds, containers, opened)?;
             Ok((Report::Done { bytes: result.len() as u64 }, result))
         }
     }
@@ -158,7 +178,8 @@ mod tests {
 
     fn request(work: Work) -> Vec<u8> {
         let bounds = Bounds { memory_bytes: 1 << 30, max_result: 1 << 20, timeout_ms: 60_000 };
-        let request = Request { device: Device::Cpu, memory_bytes: None, bounds, work };
+        let request =
+            Request { device: Device::Cpu, memory_bytes: None, bounds, containers: None, work };
         let mut line = serde_json::to_vec(&request).unwrap();
         line.push(b'\n');
         line
@@ -171,6 +192,18 @@ mod tests {
         assert_eq!(payload, b"abc");
         let failure = receive(&mut &[&line[..], b"ab"].concat()[..]).unwrap_err();
         assert_eq!(failure.kind, FailureKind::Request);
+    }
+
+    #[test]
+    fn only_a_worker_of_containers_starts_one_and_it_starts_nothing_else() {
+        let received = |executor| {
+            let line = request(Work::Job { executor, payload_bytes: 0 });
+            receive(&mut &line[..]).unwrap()
+        };
+        assert!(suits(received(Executor::Oci), true).is_ok());
+        assert!(suits(received(Executor::Wasm), false).is_ok());
+        assert!(suits(received(Executor::Oci), false).is_err());
+        assert!(suits(received(Executor::Wasm), true).is_err());
     }
 
     #[test]

@@ -19,11 +19,13 @@ use tokio::{
 };
 
 use super::protocol::{
-    FailureKind, JobFailure, MAX_LINE, MAX_LINES, Probed, Report, Request, Work,
+    FailureKind, JobFailure, MAX_LINE, MAX_LINES, OF_CONTAINERS, Probed, ROLE, Report, Request,
+    Work,
 };
 use crate::{
     Device,
     config::WorkerCommand,
+    containers::Containers,
     executor::{Bounds, Executor},
     keys::private_dir,
     sandbox::Sandbox,
@@ -132,6 +134,7 @@ pub(crate) struct Worker {
     /// Working folder of the workers; their drivers cache compiled shaders in it.
     place: PathBuf,
     sandbox: Option<Sandbox>,
+    containers: Option<Containers>,
 }
 
 impl Worker {
@@ -142,7 +145,12 @@ impl Worker {
         place: PathBuf,
         sandbox: Option<Sandbox>,
     ) -> Self {
-        Self { command, device, memory_bytes, place, sandbox }
+        Self { command, device, memory_bytes, place, sandbox, containers: None }
+    }
+
+    /// The same, which runs containers too.
+    pub(crate) fn with_containers(self, containers: Option<Containers>) -> Self {
+        Self { containers, ..self }
     }
 
     /// Opens and tests the device.
@@ -196,27 +204,31 @@ impl Worker {
             max_result,
             timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
         };
-        let request = Request { device, memory_bytes, bounds, work };
-        let mut running = self.start()?;
+        let contained = matches!(work, Work::Job { executor: Executor::Oci, .. });
+        let containers = self.containers.clone();
+        let request = Request { device, memory_bytes, bounds, containers, work };
+        let mut running = self.start(contained)?;
         // However this ends, dropping `running` ends the worker and all that it started.
         tokio::time::timeout(timeout, running.converse(&request, payload, max_result, opened))
             .await
             .unwrap_or(Err(WorkerError::TimedOut { limit: timeout }))
     }
 
-    fn start(&self) -> Result<Running, WorkerError> {
+    /// Starts a worker: confined, unless all it does is to start a container.
+    fn start(&self, contained: bool) -> Result<Running, WorkerError> {
         let program = self.command.program.clone();
         let failed = |cause| WorkerError::Start { program, cause };
         let start = || -> io::Result<Running> {
             private_dir(&self.place)?;
             let command = match &self.sandbox {
-                Some(sandbox) => &sandbox.around(&self.command, &self.place),
-                None => &self.command,
+                Some(sandbox) if !contained => &sandbox.around(&self.command, &self.place),
+                _ => &self.command,
             };
             let child = Command::new(&command.program)
                 .args(&command.args)
                 .env_clear()
                 .envs(environment(std::env::vars_os()))
+                .envs(contained.then_some((ROLE, OF_CONTAINERS)))
                 .env("HOME", &self.place)
                 .env("XDG_CACHE_HOME", &self.place)
                 .env("TMPDIR", &self.place)

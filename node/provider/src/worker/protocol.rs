@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Device,
+    containers::Containers,
     executor::{Bounds, Executor},
 };
 
@@ -12,6 +13,11 @@ use crate::{
 pub(super) const MAX_LINE: u64 = 64 << 10;
 /// Most lines before an answer is complete.
 pub(super) const MAX_LINES: usize = 64;
+
+/// Variable by which a worker knows that it is to start a container, and is not to be confined itself.
+pub(super) const ROLE: &str = "NEURA_WORKER_ROLE";
+/// Its value then.
+pub(super) const OF_CONTAINERS: &str = "containers";
 
 /// What a worker is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +28,8 @@ pub(super) struct Request {
     pub(super) memory_bytes: Option<u64>,
     /// What a job may use.
     pub(super) bounds: Bounds,
+    /// The containers that may be run.
+    pub(super) containers: Option<Containers>,
     /// What to do with it.
     pub(super) work: Work,
 }
