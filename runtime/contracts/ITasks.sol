@@ -12,7 +12,8 @@ interface ITasks {
         Open,
         /// Offered to its provider. At the deadline: Refunded, NotAccepted.
         Assigned,
-        /// Accepted. At the deadline: Refunded, NotSubmitted.
+        /// Accepted. At the deadline: Refunded, NotSubmitted. Once the provider is silent for too long, the owner may
+        /// reassign it.
         Running,
         /// A result is in. At the deadline: Settled, AcceptedByTimeout.
         Submitted,
@@ -106,6 +107,15 @@ interface ITasks {
         uint64 height;
     }
 
+    /// @notice State of unfinished work, sealed to owner and provider; all zero while there is none.
+    struct Checkpoint {
+        /// How far the work was, in steps of the executor's; rises from one checkpoint to the next.
+        uint64 step;
+        /// Height of the block that notes it.
+        uint64 height;
+        BlobRef blob;
+    }
+
     /// @notice Where the escrow went; the parts sum up to the escrow.
     struct Settlement {
         /// To the provider's payout account, with the rounding remainder.
@@ -132,9 +142,9 @@ interface ITasks {
         uint64 id;
         address owner;
         Terms terms;
-        /// Provider's price per block at creation.
+        /// Provider's price per block when the task was offered to it.
         uint128 pricePerBlock;
-        /// Held by the module until the end.
+        /// Held by the module until the end, whoever does the work.
         uint128 escrow;
         /// Challenge bonds held.
         uint128 challengeBond;
@@ -150,6 +160,9 @@ interface ITasks {
         uint64 deadline;
         TaskResult result;
         Outcome outcome;
+        /// Height of the provider's last sign of life: the offer, then acceptance, heartbeats and checkpoints.
+        uint64 seenAt;
+        Checkpoint checkpoint;
     }
 
     /// @notice A task was offered to its provider; escrow locked.
@@ -158,6 +171,11 @@ interface ITasks {
     event TaskAccepted(uint64 indexed taskId, address indexed owner, address indexed provider, uint64 deadline);
     /// @notice The provider will not do it; TaskEnded follows.
     event TaskDeclined(uint64 indexed taskId, address indexed owner, address indexed provider, string reason);
+    /// @notice The provider has stored the state of its work.
+    event CheckpointNoted(uint64 indexed taskId, address indexed owner, address indexed provider, uint64 step, BlobRef blob);
+    /// @notice The owner gave the task to another provider. It stands as after creation; of the former provider, atFault
+    /// tells whether its record counts a failure. step is that of the checkpoint handed on, 0 for none.
+    event Reassigned(uint64 indexed taskId, address indexed from, address indexed to, address owner, Party atFault, uint64 step, uint64 deadline);
     /// @notice A result, or the replacement of a contested one, is in.
     event ResultSubmitted(uint64 indexed taskId, address indexed owner, address indexed provider, BlobRef blob, bytes32 commitment, uint64 deadline);
     /// @notice The owner contests the result.
@@ -175,6 +193,24 @@ interface ITasks {
     /// @notice By the provider, before acceptance: will not do it. The escrow returns; nobody is at fault.
     /// @param reason At most 256 bytes.
     function decline(uint64 taskId, string calldata reason) external;
+
+    /// @notice By the provider, while it works: it is alive. The owner may reassign a running task only after
+    /// silence_blocks (see IGovernance) without heartbeat or checkpoint.
+    function heartbeat(uint64 taskId) external;
+
+    /// @notice By the provider, while it works: it has stored the state of its work, sealed to the owner and to itself,
+    /// from which the job can go on. Replaces the checkpoint before, and counts as a heartbeat.
+    /// @param step How far the work is; higher than that of the checkpoint before.
+    function checkpoint(uint64 taskId, uint64 step, BlobRef calldata blob) external;
+
+    /// @notice By the owner: gives a task to another provider on the same escrow, before acceptance (nobody is at fault, as
+    /// with cancel), or while it runs once its provider was silent for more than silence_blocks (the provider is at
+    /// fault). The former provider is paid nothing: a checkpoint proves no work. The task stands as after creation, with
+    /// the new provider's price, of which the escrow must hold enough for the whole duration; windows begin anew.
+    /// @param keyEpoch Number of the new provider's encryption key that payload and checkpoint are sealed to.
+    /// @param payload The payload, sealed anew, bound to the same envelopeNonce.
+    /// @param resumeFrom The last checkpoint, sealed anew; its step is kept. All zero to begin from the start.
+    function reassign(uint64 taskId, address provider, uint32 keyEpoch, BlobRef calldata payload, BlobRef calldata resumeFrom) external;
 
     /// @notice By the provider: the result, or the replacement of a contested one.
     /// @param commitment Domain-separated BLAKE3 of the plain result, bound to chain, task and provider.
@@ -201,6 +237,9 @@ interface ITasks {
 
     /// @notice A task; refused with unknown_task if there is none.
     function task(uint64 taskId) external view returns (Task memory);
+
+    /// @notice The last checkpoint of a task; all zero if there is none.
+    function checkpointOf(uint64 taskId) external view returns (Checkpoint memory);
 
     /// @notice How many tasks were created; they are numbered from 1.
     function count() external view returns (uint64);

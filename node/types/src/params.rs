@@ -64,6 +64,9 @@ pub struct Params {
     pub approve_window_blocks: u64,
     /// Blocks for a provider to replace a contested result.
     pub respond_window_blocks: u64,
+    /// Blocks without a sign of life of a running task's provider after which the owner may give the task to another.
+    /// Several heartbeats fit in, so that one that is late robs nobody.
+    pub silence_blocks: u64,
     /// Longest duration of a task, in blocks.
     pub max_duration_blocks: u64,
     /// Bond that a contested result costs the owner, in basis points of the escrow.
@@ -113,6 +116,7 @@ impl Default for Params {
             accept_window_blocks: 240,
             approve_window_blocks: 600,
             respond_window_blocks: 240,
+            silence_blocks: 600,
             max_duration_blocks: 5_000_000,
             challenge_bond_bps: 1_000,
             fee_split: FeeSplit { model_bps: 0, validators_bps: 700, treasury_bps: 300 },
@@ -178,6 +182,7 @@ governed! {
     "accept_window_blocks" => accept_window_blocks,
     "approve_window_blocks" => approve_window_blocks,
     "respond_window_blocks" => respond_window_blocks,
+    "silence_blocks" => silence_blocks,
     "max_duration_blocks" => max_duration_blocks,
     "challenge_bond_bps" => challenge_bond_bps,
     "fee_split.model_bps" => fee_split.model_bps,
@@ -217,7 +222,7 @@ impl Params {
             .saturating_add(u128::from(self.fee_split.treasury_bps));
         let base_fees = u128::from(self.min_base_fee)..=1 << 50;
         let settlements = u128::from(self.max_settlements_per_block);
-        let table: [(&'static str, u128, RangeInclusive<u128>, &'static str); 17] = [
+        let table: [(&'static str, u128, RangeInclusive<u128>, &'static str); 18] = [
             (
                 "block_gas_limit",
                 self.block_gas_limit.into(),
@@ -255,6 +260,7 @@ impl Params {
             ("accept_window_blocks", self.accept_window_blocks.into(), 1..=1 << 40, windows),
             ("approve_window_blocks", self.approve_window_blocks.into(), 1..=1 << 40, windows),
             ("respond_window_blocks", self.respond_window_blocks.into(), 1..=1 << 40, windows),
+            ("silence_blocks", self.silence_blocks.into(), 1..=1 << 40, windows),
             ("max_duration_blocks", self.max_duration_blocks.into(), 1..=1 << 40, windows),
             ("provider_unbond_blocks", self.provider_unbond_blocks.into(), 1..=1 << 40, windows),
             ("challenge_bond_bps", self.challenge_bond_bps.into(), 0..=BASIS_POINTS, shares),

@@ -43,6 +43,11 @@ pub struct BlobRef {
     pub size: u64,
 }
 
+impl BlobRef {
+    /// Stands for no object where the ABI has no optional values.
+    pub const NONE: Self = Self { locator: String::new(), hash: B256::ZERO, size: 0 };
+}
+
 /// Who may read the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -213,6 +218,17 @@ pub struct TaskResult {
     pub at: Height,
 }
 
+/// State of unfinished work, sealed to owner and provider, from which the job can go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// How far the work was, in steps of the executor's; rises from one checkpoint to the next.
+    pub step: u64,
+    /// Height of the block that notes it.
+    pub at: Height,
+    /// Where it lies.
+    pub blob: BlobRef,
+}
+
 /// What the owner asks and offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Terms {
@@ -220,7 +236,7 @@ pub struct Terms {
     pub payload: BlobRef,
     /// Random value that the payload's envelope is bound to.
     pub envelope_nonce: B256,
-    /// Chosen provider.
+    /// Chosen provider; another one after a reassignment.
     pub provider: Address,
     /// Number of the provider's encryption key that the payload is sealed to.
     pub key_epoch: u32,
@@ -247,7 +263,7 @@ pub struct Task {
     pub owner: Address,
     /// What was agreed.
     pub terms: Terms,
-    /// Provider's price per block when the task was created, in wei.
+    /// Provider's price per block when the task was offered to it, in wei.
     pub price_per_block: Amount,
     /// Held by the tasks module until the end, in wei.
     pub escrow: Amount,
@@ -269,6 +285,10 @@ pub struct Task {
     pub result: Option<TaskResult>,
     /// How it ended, once terminal.
     pub outcome: Option<Outcome>,
+    /// Height of the provider's last sign of life: the offer, then acceptance, heartbeats and checkpoints.
+    pub seen_at: Height,
+    /// The last checkpoint, if there is one; kept when another provider takes over.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What is sealed, hashed under a domain and put on chain with a result: binds it to provider and task, so that one

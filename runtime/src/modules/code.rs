@@ -46,6 +46,8 @@ pub const LIST_FULL: &str = "list_full";
 pub const MALFORMED_CALL: &str = "malformed_call";
 /// The validator does not stand for election.
 pub const NOT_LISTED: &str = "not_listed";
+/// The task has no checkpoint that could be handed on.
+pub const NO_CHECKPOINT: &str = "no_checkpoint";
 /// Only the task's owner may do this.
 pub const NOT_OWNER: &str = "not_owner";
 /// The function takes no coins.
@@ -62,14 +64,20 @@ pub const PAYLOAD_TOO_LARGE: &str = "payload_too_large";
 pub const PROPOSAL_ENDED: &str = "proposal_ended";
 /// The operator has an open proposal.
 pub const PROPOSAL_OPEN: &str = "proposal_open";
+/// The provider has given a sign of life not long ago.
+pub const PROVIDER_ALIVE: &str = "provider_alive";
 /// The provider has as many tasks as it takes at a time.
 pub const PROVIDER_AT_CAPACITY: &str = "provider_at_capacity";
 /// The provider drains, or has left, or is active already.
 pub const PROVIDER_NOT_ACTIVE: &str = "provider_not_active";
 /// The provider's machine does not meet the requirement.
 pub const REQUIREMENT_NOT_MET: &str = "requirement_not_met";
+/// The provider has the task already.
+pub const SAME_PROVIDER: &str = "same_provider";
 /// The stake is below the least, or not worth a share.
 pub const STAKE_TOO_SMALL: &str = "stake_too_small";
+/// The checkpoint is of no later step than the one before.
+pub const STEP_NOT_RISING: &str = "step_not_rising";
 /// The provider still has tasks.
 pub const TASKS_ACTIVE: &str = "tasks_active";
 /// A text is longer than its field, or empty where it must not be.

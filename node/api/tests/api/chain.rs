@@ -245,5 +245,7 @@ fn task(id: u64) -> Task {
         deadline: 0,
         result: None,
         outcome: None,
+        seen_at: id,
+        checkpoint: None,
     }
 }

@@ -132,6 +132,14 @@ fn task_change(log: &Log, height: Height) -> Option<TaskChange> {
             let e = ITasks::TaskAccepted::decode_raw_log(topics, &log.data).ok()?;
             change(e.taskId, TaskState::Running, e.owner, e.provider)
         }
+        ITasks::CheckpointNoted::SIGNATURE_HASH => {
+            let e = ITasks::CheckpointNoted::decode_raw_log(topics, &log.data).ok()?;
+            change(e.taskId, TaskState::Running, e.owner, e.provider)
+        }
+        ITasks::Reassigned::SIGNATURE_HASH => {
+            let e = ITasks::Reassigned::decode_raw_log(topics, &log.data).ok()?;
+            change(e.taskId, TaskState::Assigned, e.owner, e.to)
+        }
         ITasks::ResultSubmitted::SIGNATURE_HASH => {
             let e = ITasks::ResultSubmitted::decode_raw_log(topics, &log.data).ok()?;
             change(e.taskId, TaskState::Submitted, e.owner, e.provider)

@@ -89,6 +89,8 @@ fn task() -> Task {
         deadline: 240,
         result: None,
         outcome: None,
+        seen_at: 1,
+        checkpoint: None,
     }
 }
 

@@ -35,6 +35,8 @@ fn task(state: TaskState, challenges: u8) -> Task {
         deadline: 100,
         result: None,
         outcome: None,
+        seen_at: 1,
+        checkpoint: None,
     }
 }
 

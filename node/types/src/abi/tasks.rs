@@ -4,8 +4,8 @@ use super::{AbiError, ITasks};
 use crate::{
     Amount,
     task::{
-        BlobRef, EndReason, Outcome, Party, Requirement, ResultPrivacy, Settlement, Task,
-        TaskResult, TaskState, Terms, VerificationPolicy,
+        BlobRef, Checkpoint, EndReason, Outcome, Party, Requirement, ResultPrivacy, Settlement,
+        Task, TaskResult, TaskState, Terms, VerificationPolicy,
     },
 };
 
@@ -194,11 +194,20 @@ impl From<Option<&Outcome>> for ITasks::Outcome {
 
 impl From<Option<&TaskResult>> for ITasks::TaskResult {
     fn from(result: Option<&TaskResult>) -> Self {
-        let none = BlobRef { locator: String::new(), hash: Default::default(), size: 0 };
         Self {
-            blob: result.map_or(&none, |r| &r.blob).into(),
+            blob: result.map_or(&BlobRef::NONE, |r| &r.blob).into(),
             commitment: result.map(|r| r.commitment).unwrap_or_default(),
             height: result.map_or(0, |r| r.at),
+        }
+    }
+}
+
+impl From<Option<&Checkpoint>> for ITasks::Checkpoint {
+    fn from(checkpoint: Option<&Checkpoint>) -> Self {
+        Self {
+            step: checkpoint.map_or(0, |c| c.step),
+            height: checkpoint.map_or(0, |c| c.at),
+            blob: checkpoint.map_or(&BlobRef::NONE, |c| &c.blob).into(),
         }
     }
 }
@@ -221,6 +230,8 @@ impl From<&Task> for ITasks::Task {
             deadline: task.deadline,
             result: task.result.as_ref().into(),
             outcome: task.outcome.as_ref().into(),
+            seenAt: task.seen_at,
+            checkpoint: task.checkpoint.as_ref().into(),
         }
     }
 }

@@ -12,7 +12,7 @@ pub struct Task {
     pub id: u64,
     pub owner: String,
     pub terms: Terms,
-    /// Provider's price per block when the task was created, in wei.
+    /// Provider's price per block when the task was offered to it, in wei.
     pub price_per_block: String,
     /// Held by the chain until the end, in wei.
     pub escrow: String,
@@ -30,6 +30,9 @@ pub struct Task {
     pub deadline: u64,
     pub result: Option<TaskResult>,
     pub outcome: Option<Outcome>,
+    /// Height of the provider's last sign of life.
+    pub seen_at: u64,
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// What the owner asks and offers.
@@ -119,6 +122,16 @@ pub struct TaskResult {
     pub commitment: String,
     /// Height of submission.
     pub at: u64,
+}
+
+/// State of unfinished work, from which the job can go on.
+#[derive(Debug, ToSchema)]
+pub struct Checkpoint {
+    /// How far the work was, in steps of the executor's.
+    pub step: u64,
+    /// Height of the block that notes it.
+    pub at: u64,
+    pub blob: BlobRef,
 }
 
 /// How a task ended.
@@ -297,6 +310,7 @@ pub struct Params {
     pub accept_window_blocks: u64,
     pub approve_window_blocks: u64,
     pub respond_window_blocks: u64,
+    pub silence_blocks: u64,
     pub max_duration_blocks: u64,
     pub challenge_bond_bps: u16,
     pub fee_split: FeeSplit,

@@ -36,11 +36,13 @@ pub(super) fn create(
         deadline: height.saturating_add(window),
         result: None,
         outcome: None,
+        seen_at: height,
+        checkpoint: None,
         terms,
     };
     state::COUNT.set(host, &(), id)?;
-    state::BY_OWNER.push(host, task.owner, id)?;
-    state::BY_PROVIDER.push(host, provider.address, id)?;
+    state::BY_OWNER.insert(host, task.owner, id)?;
+    state::BY_PROVIDER.insert(host, provider.address, id)?;
     settlement::hold(host, task.escrow)?;
     providers::task_started(host, provider)?;
     requesters::ensure(host, task.owner, task.terms.result_key)?;
@@ -56,6 +58,7 @@ pub(super) fn accept(host: &mut dyn Host, call: &Call, id: TaskId) -> Result<(),
     let height = host.block().height;
     task.state = TaskState::Running;
     task.accepted_at = height;
+    task.seen_at = height;
     task.deadline = height.saturating_add(task.terms.duration_blocks);
     enter(host, &task)?;
     events::accepted(host, &task)
@@ -138,7 +141,7 @@ pub(super) fn cancel(host: &mut dyn Host, call: &Call, id: TaskId) -> Result<(),
 }
 
 /// Writes a task in a state that is not terminal, and queues it for its deadline.
-fn enter(host: &mut dyn Host, task: &Task) -> Result<(), Fault> {
+pub(super) fn enter(host: &mut dyn Host, task: &Task) -> Result<(), Fault> {
     state::TASKS.put(host, &task.id, task)?;
     deadlines::schedule(host, task.deadline, task.id)
 }

@@ -29,14 +29,19 @@ pub(super) fn terms(host: &mut dyn Host, call: &Call, terms: &Terms) -> Result<P
         let message = "the result is to be sealed, but the result key is zero: give an X25519 key";
         return Err(Fault::refused(code::INVALID_KEY, message));
     }
+    taker(host, terms, call.value)
+}
+
+/// Admits the provider that terms name for a task of an escrow; returns its entry.
+pub(super) fn taker(host: &mut dyn Host, terms: &Terms, escrow: Amount) -> Result<Provider, Fault> {
     let provider = providers::known(host, terms.provider)?;
     providers::active(&provider)?;
     fits(&provider, terms)?;
     let price = price(&provider, terms.duration_blocks)?;
-    if call.value < price {
+    if escrow < price {
         let message = format!(
-            "the escrow is {}: {} blocks at {} cost {price}",
-            call.value, terms.duration_blocks, provider.price_per_block
+            "the escrow is {escrow}: {} blocks at {} cost {price}",
+            terms.duration_blocks, provider.price_per_block
         );
         return Err(Fault::refused(code::ESCROW_BELOW_PRICE, message));
     }

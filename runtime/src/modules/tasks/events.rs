@@ -1,10 +1,11 @@
 //! The module's events.
 
+use alloy_primitives::Address;
 use neura_types::{
     Amount,
     abi::ITasks,
     system,
-    task::{Outcome, Task, TaskResult},
+    task::{Checkpoint, Outcome, Party, Task, TaskResult},
 };
 
 use crate::modules::{
@@ -39,6 +40,39 @@ pub(super) fn declined(host: &mut dyn Host, task: &Task, reason: String) -> Resu
         owner: task.owner,
         provider: task.terms.provider,
         reason,
+    };
+    emit(host, system::TASKS, &event)
+}
+
+pub(super) fn checkpoint_noted(
+    host: &mut dyn Host,
+    task: &Task,
+    noted: &Checkpoint,
+) -> Result<(), Fault> {
+    let event = ITasks::CheckpointNoted {
+        taskId: task.id,
+        owner: task.owner,
+        provider: task.terms.provider,
+        step: noted.step,
+        blob: (&noted.blob).into(),
+    };
+    emit(host, system::TASKS, &event)
+}
+
+pub(super) fn reassigned(
+    host: &mut dyn Host,
+    task: &Task,
+    from: Address,
+    at_fault: Party,
+) -> Result<(), Fault> {
+    let event = ITasks::Reassigned {
+        taskId: task.id,
+        from,
+        to: task.terms.provider,
+        owner: task.owner,
+        atFault: at_fault.into(),
+        step: task.checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.step),
+        deadline: task.deadline,
     };
     emit(host, system::TASKS, &event)
 }

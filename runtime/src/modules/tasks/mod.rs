@@ -8,6 +8,8 @@
 //!   (Cancelled)          │ deadline       │      challenge▼   │
 //!                        ▼                ▼             Verifying ──deadline──▶ Refunded
 //!                     Refunded         Refunded
+//!
+//!                     Assigned ◀── reassign, from Assigned, or from Running when the provider is silent
 //! ```
 //!
 //! A deadline of height d is kept by calls in blocks up to d; the end of block d moves the task on. Due tasks are
@@ -20,6 +22,13 @@
 //! the validators and the treasury; the provider has the rest, with the rounding remainder. What the fee leaves of the
 //! escrow returns to the owner.
 //!
+//! # A provider that vanishes
+//! While it works a provider notes checkpoints or sends heartbeats. One that was silent for more than `silence_blocks`
+//! can be replaced by the owner: the task stands as after creation, offered to another provider on the same escrow and
+//! terms, with the last checkpoint sealed anew. The former provider is at fault and paid nothing, because a checkpoint
+//! proves no work; its late result is refused. Before acceptance the owner may replace it at any time, as it may cancel,
+//! and nobody is at fault.
+//!
 //! # A contested result
 //! Contesting costs the owner a bond of a part of the escrow. The provider may replace the result; if it does not, the
 //! task is refunded by its fault and the bond returns. The owner who contests the replacement too ends the task: the
@@ -30,12 +39,16 @@
 //! - Every state that is not terminal has a deadline, at which the chain itself moves the task on.
 //! - The module holds at least the escrows and bonds of the tasks that have not ended; each escrow leaves once.
 //! - A terminal task never changes; its settlement sums up to its escrow.
+//! - The escrow of a task covers the price of its provider for the whole duration, whoever it is.
+//! - The steps of the checkpoints of one provider rise.
 
 mod calls;
 mod checks;
 mod deadlines;
 mod events;
+mod index;
 pub(crate) mod invariants;
+mod progress;
 mod settlement;
 mod state;
 
@@ -52,6 +65,8 @@ use super::{
     providers,
 };
 
+use index::TaskSet;
+
 pub use checks::{MAX_BLOB_BYTES, MAX_REASON};
 pub(crate) use deadlines::end_block;
 
@@ -59,12 +74,18 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault>
     let function: F = entry::decode(call)?;
     match &function {
         F::create(_) | F::challenge(_) => entry::payable(call)?,
-        F::accept(_) | F::decline(_) | F::submit(_) | F::approve(_) | F::cancel(_) => {
-            entry::write(call)?;
-        }
+        F::accept(_)
+        | F::decline(_)
+        | F::heartbeat(_)
+        | F::checkpoint(_)
+        | F::reassign(_)
+        | F::submit(_)
+        | F::approve(_)
+        | F::cancel(_) => entry::write(call)?,
         F::challengeBond(_)
         | F::quote(_)
         | F::task(_)
+        | F::checkpointOf(_)
         | F::count(_)
         | F::list(_)
         | F::tasksOfOwner(_)
@@ -77,6 +98,9 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault>
         }
         F::accept(f) => calls::accept(host, call, f.taskId).map(nothing),
         F::decline(f) => calls::decline(host, call, f.taskId, f.reason).map(nothing),
+        F::heartbeat(f) => progress::heartbeat(host, call, f.taskId).map(nothing),
+        F::checkpoint(f) => progress::checkpoint(host, call, f).map(nothing),
+        F::reassign(f) => progress::reassign(host, call, f).map(nothing),
         F::submit(f) => calls::submit(host, call, f).map(nothing),
         F::approve(f) => calls::approve(host, call, f.taskId).map(nothing),
         F::challenge(f) => calls::challenge(host, call, f.taskId, f.reason).map(nothing),
@@ -94,6 +118,9 @@ pub(crate) fn dispatch(host: &mut dyn Host, call: &Call) -> Result<Bytes, Fault>
         F::task(f) => {
             known(host, f.taskId).map(|task| entry::answer::<ITasks::taskCall>(&(&task).into()))
         }
+        F::checkpointOf(f) => known(host, f.taskId).map(|task| {
+            entry::answer::<ITasks::checkpointOfCall>(&task.checkpoint.as_ref().into())
+        }),
         F::count(_) => count(host).map(|n| entry::answer::<ITasks::countCall>(&n)),
         F::list(f) => list(host, cursor(f.before), f.limit)
             .map(|tasks| entry::answer::<ITasks::listCall>(&encode(&tasks))),
@@ -152,7 +179,7 @@ pub fn of_owner(
     of_party(host, &state::BY_OWNER, owner, (before, limit))
 }
 
-/// Up to `limit` tasks of a provider, newest first, with numbers below `before` if given.
+/// Up to `limit` tasks that a provider has or had to the end, newest first, with numbers below `before` if given.
 ///
 /// # Errors
 /// As [`list`].
@@ -167,34 +194,30 @@ pub fn of_provider(
 
 /// How many of a provider's tasks have not ended: walks all of them.
 pub(crate) fn active_of(host: &mut dyn Host, provider: Address) -> Result<u64, Fault> {
-    let mut active = 0u64;
-    for position in 0..state::BY_PROVIDER.len(host, provider)? {
-        let id = state::BY_PROVIDER.at(host, provider, position)?;
+    let (mut active, mut before) = (0u64, u64::MAX);
+    while let Some(id) = state::BY_PROVIDER.below(host, provider, before)? {
         if !recorded(host, id)?.state.is_terminal() {
             active = active.saturating_add(1);
         }
+        before = id;
     }
     Ok(active)
 }
 
 fn of_party(
     host: &mut dyn Host,
-    index: &state::PartyIndex,
+    index: &TaskSet,
     party: Address,
     (before, limit): (Option<TaskId>, u64),
 ) -> Result<Vec<Task>, Fault> {
     entry::page(limit)?;
-    let end = match before {
-        Some(before) => index.first_from(host, party, before)?,
-        None => index.len(host, party)?,
-    };
-    (end.saturating_sub(limit)..end)
-        .rev()
-        .map(|position| {
-            let id = index.at(host, party, position)?;
-            recorded(host, id)
-        })
-        .collect()
+    let (mut tasks, mut before) = (Vec::new(), before.unwrap_or(u64::MAX));
+    for _ in 0..limit {
+        let Some(id) = index.below(host, party, before)? else { break };
+        tasks.push(recorded(host, id)?);
+        before = id;
+    }
+    Ok(tasks)
 }
 
 /// What contesting the result of a task costs: a part of its escrow.

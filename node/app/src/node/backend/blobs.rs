@@ -131,24 +131,28 @@ impl BlobKeeper {
         }
     }
 
-    /// Keeps the payload of a new task, and the result of one that has it.
+    /// Keeps the payload of a task, its last checkpoint for as long as somebody may go on from it, and its result.
     async fn keep_task(&self, chain: &Arc<Chain>, change: &TaskChange, height: Height) {
-        if !matches!(change.state, TaskState::Assigned | TaskState::Submitted) {
+        let refers = [TaskState::Assigned, TaskState::Running, TaskState::Submitted];
+        if !refers.contains(&change.state) {
             return;
         }
         let (chain, id) = (Arc::clone(chain), change.task);
         let task = tokio::task::spawn_blocking(move || registry::task(&chain, id)).await;
         let Ok(Ok(Some(task))) = task else { return };
-        let result = task.result.map(|result| result.blob);
-        for blob in [Some(task.terms.payload), result].into_iter().flatten() {
-            self.keep_blob(id, &blob, height).await;
+        let until = height.saturating_add(KEEP_BLOCKS);
+        let payload = Some((task.terms.payload, until));
+        let checkpoint = task.checkpoint.map(|checkpoint| (checkpoint.blob, task.deadline));
+        let result = task.result.map(|result| (result.blob, until));
+        for (blob, until) in [payload, checkpoint, result].into_iter().flatten() {
+            self.keep_blob(id, &blob, until).await;
         }
     }
 
-    async fn keep_blob(&self, task: TaskId, blob: &BlobRef, height: Height) {
-        match self.get(blob.hash).await {
+    /// Keeps a blob up to a height.
+    async fn keep_blob(&self, task: TaskId, blob: &BlobRef, until: Height) {
+        match self.size(blob.hash).await {
             Ok(Some(_)) => {
-                let until = height.saturating_add(KEEP_BLOCKS);
                 let locator = Locator::from_hash(blob.hash.0);
                 if let Err(error) = self.store.pin(&locator, &format!("task-{task}"), until).await {
                     tracing::warn!(%error, task, "not pinned");

@@ -78,6 +78,8 @@ impl Chain {
             deadline: self.height + self.params.accept_window_blocks,
             result: None,
             outcome: None,
+            seen_at: self.height,
+            checkpoint: None,
             terms,
         };
         self.tasks.insert(id, task);
