@@ -10,7 +10,7 @@ interface ITasks {
     enum State {
         /// Waits for bids (not in use yet).
         Open,
-        /// Offered to its provider. At the deadline: Refunded, NotAccepted.
+        /// Offered to its provider; the owner may cancel or reassign it. At the deadline: Refunded, NotAccepted.
         Assigned,
         /// Accepted. At the deadline: Refunded, NotSubmitted. Once the provider is silent for too long, the owner may
         /// reassign it.
@@ -252,6 +252,6 @@ interface ITasks {
     /// @notice Tasks of an owner, newest first; parameters as in list.
     function tasksOfOwner(address owner, uint64 before, uint64 limit) external view returns (Task[] memory);
 
-    /// @notice Tasks of a provider, newest first; parameters as in list.
+    /// @notice Tasks that a provider has, and those that it had when they ended, newest first; parameters as in list.
     function tasksOfProvider(address provider, uint64 before, uint64 limit) external view returns (Task[] memory);
 }

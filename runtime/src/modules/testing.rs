@@ -59,6 +59,7 @@ pub(crate) fn params() -> Params {
         accept_window_blocks: 5,
         approve_window_blocks: 6,
         respond_window_blocks: 4,
+        silence_blocks: 3,
         provider_unbond_blocks: 10,
         max_duration_blocks: 50,
         challenge_bond_bps: 1_000,
@@ -304,16 +305,6 @@ impl World {
 
     pub(crate) fn approve(&mut self, caller: Address, id: TaskId) -> Result<(), Fault> {
         self.on_task(caller, ITasks::approveCall { taskId: id })
-    }
-
-    pub(crate) fn challenge(
-        &mut self,
-        caller: Address,
-        id: TaskId,
-        bond: Amount,
-    ) -> Result<(), Fault> {
-        let call = ITasks::challengeCall { taskId: id, reason: "it cannot be opened".into() };
-        self.call(caller, bond, system::TASKS, &call).map(|_| ())
     }
 
     pub(crate) fn task(&mut self, id: TaskId) -> Task {

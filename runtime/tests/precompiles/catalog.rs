@@ -136,6 +136,7 @@ impl Catalog {
         self.add(&stage, provider, Amount::ZERO, ITasks::declineCall { taskId: id, reason });
         self.add(&stage, provider, Amount::ZERO, ITasks::acceptCall { taskId: id });
         stage.does(act(provider, Amount::ZERO, &ITasks::acceptCall { taskId: id }));
+        self.progress(&mut stage);
         let submit = ITasks::submitCall {
             taskId: id,
             blob: (&blob(3)).into(),
@@ -162,6 +163,32 @@ impl Catalog {
         self.view(&stage, owner.1, of_owner);
         let of_provider = ITasks::tasksOfProviderCall { provider: other, before: 10, limit: 10 };
         self.view(&stage, owner.1, of_provider);
+    }
+
+    /// A task that runs: its provider lives, and is silent in another run of events.
+    fn progress(&mut self, stage: &mut Stage) {
+        let (owner, provider) = ((OWNER, system::TASKS), (PROVIDER, system::TASKS));
+        let task = 1;
+        stage.wait(1);
+        self.add(stage, provider, Amount::ZERO, ITasks::heartbeatCall { taskId: task });
+        let reference = (&blob(2)).into();
+        let checkpoint = ITasks::checkpointCall { taskId: task, step: 7, blob: reference };
+        self.add(stage, provider, Amount::ZERO, checkpoint.clone());
+        stage.does(act(provider, Amount::ZERO, &checkpoint));
+        self.view(stage, owner.1, ITasks::checkpointOfCall { taskId: task });
+        let mut silent = stage.clone();
+        let bond = silent.context.params().min_provider_bond;
+        let newcomer = registration(NEWCOMER, 2);
+        silent.does(act((NEWCOMER, system::PROVIDERS), bond, &newcomer));
+        silent.wait(silent.context.params().silence_blocks);
+        let reassign = ITasks::reassignCall {
+            taskId: task,
+            provider: NEWCOMER.address(),
+            keyEpoch: 1,
+            payload: (&blob(5)).into(),
+            resumeFrom: (&blob(6)).into(),
+        };
+        self.add(&silent, owner, Amount::ZERO, reassign);
     }
 
     fn rewards(&mut self) {

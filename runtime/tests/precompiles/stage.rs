@@ -128,6 +128,7 @@ impl Stage {
                 accept_window_blocks: 5,
                 approve_window_blocks: 6,
                 respond_window_blocks: 4,
+                silence_blocks: 2,
                 provider_unbond_blocks: 2,
                 ..Params::default()
             },

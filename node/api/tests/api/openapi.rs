@@ -7,7 +7,7 @@ use neura_types::{
     Params,
     block::ExecutedRoot,
     provider::{Capability, ProviderStatus, TrackRecord},
-    task::{EndReason, Outcome, Party, Settlement, TaskState},
+    task::{Checkpoint, EndReason, Outcome, Party, Settlement, TaskState},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -115,6 +115,7 @@ fn each_schema_names_the_members_of_its_value() {
         settlement: Settlement::default(),
         at: 1,
     };
+    let checkpoint = Checkpoint { step: 1, at: 1, blob: task.terms.payload.clone() };
     let epoch = staking::epoch(EpochRef::Current).unwrap();
     for (name, expected) in [
         ("Provider", members(provider)),
@@ -124,6 +125,7 @@ fn each_schema_names_the_members_of_its_value() {
         ("Terms", members(&task.terms)),
         ("BlobRef", members(&task.terms.payload)),
         ("Requirement", members(&task.terms.requirement)),
+        ("Checkpoint", members(checkpoint)),
         ("Outcome", members(outcome)),
         ("Settlement", members(Settlement::default())),
         ("Params", members(Params::default())),

@@ -1,4 +1,6 @@
-//! `neura task`: submit, watch, result, approve, challenge, cancel, list.
+//! `neura task`: submit, watch, show, result, approve, challenge, cancel, reassign, list.
+
+mod show;
 
 use std::path::PathBuf;
 
@@ -7,14 +9,15 @@ use neura_client::{Client, ClientError};
 use neura_types::{
     Address, Amount, U256,
     abi::{ITasks, SolCall},
-    job::JobFault,
     system,
-    task::{EndReason, Outcome, Party, Task, TaskId, TaskState},
+    task::{Task, TaskId, TaskState},
 };
 use serde::Serialize;
 
 use super::{Account, Screen, Shared};
-use crate::job::{self, Choice, Job, Output, Report, Step};
+use crate::job::{self, Choice, Job, Report};
+use show::{describe_end, print_task, show_step};
+pub(crate) use show::{print_end, print_report};
 
 /// Commands of `neura task`.
 #[derive(Debug, clap::Subcommand)]
@@ -35,6 +38,11 @@ pub(super) enum Command {
     },
     /// Follow a task to its end.
     Watch {
+        /// Its number.
+        id: TaskId,
+    },
+    /// Show where a task stands.
+    Show {
         /// Its number.
         id: TaskId,
     },
@@ -65,6 +73,15 @@ pub(super) enum Command {
     Cancel {
         /// Its number.
         id: TaskId,
+    },
+    /// Give a task to another provider on the same escrow: before its provider accepts, or when that is silent. Work
+    /// goes on from the last checkpoint.
+    Reassign {
+        /// Its number.
+        id: TaskId,
+        /// The provider that is to do it.
+        #[arg(long)]
+        to: Address,
     },
     /// List your tasks, newest first.
     List {
@@ -125,6 +142,13 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             }
             Ok(())
         }
+        Command::Show { id } => {
+            let task = find(&Client::new(&shared.url)?, id).await?;
+            if !screen.result(&task)? {
+                print_task(&screen, &task);
+            }
+            Ok(())
+        }
         Command::Result { id, job, out } => result(id, job, out, shared).await,
         Command::Approve { id } => {
             act(&shared, id, ITasks::approveCall { taskId: id }.abi_encode(), U256::ZERO).await
@@ -133,6 +157,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
         Command::Cancel { id } => {
             act(&shared, id, ITasks::cancelCall { taskId: id }.abi_encode(), U256::ZERO).await
         }
+        Command::Reassign { id, to } => reassign(id, to, shared).await,
         Command::List { all } => list(all, shared).await,
     }
 }
@@ -204,143 +229,6 @@ pub(crate) async fn finish(
     Ok(Finished { task, report })
 }
 
-fn show_step(screen: &Screen, step: &Step) {
-    screen.line(match step {
-        Step::Picked { provider, height } => format!(
-            "1 provider   {} ({}, {}), its key {}… read from the chain at height {height}",
-            provider.address,
-            provider.capability.gpu_model,
-            provider.capability.gpu_backend,
-            provider.encryption_key.to_string().get(..12).unwrap_or_default(),
-        ),
-        Step::Sealed { payload_bytes, envelope_bytes } => {
-            format!("2 sealed     {payload_bytes} bytes into an envelope of {envelope_bytes}")
-        }
-        Step::Stored { blob } => format!("3 stored     {}", blob.locator),
-        Step::Sent { escrow, price_per_block, duration_blocks } => format!(
-            "4 sent       escrow {escrow}: {price_per_block} per block, at most {duration_blocks} blocks"
-        ),
-        Step::Confirmed { task, hash, height } => {
-            format!("5 confirmed  task {task} at height {height} (transaction {hash})")
-        }
-        Step::Changed { task, height } => return show_change(screen, task, *height),
-    });
-}
-
-fn show_change(screen: &Screen, task: &Task, height: u64) {
-    match task.state {
-        TaskState::Open | TaskState::Assigned => {}
-        TaskState::Running => screen.line(format!(
-            "6 accepted   by the provider at height {}; it fetches, opens, executes",
-            task.accepted_at
-        )),
-        TaskState::Submitted => {
-            if let Some(result) = &task.result {
-                screen.line(format!(
-                    "  submitted  result {} at height {}",
-                    result.blob.locator, result.at
-                ));
-            }
-        }
-        TaskState::Verifying => {
-            screen.line(format!("  contested  the provider has until height {}", task.deadline));
-        }
-        TaskState::Settled | TaskState::Refunded | TaskState::Cancelled | TaskState::Slashed => {
-            let at = task.outcome.map_or(height, |outcome| outcome.at);
-            screen.line(format!(
-                "7 {:<10} at height {at}",
-                format!("{:?}", task.state).to_lowercase()
-            ));
-        }
-    }
-}
-
-fn describe_end(task: &Task) -> String {
-    task.outcome.map_or_else(
-        || format!("{:?}", task.state),
-        |Outcome { reason, at_fault, .. }| {
-            let why = match reason {
-                EndReason::Approved => "approved by the owner",
-                EndReason::AcceptedByTimeout => "accepted as the owner's window passed",
-                EndReason::CancelledByOwner => "cancelled by the owner",
-                EndReason::Declined => "declined by the provider",
-                EndReason::NotAccepted => "not accepted in time",
-                EndReason::NotSubmitted => "no result in time",
-                EndReason::ResultWithdrawn => "contested result not replaced in time",
-                EndReason::ResultContested => "result contested twice",
-            };
-            match at_fault {
-                Party::None => why.to_owned(),
-                Party::Owner => format!("{why} (the owner is at fault)"),
-                Party::Provider => format!("{why} (the provider is at fault)"),
-            }
-        },
-    )
-}
-
-/// Prints what the owner learns from a result.
-pub(crate) fn print_report(screen: &Screen, report: &Report) {
-    let found = match report {
-        Report::Predictions(found) => found,
-        Report::Outputs { fault, outputs } => {
-            return print_outputs(screen, fault.as_ref(), outputs);
-        }
-    };
-    screen.line(match found.predictions.len() {
-        0 => format!(
-            "result       {} answers: `neura task result ID --out FILE` and `neura model answers` read them",
-            found.answers
-        ),
-        count => format!("result       {count} predictions"),
-    });
-    if let Some(equal) = found.equals_reference {
-        let verdict = if equal {
-            "equal to the reference's, every one"
-        } else {
-            "DIFFERENT from the reference's"
-        };
-        screen.line(format!("             {verdict}"));
-    }
-    if let Some(accuracy) = &found.accuracy {
-        screen.line(format!(
-            "accuracy     {:.2} % ({} of {})",
-            accuracy.percent, accuracy.correct, accuracy.total
-        ));
-    }
-}
-
-fn print_outputs(screen: &Screen, fault: Option<&JobFault>, outputs: &[Output]) {
-    if let Some(fault) = fault {
-        screen.line(format!("result       the job failed: {fault}"));
-        screen.line("             not approved: `neura task approve` pays the provider, `neura task challenge` contests");
-    }
-    for Output { name, bytes, text } in outputs {
-        screen.line(format!("output       {name}, {bytes} bytes"));
-        // What a stranger's machine sends must not steer the terminal.
-        let plain = |c: char| !c.is_control() || c == '\t';
-        for line in text.iter().flat_map(|text| text.lines()) {
-            let line: String = line.chars().filter(|c| plain(*c)).collect();
-            screen.line(format!("             {line}"));
-        }
-    }
-}
-
-/// Prints how a task ended and where the escrow went.
-pub(crate) fn print_end(screen: &Screen, task: &Task) {
-    let Some(outcome) = task.outcome else { return };
-    let s = outcome.settlement;
-    screen.line(format!(
-        "settlement   task {}, {}: provider {}, validators {}, treasury {}, model owners {}, returned {}",
-        task.id,
-        describe_end(task),
-        s.provider,
-        s.validators,
-        s.treasury,
-        s.model,
-        s.refund
-    ));
-}
-
 async fn result(
     id: TaskId,
     job: Option<PathBuf>,
@@ -381,6 +269,22 @@ async fn challenge(id: TaskId, reason: String, shared: Shared) -> Result<()> {
     ));
     let call = ITasks::challengeCall { taskId: id, reason }.abi_encode();
     act(&shared, id, call, bond.to_u256()).await
+}
+
+async fn reassign(id: TaskId, to: Address, shared: Shared) -> Result<()> {
+    let account = Account::open(&shared)?;
+    let mut screen = Screen::new(shared.json);
+    screen.waiting("reassigning");
+    let sender = account.sender().await?;
+    let shown = &screen;
+    let task = job::reassign(&account.client, &sender, id, to, &account.result_key, |step| {
+        show_step(shown, &step);
+    })
+    .await?;
+    if !screen.result(&task)? {
+        screen.line(format!("follow it with `neura task watch {id}`"));
+    }
+    Ok(())
 }
 
 /// Sends a call about a task and shows the task afterwards.

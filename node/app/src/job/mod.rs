@@ -5,6 +5,7 @@
 
 mod file;
 mod outcome;
+mod reassign;
 mod submit;
 #[cfg(test)]
 mod tests;
@@ -12,4 +13,5 @@ mod work;
 
 pub use file::{Job, JobError, check_text};
 pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
+pub use reassign::reassign;
 pub use submit::{Choice, Offer, Refusal, Step, declined_because, pick, submit, watch};

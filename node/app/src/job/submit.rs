@@ -11,7 +11,7 @@ use neura_types::{
     provider::Provider,
     rest::ProviderMatch,
     system,
-    task::{BlobRef, EndReason, Task, TaskId, TaskState, Terms, VerificationPolicy},
+    task::{BlobRef, Checkpoint, EndReason, Task, TaskId, TaskState, Terms, VerificationPolicy},
 };
 use serde::Serialize;
 
@@ -79,6 +79,25 @@ pub enum Step {
         hash: B256,
         /// Height of its block.
         height: Height,
+    },
+    /// The provider noted how far its work is.
+    Noted {
+        /// The checkpoint.
+        checkpoint: Checkpoint,
+    },
+    /// The last checkpoint could not be handed on.
+    FromStart {
+        /// Why.
+        reason: String,
+    },
+    /// The task was given to another provider.
+    HandedOn {
+        /// The provider.
+        to: Address,
+        /// Step of the checkpoint that it goes on from; none if it begins from the start.
+        from_step: Option<u64>,
+        /// Height up to which it may accept.
+        deadline: Height,
     },
     /// The task changed its state.
     Changed {
@@ -231,11 +250,17 @@ pub async fn watch(
     mut on_step: impl FnMut(Step),
 ) -> Result<Task> {
     let mut last = (known, 0);
+    let mut assigned: Option<(Address, Option<u64>)> = None;
     let mut failures = 0u32;
     loop {
         match client.existing_task(id).await {
             Ok(task) => {
                 failures = 0;
+                let step = task.checkpoint.as_ref().map(|noted| noted.step);
+                let now = (task.terms.provider, step);
+                if let Some(before) = assigned.replace(now).filter(|before| *before != now) {
+                    on_step(progress(&task, before.0));
+                }
                 let seen = (task.state, task.challenges);
                 if last != seen {
                     for (state, height) in passed(last.0, &task) {
@@ -255,6 +280,17 @@ pub async fn watch(
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What is new of a task whose provider or checkpoint is another than before.
+fn progress(task: &Task, before: Address) -> Step {
+    let to = task.terms.provider;
+    match task.checkpoint.clone() {
+        Some(checkpoint) if to == before => Step::Noted { checkpoint },
+        noted => {
+            Step::HandedOn { to, from_step: noted.map(|noted| noted.step), deadline: task.deadline }
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use neura_types::{B256, Bytes, U256, abi::SolEvent, system, task::TaskId};
 use serde_json::Value;
 use tokio::time::Instant;
 
-pub(crate) use market::{Market, PRICE, created_task};
+pub(crate) use market::{Market, PRICE, created_task, key};
 pub(crate) use network::{Network, assert_same_chain, quick, reached};
 pub(crate) use process::{Cli, DevnetProcess, ProviderProcess, Running, children, neura, output};
 pub(crate) use work::slow_job;

@@ -18,5 +18,6 @@ mod jobs;
 mod model;
 mod network;
 mod provider;
+mod reassign;
 mod snapshots;
 mod staking;

@@ -30,6 +30,14 @@ pub(crate) fn audit(host: &mut dyn Host) -> Result<Vec<String>, Fault> {
             continue;
         }
         sum = sum.add(task.escrow)?.add(task.challenge_bond)?;
+        let price = task.price_per_block.times(task.terms.duration_blocks)?;
+        if price > task.escrow {
+            broken.push(format!("tasks: {id} may cost more than its escrow"));
+        }
+        let provider = task.terms.provider;
+        if state::BY_PROVIDER.below(host, provider, id.saturating_add(1))? != Some(id) {
+            broken.push(format!("tasks: {id} is not among those of {provider}"));
+        }
         if task.outcome.is_some() || !queued(host, &task)? {
             broken.push(format!("tasks: {id} is {} without a deadline", task.state.name()));
         }

@@ -36,27 +36,14 @@ impl Market {
     pub(crate) async fn open(params: Params) -> Self {
         let network = Network::start(1, params).await;
         let owner = network.sender("alice", 0).await;
-        let identity = SecretKey::from_seed(&[7; 32]);
         let payout = Address::repeat_byte(0x77);
-        let bond = network.devnet.genesis.params.min_provider_bond;
-        let funds = bond.add(Amount::ankr(10)).unwrap();
-        owner.transfer(identity.public_key().address(), funds.to_u256()).await.unwrap();
-        let call = IProviders::registerCall {
-            identity: identity.public_key().0,
-            encryptionKey: key(1).public_key().as_bytes().into(),
-            offer: IProviders::Offer {
-                payout,
-                capability: (&Capability { ram_mib: RAM_MIB, ..Capability::default() }).into(),
-                executors: vec!["int8".into()],
-                pricePerBlock: PRICE.0,
-                region: String::new(),
-                endpoint: String::new(),
-                capacity: 4,
-            },
-        };
-        let provider = Sender::new(network.client(0), Key::Identity(identity)).await.unwrap();
-        provider.call(system::PROVIDERS, bond.to_u256(), call.abi_encode()).await.unwrap();
+        let provider = join(&network, &owner, 7, (&key(1), payout)).await;
         Self { network, owner, provider, result_key: key(2), payout }
+    }
+
+    /// Registers another provider, with the same offer.
+    pub(crate) async fn join(&self, seed: u8, encryption: &EncryptionSecretKey) -> Sender {
+        join(&self.network, &self.owner, seed, (encryption, self.payout)).await
     }
 
     /// Terms that the provider meets, for a payload that nobody will open.
@@ -171,7 +158,37 @@ impl Market {
     }
 }
 
-fn key(byte: u8) -> EncryptionSecretKey {
+/// Registers the provider of an identity's seed.
+async fn join(
+    network: &Network,
+    owner: &Sender,
+    seed: u8,
+    (encryption, payout): (&EncryptionSecretKey, Address),
+) -> Sender {
+    let identity = SecretKey::from_seed(&[seed; 32]);
+    let bond = network.devnet.genesis.params.min_provider_bond;
+    let funds = bond.add(Amount::ankr(10)).unwrap();
+    owner.transfer(identity.public_key().address(), funds.to_u256()).await.unwrap();
+    let call = IProviders::registerCall {
+        identity: identity.public_key().0,
+        encryptionKey: encryption.public_key().as_bytes().into(),
+        offer: IProviders::Offer {
+            payout,
+            capability: (&Capability { ram_mib: RAM_MIB, ..Capability::default() }).into(),
+            executors: vec!["int8".into()],
+            pricePerBlock: PRICE.0,
+            region: String::new(),
+            endpoint: String::new(),
+            capacity: 4,
+        },
+    };
+    let provider = Sender::new(network.client(0), Key::Identity(identity)).await.unwrap();
+    provider.call(system::PROVIDERS, bond.to_u256(), call.abi_encode()).await.unwrap();
+    provider
+}
+
+/// The encryption key of a seed; the first provider's is that of 1.
+pub(crate) fn key(byte: u8) -> EncryptionSecretKey {
     EncryptionSecretKey::from_bytes([byte; 32])
 }
 

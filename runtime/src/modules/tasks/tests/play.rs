@@ -6,14 +6,14 @@ use neura_types::{
     abi::{IProviders, ITasks, SolCall},
     provider::TrackRecord,
     system,
-    task::TaskId,
+    task::{Task, TaskId, TaskState},
 };
 use proptest::prelude::*;
 
 use crate::modules::{
     host::Fault,
     providers, requesters,
-    tasks::{count, held},
+    tasks::{count, get, held},
     testing::{ALICE, BOB, ESCROW, World, account, params},
 };
 
@@ -28,6 +28,9 @@ enum Act {
     Create(bool, u8, u64, u128),
     Accept(u8, TaskId),
     Decline(u8, TaskId),
+    Heartbeat(u8, TaskId),
+    Checkpoint(u8, TaskId, u64),
+    Reassign(bool, TaskId, u8),
     Submit(u8, TaskId),
     Approve(bool, TaskId),
     Challenge(bool, TaskId),
@@ -49,7 +52,11 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(o, s, d, e)| Act::Create(o, s, d, e)),
         6 => (seed.clone(), id.clone()).prop_map(|(s, id)| Act::Accept(s, id)),
         1 => (seed.clone(), id.clone()).prop_map(|(s, id)| Act::Decline(s, id)),
-        6 => (seed, id.clone()).prop_map(|(s, id)| Act::Submit(s, id)),
+        2 => (seed.clone(), id.clone()).prop_map(|(s, id)| Act::Heartbeat(s, id)),
+        4 => (seed.clone(), id.clone(), 0u64..6).prop_map(|(s, id, n)| Act::Checkpoint(s, id, n)),
+        6 => (any::<bool>(), id.clone(), seed.clone())
+            .prop_map(|(o, id, s)| Act::Reassign(o, id, s)),
+        4 => (seed, id.clone()).prop_map(|(s, id)| Act::Submit(s, id)),
         2 => (any::<bool>(), id.clone()).prop_map(|(o, id)| Act::Approve(o, id)),
         4 => (any::<bool>(), id.clone()).prop_map(|(o, id)| Act::Challenge(o, id)),
         1 => (any::<bool>(), id).prop_map(|(o, id)| Act::Cancel(o, id)),
@@ -88,6 +95,19 @@ fn play(world: &mut World, act: Act) -> Result<(), Fault> {
         Act::Decline(seed, id) => {
             world.on_task(account(seed), ITasks::declineCall { taskId: id, reason: "no".into() })
         }
+        Act::Heartbeat(seed, id) => world.heartbeat(seed, id),
+        Act::Checkpoint(seed, id, step) => {
+            let before = get(world, id)?.and_then(|task| task.checkpoint);
+            world.checkpoint(seed, id, step)?;
+            assert!(step > before.map_or(0, |before| before.step), "a step that does not rise");
+            Ok(())
+        }
+        Act::Reassign(first, id, seed) => {
+            let before = get(world, id)?;
+            world.reassign(owner(first), id, seed)?;
+            assert_handed_on(world, &before.unwrap());
+            Ok(())
+        }
         Act::Submit(seed, id) => world.submit(seed, id),
         Act::Approve(first, id) => world.approve(owner(first), id),
         Act::Challenge(first, id) => {
@@ -100,6 +120,21 @@ fn play(world: &mut World, act: Act) -> Result<(), Fault> {
             Ok(())
         }
     }
+}
+
+/// A task was given to another provider: rightly so, with its escrow and its progress.
+fn assert_handed_on(world: &mut World, before: &Task) {
+    let (height, after) = (world.block.height, world.task(before.id));
+    match before.state {
+        TaskState::Assigned => {}
+        TaskState::Running => assert!(height > before.seen_at + 3, "a live provider was robbed"),
+        state => panic!("reassigned while {}", state.name()),
+    }
+    let step = |task: &Task| task.checkpoint.as_ref().map(|noted| (noted.step, noted.at));
+    assert_eq!((after.escrow, step(&after)), (before.escrow, step(before)));
+    assert_eq!((after.state, after.accepted_at), (TaskState::Assigned, 0));
+    assert_ne!(after.terms.provider, before.terms.provider);
+    assert!(after.deadline > height);
 }
 
 fn sum(records: impl Iterator<Item = TrackRecord>) -> u64 {
@@ -138,7 +173,8 @@ proptest! {
         ended.sort_unstable();
         prop_assert_eq!(ended, (1..=tasks).collect::<Vec<_>>());
         let of_providers = providers::list(&mut world, 0, 100).unwrap();
-        prop_assert_eq!(sum(of_providers.iter().map(|p| p.record)), tasks);
+        let handed_on = world.events::<ITasks::Reassigned>().len() as u64;
+        prop_assert_eq!(sum(of_providers.iter().map(|p| p.record)), tasks + handed_on);
         let of_owners = requesters::list(&mut world, 0, 100).unwrap();
         prop_assert_eq!(sum(of_owners.iter().map(|r| r.record)), tasks);
     }

@@ -10,6 +10,7 @@ fn settled() -> World {
     let id = world.offered();
     world.accept(1, id).unwrap();
     world.advance(2);
+    world.checkpoint(1, id, 300).unwrap();
     world.submit(1, id).unwrap();
     world.approve(ALICE, id).unwrap();
     world
@@ -27,7 +28,7 @@ fn the_encodings_of_records_are_frozen() {
 }
 
 const TASK: (usize, B256) =
-    (420, b256!("af0a69053ecb00e118325508b7692d9c3d00f8b2d5cd684a8163fb253ccacc8b"));
+    (531, b256!("4e4a559a551da98ea8d4fe4ec69efcac2522c6c6c19ccfe813a4e752a73edd89"));
 const PROVIDER: (usize, B256) =
     (208, b256!("b9fc6971bac0f00701a02239717dc6107eb710fd9dea91ef210603f51b61868a"));
 const REQUESTER: (usize, B256) =

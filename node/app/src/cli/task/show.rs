@@ -1,0 +1,181 @@
+//! What the owner sees of a task.
+
+use neura_types::{
+    job::JobFault,
+    task::{EndReason, Outcome, Party, Task, TaskState},
+};
+
+use super::Screen;
+use crate::job::{Output, Report, Step};
+
+pub(super) fn show_step(screen: &Screen, step: &Step) {
+    screen.line(match step {
+        Step::Picked { provider, height } => format!(
+            "1 provider   {} ({}, {}), its key {}… read from the chain at height {height}",
+            provider.address,
+            provider.capability.gpu_model,
+            provider.capability.gpu_backend,
+            provider.encryption_key.to_string().get(..12).unwrap_or_default(),
+        ),
+        Step::Sealed { payload_bytes, envelope_bytes } => {
+            format!("2 sealed     {payload_bytes} bytes into an envelope of {envelope_bytes}")
+        }
+        Step::Stored { blob } => format!("3 stored     {}", blob.locator),
+        Step::Sent { escrow, price_per_block, duration_blocks } => format!(
+            "4 sent       escrow {escrow}: {price_per_block} per block, at most {duration_blocks} blocks"
+        ),
+        Step::Confirmed { task, hash, height } => {
+            format!("5 confirmed  task {task} at height {height} (transaction {hash})")
+        }
+        Step::Changed { task, height } => return show_change(screen, task, *height),
+        Step::Noted { checkpoint } => format!(
+            "  checkpoint step {} at height {}, {} bytes",
+            checkpoint.step, checkpoint.at, checkpoint.blob.size
+        ),
+        Step::FromStart { reason } => {
+            format!("  the checkpoint cannot be handed on, work begins from the start: {reason}")
+        }
+        Step::HandedOn { to, from_step, deadline } => {
+            let start = from_step
+                .map_or_else(|| "the start".to_owned(), |step| format!("checkpoint step {step}"));
+            format!("  reassigned to {to} from {start}; it has until height {deadline} to accept")
+        }
+    });
+}
+
+fn show_change(screen: &Screen, task: &Task, height: u64) {
+    match task.state {
+        TaskState::Open | TaskState::Assigned => {}
+        TaskState::Running => screen.line(format!(
+            "6 accepted   by the provider at height {}; it fetches, opens, executes",
+            task.accepted_at
+        )),
+        TaskState::Submitted => {
+            if let Some(result) = &task.result {
+                screen.line(format!(
+                    "  submitted  result {} at height {}",
+                    result.blob.locator, result.at
+                ));
+            }
+        }
+        TaskState::Verifying => {
+            screen.line(format!("  contested  the provider has until height {}", task.deadline));
+        }
+        TaskState::Settled | TaskState::Refunded | TaskState::Cancelled | TaskState::Slashed => {
+            let at = task.outcome.map_or(height, |outcome| outcome.at);
+            screen.line(format!(
+                "7 {:<10} at height {at}",
+                format!("{:?}", task.state).to_lowercase()
+            ));
+        }
+    }
+}
+
+pub(super) fn describe_end(task: &Task) -> String {
+    task.outcome.map_or_else(
+        || format!("{:?}", task.state),
+        |Outcome { reason, at_fault, .. }| {
+            let why = match reason {
+                EndReason::Approved => "approved by the owner",
+                EndReason::AcceptedByTimeout => "accepted as the owner's window passed",
+                EndReason::CancelledByOwner => "cancelled by the owner",
+                EndReason::Declined => "declined by the provider",
+                EndReason::NotAccepted => "not accepted in time",
+                EndReason::NotSubmitted => "no result in time",
+                EndReason::ResultWithdrawn => "contested result not replaced in time",
+                EndReason::ResultContested => "result contested twice",
+            };
+            match at_fault {
+                Party::None => why.to_owned(),
+                Party::Owner => format!("{why} (the owner is at fault)"),
+                Party::Provider => format!("{why} (the provider is at fault)"),
+            }
+        },
+    )
+}
+
+/// Prints what the owner learns from a result.
+pub(crate) fn print_report(screen: &Screen, report: &Report) {
+    let found = match report {
+        Report::Predictions(found) => found,
+        Report::Outputs { fault, outputs } => {
+            return print_outputs(screen, fault.as_ref(), outputs);
+        }
+    };
+    screen.line(match found.predictions.len() {
+        0 => format!(
+            "result       {} answers: `neura task result ID --out FILE` and `neura model answers` read them",
+            found.answers
+        ),
+        count => format!("result       {count} predictions"),
+    });
+    if let Some(equal) = found.equals_reference {
+        let verdict = if equal {
+            "equal to the reference's, every one"
+        } else {
+            "DIFFERENT from the reference's"
+        };
+        screen.line(format!("             {verdict}"));
+    }
+    if let Some(accuracy) = &found.accuracy {
+        screen.line(format!(
+            "accuracy     {:.2} % ({} of {})",
+            accuracy.percent, accuracy.correct, accuracy.total
+        ));
+    }
+}
+
+fn print_outputs(screen: &Screen, fault: Option<&JobFault>, outputs: &[Output]) {
+    if let Some(fault) = fault {
+        screen.line(format!("result       the job failed: {fault}"));
+        screen.line("             not approved: `neura task approve` pays the provider, `neura task challenge` contests");
+    }
+    for Output { name, bytes, text } in outputs {
+        screen.line(format!("output       {name}, {bytes} bytes"));
+        // What a stranger's machine sends must not steer the terminal.
+        let plain = |c: char| !c.is_control() || c == '\t';
+        for line in text.iter().flat_map(|text| text.lines()) {
+            let line: String = line.chars().filter(|c| plain(*c)).collect();
+            screen.line(format!("             {line}"));
+        }
+    }
+}
+
+/// Prints how a task ended and where the escrow went.
+pub(crate) fn print_end(screen: &Screen, task: &Task) {
+    let Some(outcome) = task.outcome else { return };
+    let s = outcome.settlement;
+    screen.line(format!(
+        "settlement   task {}, {}: provider {}, validators {}, treasury {}, model owners {}, returned {}",
+        task.id,
+        describe_end(task),
+        s.provider,
+        s.validators,
+        s.treasury,
+        s.model,
+        s.refund
+    ));
+}
+
+/// Prints where a task stands.
+pub(super) fn print_task(screen: &Screen, task: &Task) {
+    let Task { id, terms, .. } = task;
+    screen.line(format!("task         {id} is {}", task.state.name()));
+    screen.line(format!("owner        {}", task.owner));
+    screen.line(format!("provider     {}, last seen at height {}", terms.provider, task.seen_at));
+    screen.line(format!(
+        "escrow       {}: {} per block, at most {} blocks of {}",
+        task.escrow, task.price_per_block, terms.duration_blocks, terms.executor
+    ));
+    if let Some(noted) = &task.checkpoint {
+        screen.line(format!("checkpoint   step {} at height {}", noted.step, noted.at));
+    }
+    if let Some(result) = &task.result {
+        screen.line(format!("result       {} at height {}", result.blob.locator, result.at));
+    }
+    if task.state.is_terminal() {
+        print_end(screen, task);
+    } else {
+        screen.line(format!("deadline     height {}", task.deadline));
+    }
+}
