@@ -131,9 +131,9 @@ pub struct Provider {
 pub struct TrackRecord {
     /// Settled and paid.
     pub settled: u64,
-    /// Ended by this party's fault.
+    /// Ended, or were given to another provider, by this party's fault.
     pub at_fault: u64,
-    /// Ended otherwise without settlement.
+    /// Ended, or were given to another provider, otherwise without settlement.
     pub refunded: u64,
 }
 
