@@ -102,6 +102,12 @@ pub enum GpuError {
         /// What the job asked for.
         asked: u32,
     },
+    /// An operator that there is no kernel for: it is computed on the processor.
+    #[error("there is no kernel for the operator {op} on the device")]
+    NoKernel {
+        /// The operator.
+        op: &'static str,
+    },
     /// A user's kernel is not allowed.
     #[error(transparent)]
     Kernel(crate::KernelError),

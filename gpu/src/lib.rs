@@ -53,5 +53,6 @@ pub use user_kernel::{
     MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
 };
 pub use wgpu_backend::{
-    KernelRunner, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, WgpuBackend,
+    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput,
+    WgpuBackend,
 };

@@ -3,6 +3,7 @@
 //! Matrices are packed four int8 to a word and padded with zeros to whole `vec4<u32>` per row, so
 //! that a load brings 16 values. Kernels use 32-bit integers only: every adapter has them.
 
+pub(crate) mod cells;
 pub(crate) mod gemm_i8;
 pub(crate) mod loop_probe;
 pub(crate) mod measures;

@@ -10,6 +10,9 @@ use std::{
 /// Greatest buffer asked of a device: WebGPU's default, above every buffer we make.
 const MAX_BUFFER_BYTES: u64 = 2 * MAX_BINDING_BYTES;
 
+/// Buffers that a kernel of ours binds: WebGPU's default.
+const MAX_BINDINGS: u32 = 8;
+
 /// An open device.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -26,7 +29,11 @@ pub(super) struct Context {
 impl Context {
     /// Opens `adapter` with the limits that our own kernels need.
     pub(super) fn open(adapter: &wgpu::Adapter, name: &str) -> Result<Self, GpuError> {
-        Self::open_with(adapter, name, wgpu::Limits::downlevel_defaults())
+        let limits = wgpu::Limits {
+            max_storage_buffers_per_shader_stage: MAX_BINDINGS,
+            ..wgpu::Limits::downlevel_defaults()
+        };
+        Self::open_with(adapter, name, limits)
     }
 
     /// Opens `adapter` with these limits and our sizes of buffers.
@@ -212,6 +219,11 @@ impl Run<'_> {
         pass.dispatch_workgroups(x, y, z);
         drop(pass);
         queue.submit([encoder.finish()]);
+    }
+
+    /// Queues recorded commands.
+    pub(super) fn submit(&self, commands: wgpu::CommandBuffer) {
+        self.context.queue.submit([commands]);
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {

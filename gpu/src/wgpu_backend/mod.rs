@@ -4,10 +4,12 @@ mod context;
 mod measures;
 mod network;
 mod plan;
+mod resident;
 mod throughput;
 mod tuning;
 mod user;
 
+pub use resident::LoadedModel;
 pub use throughput::Throughput;
 pub use user::KernelRunner;
 
@@ -21,6 +23,7 @@ use crate::{
 use context::{Context, Run};
 use network::Stage;
 use plan::Bounds;
+use resident::CellKernels;
 use std::fmt;
 
 /// Greatest buffer bound to a kernel, in bytes: the limit of software adapters, and WebGPU's own.
@@ -75,6 +78,7 @@ struct Kernels {
     /// Rows and columns of outputs that a workgroup of `gemm` computes.
     tile: usize,
     requantise: wgpu::ComputePipeline,
+    cells: CellKernels,
 }
 
 impl WgpuBackend {
@@ -129,6 +133,7 @@ impl WgpuBackend {
                 gemm: run.pipeline("gemm_i8", kernel.source()),
                 tile: kernel.tile(),
                 requantise: run.pipeline("requantise", requantise::SOURCE),
+                cells: CellKernels::new(),
             })
         })?;
         let binding = MAX_BINDING_BYTES.min(info.max_binding_bytes).min(info.max_buffer_bytes);

@@ -101,7 +101,8 @@ fn rows_in_memory(stages: &[StageShape], bounds: Bounds) -> Result<u64, GpuError
     Ok((bounds.max_bytes - resident) / per_row)
 }
 
-fn split(stage: StageShape, rows: u64, bounds: Bounds) -> Columns {
+/// Splits the columns of a stage for blocks of so many rows.
+pub(super) fn split(stage: StageShape, rows: u64, bounds: Bounds) -> Columns {
     let n = stage.n as u64;
     let per_buffer = n.min(bounds.binding_bytes / stage.row_bytes()).max(1);
     let by_work = (bounds.macs_per_dispatch / (stage.row_bytes() * rows)).max(1);
