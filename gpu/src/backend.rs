@@ -1,7 +1,7 @@
 //! Define what a device must be able to do, and the bounds of it.
 
-use crate::{DeviceInfo, GpuError};
-use neura_int8::{DType, Requant, Scale};
+use crate::{DeviceInfo, GpuError, LoadedModel};
+use neura_int8::{DType, Model, Requant, Scale};
 use std::fmt::Debug;
 
 /// Greatest depth of a product: with it no sum of products of two int8 reaches 2^31.
@@ -33,6 +33,15 @@ pub trait Backend: Debug + Send + Sync {
     /// The device's own errors.
     fn linear(&self, layer: &Layer<'_>, x: &[i8]) -> Result<Option<Vec<i8>>, GpuError> {
         let _ = (layer, x);
+        Ok(None)
+    }
+
+    /// Uploads a whole model, or `None` if the device has no memory of its own.
+    ///
+    /// # Errors
+    /// As [`WgpuBackend::load_model`](crate::WgpuBackend::load_model).
+    fn load<'a>(&'a self, model: &'a Model) -> Result<Option<LoadedModel<'a>>, GpuError> {
+        let _ = model;
         Ok(None)
     }
 }

@@ -1,5 +1,9 @@
 //! Check a backend against the CPU before anything is trusted to it.
 
+mod models;
+
+pub(crate) use models::test_models;
+
 use crate::{Backend, GemmShape, GpuError, MAX_GEMM_K, OnDevice, kernels::gemm_i8};
 use neura_int8::{
     Builder, DType, Data, Model, ModelError, Requant, Sampling, Scales, Tensor, ops::linear::Linear,

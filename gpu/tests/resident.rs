@@ -1,10 +1,14 @@
 //! Whole models that stay on the device, cell by cell the same as by their definition.
 
+mod nets;
 #[path = "../int8/tests/random/mod.rs"]
 mod random;
 
-use neura_gpu::{GemmKernel, LoadedModel, Options, Selector, WgpuBackend};
-use neura_int8::{Model, Reference, Sampling, ValueId};
+use nets::{Size, convolutional, decoder, encoder};
+use neura_gpu::{CpuBackend, GemmKernel, JobRunner, LoadedModel, Options, Selector, WgpuBackend};
+use neura_int8::{
+    Int8Job, Model, Prompt, Reference, Request, Sampling, Tensor, ValueId, encode_requests,
+};
 use random::{MAX_ROWS, Noise, inputs, model};
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -72,4 +76,78 @@ fn every_cell_of_random_models_is_its_definition() {
 #[test]
 fn every_cell_of_random_models_is_its_definition_in_small_dispatches() {
     random_models(&SPLIT, 1_000..1_080);
+}
+
+/// Rows, widths and vocabularies that are multiples of nothing.
+const ODD: Size = Size { vocabulary: 131, width: 66, hidden: 105, heads: 6, layers: 2, rows: 40 };
+
+fn tokens(count: usize, vocabulary: usize) -> Vec<i32> {
+    (0..count).map(|at| (at * 37 % vocabulary) as i32).collect()
+}
+
+#[test]
+fn an_encoder_on_the_device_is_its_definition() {
+    let model = encoder(ODD);
+    let loaded = WHOLE.load_model(&model).unwrap();
+    for rows in [1, 3, 17, 40] {
+        let inputs = [Tensor::list(tokens(rows, ODD.vocabulary)).unwrap()];
+        let found = loaded.run(&inputs, Sampling::default()).unwrap();
+        assert_eq!(found, model.run(&inputs).unwrap(), "{rows} rows");
+    }
+}
+
+#[test]
+fn a_convolutional_network_on_the_device_is_its_definition() {
+    for (backend, side, channels) in [(&WHOLE, 13, 10), (&SPLIT, 8, 6)] {
+        let model = convolutional(side, channels);
+        let loaded = backend.load_model(&model).unwrap();
+        for rows in [1, 4] {
+            check_trace(&loaded, &model, rows, &mut Noise(rows as u64));
+        }
+    }
+}
+
+#[test]
+fn a_decoder_generates_the_same_tokens_on_the_device_with_and_without_noise() {
+    let model = decoder(ODD);
+    let loaded = WHOLE.load_model(&model).unwrap();
+    for (temperature, prompted) in [(0, 1), (1 << 16, 5), (3 << 16, 39)] {
+        let sampling = Sampling { seed: [7; 32], temperature };
+        let tokens = tokens(prompted, ODD.vocabulary);
+        let prompt = Prompt { tokens, max_tokens: 12, stop: vec![], sampling };
+        let expected = model.generate(&Reference, prompt.clone()).unwrap();
+        assert_eq!(loaded.generate(&prompt).unwrap(), expected);
+        // A stop token ends it as it does there.
+        let prompt = Prompt { stop: expected[expected.len() / 2..].to_vec(), ..prompt };
+        let expected = model.generate(&Reference, prompt.clone()).unwrap();
+        assert_eq!(loaded.generate(&prompt).unwrap(), expected);
+    }
+}
+
+#[test]
+fn a_long_context_is_attended_to_exactly() {
+    let size = Size { vocabulary: 40, width: 8, hidden: 12, heads: 2, layers: 1, rows: 700 };
+    for model in [encoder(size), decoder(size)] {
+        let inputs = [Tensor::list(tokens(700, 40)).unwrap()];
+        let loaded = WHOLE.load_model(&model).unwrap();
+        let found = loaded.run(&inputs, Sampling::default()).unwrap();
+        assert_eq!(found, model.run(&inputs).unwrap());
+    }
+}
+
+#[test]
+fn a_job_gives_the_same_bytes_through_the_device_and_the_processor() {
+    let model = decoder(ODD);
+    let sampling = Sampling { seed: [9; 32], temperature: 1 << 15 };
+    let prompt = Prompt { tokens: tokens(6, 131), max_tokens: 5, stop: vec![], sampling };
+    let run = Request::Run { inputs: vec![Tensor::list(tokens(9, 131)).unwrap()], sampling };
+    let requests = encode_requests(&[Request::Generate(prompt), run]).unwrap();
+    let job = Int8Job { model: model.encode(), requests }.open().unwrap();
+    let expected = job.run(&Reference).unwrap();
+    let cpu = CpuBackend::new();
+    let wgpu: &WgpuBackend = &WHOLE;
+    for runner in [JobRunner::everything(wgpu), JobRunner::new(wgpu), JobRunner::new(&cpu)] {
+        let ran = runner.run(&job).unwrap();
+        assert_eq!((ran.result, ran.fell_back), (expected.clone(), None));
+    }
 }

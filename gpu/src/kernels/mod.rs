@@ -7,6 +7,7 @@ pub(crate) mod cells;
 pub(crate) mod gemm_i8;
 pub(crate) mod loop_probe;
 pub(crate) mod measures;
+pub(crate) mod proofs;
 pub(crate) mod requantise;
 
 pub use gemm_i8::GemmKernel;

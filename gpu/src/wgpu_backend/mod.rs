@@ -1,9 +1,11 @@
 //! Run the kernels on an adapter through wgpu.
 
 mod context;
+mod lazy;
 mod measures;
 mod network;
 mod plan;
+mod proofs;
 mod resident;
 mod throughput;
 mod tuning;
@@ -17,14 +19,15 @@ use crate::{
     Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError, Layer,
     MAX_KERNEL_ITERATIONS, Selector,
     device::select,
-    kernels::{loop_probe, padded, requantise},
+    kernels::{cells, loop_probe, padded, proofs::Kernel as Proof, requantise},
     selftest::self_test,
 };
 use context::{Context, Run};
+use lazy::Lazy;
 use network::Stage;
+use neura_int8::Model;
 use plan::Bounds;
-use resident::CellKernels;
-use std::fmt;
+use std::{fmt, sync::OnceLock};
 
 /// Greatest buffer bound to a kernel, in bytes: the limit of software adapters, and WebGPU's own.
 pub const MAX_BINDING_BYTES: u64 = 128 << 20;
@@ -69,6 +72,8 @@ pub struct WgpuBackend {
     kernel: GemmKernel,
     bounds: Bounds,
     budget: Budget,
+    /// What came of the test of the operators of models, once it was made.
+    models_tested: OnceLock<Result<(), GpuError>>,
 }
 
 /// The compiled kernels.
@@ -78,7 +83,8 @@ struct Kernels {
     /// Rows and columns of outputs that a workgroup of `gemm` computes.
     tile: usize,
     requantise: wgpu::ComputePipeline,
-    cells: CellKernels,
+    cells: Lazy<{ cells::Kernel::COUNT }>,
+    proofs: Lazy<{ Proof::COUNT }>,
 }
 
 impl WgpuBackend {
@@ -133,7 +139,8 @@ impl WgpuBackend {
                 gemm: run.pipeline("gemm_i8", kernel.source()),
                 tile: kernel.tile(),
                 requantise: run.pipeline("requantise", requantise::SOURCE),
-                cells: CellKernels::new(),
+                cells: Lazy::new(),
+                proofs: Lazy::new(),
             })
         })?;
         let binding = MAX_BINDING_BYTES.min(info.max_binding_bytes).min(info.max_buffer_bytes);
@@ -142,7 +149,8 @@ impl WgpuBackend {
             macs_per_dispatch: options.macs_per_dispatch.min(MAX_MACS_PER_DISPATCH),
             max_bytes: budget.max_bytes,
         };
-        let backend = WgpuBackend { info, context, kernels, kernel, bounds, budget };
+        let models_tested = OnceLock::new();
+        let backend = WgpuBackend { info, context, kernels, kernel, bounds, budget, models_tested };
         self_test(&backend)?;
         tracing::info!(adapter = backend.info.name, ?kernel, "adapter passed the self-test");
         Ok(backend)
@@ -198,6 +206,10 @@ impl Backend for WgpuBackend {
         let bytes: &[i8] = bytemuck::cast_slice(&words);
         let packed = bytes.chunks_exact(padded(outputs));
         Ok(Some(packed.flat_map(|row| &row[..outputs]).copied().collect()))
+    }
+
+    fn load<'a>(&'a self, model: &'a Model) -> Result<Option<LoadedModel<'a>>, GpuError> {
+        self.load_model(model).map(Some)
     }
 }
 

@@ -6,28 +6,14 @@ use super::{
 };
 use crate::{
     GpuError,
-    kernels::cells::{self, Kernel},
+    kernels::cells,
     wgpu_backend::{Kernels, context::Run},
 };
 use neura_int8::{Model, ParamId, Sampling};
-use std::{array, collections::BTreeMap, sync::OnceLock};
+use std::collections::BTreeMap;
 
 /// Bytes between the uniforms of two dispatches: what every driver accepts as an offset.
 const UNIFORM_STRIDE: usize = 256;
-
-/// The kernels over cells, compiled when they are first used.
-#[derive(Debug)]
-pub(in crate::wgpu_backend) struct CellKernels([OnceLock<wgpu::ComputePipeline>; Kernel::COUNT]);
-
-impl CellKernels {
-    pub(in crate::wgpu_backend) fn new() -> Self {
-        CellKernels(array::from_fn(|_| OnceLock::new()))
-    }
-
-    fn get(&self, run: &Run<'_>, kernel: Kernel) -> &wgpu::ComputePipeline {
-        self.0[kernel as usize].get_or_init(|| run.pipeline(kernel.name(), kernel.source()))
-    }
-}
 
 /// A model's parameters, and memory for its values.
 #[derive(Debug)]
@@ -161,7 +147,10 @@ impl Carrier<'_, '_> {
         for (index, dispatch) in batch {
             let pipeline = match dispatch.code {
                 Code::Product => &self.kernels.gemm,
-                Code::Cells(kernel) => self.kernels.cells.get(self.run, kernel),
+                Code::Cells(kernel) => {
+                    let code = (kernel.name(), kernel.source());
+                    self.kernels.cells.get(self.run, kernel as usize, code)
+                }
             };
             pass.set_pipeline(pipeline);
             pass.set_bind_group(0, &self.bind(pipeline, (uniforms, *index), dispatch)?, &[]);

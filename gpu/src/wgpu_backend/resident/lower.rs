@@ -295,13 +295,13 @@ impl<'a> Lowering<'a> {
 }
 
 /// So many workgroups, in two dimensions where one does not reach.
-pub(super) fn grid(groups: usize) -> (u32, u32) {
+pub(in crate::wgpu_backend) fn grid(groups: usize) -> (u32, u32) {
     let columns = groups.clamp(1, MAX_WORKGROUPS as usize);
     (word(columns), word(groups.div_ceil(columns)))
 }
 
 /// A count as a kernel takes it: the bound on bindings keeps every one of them below 2^27.
-pub(super) fn word(count: usize) -> u32 {
+pub(in crate::wgpu_backend) fn word(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
 }
 

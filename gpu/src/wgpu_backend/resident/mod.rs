@@ -6,11 +6,13 @@ mod moves;
 mod operators;
 mod params;
 mod program;
+#[cfg(test)]
+mod tests;
 
-pub(super) use device::CellKernels;
+pub(super) use lower::{grid, word};
 
 use super::{WgpuBackend, context::Run};
-use crate::GpuError;
+use crate::{GpuError, selftest::test_models};
 use device::{Carrier, Memory, uniform_bytes};
 use lower::{Scope, lower};
 use neura_int8::{
@@ -37,13 +39,25 @@ pub struct LoadedModel<'a> {
 }
 
 impl WgpuBackend {
-    /// Uploads a model.
+    /// Uploads a model. Before the first one is used, the device must compute a small model of every
+    /// operator as the reference does.
     ///
     /// # Errors
+    /// [`GpuError::Refused`] if it does not;
     /// [`GpuError::OverBudget`] with the numbers if its parameters do not fit the memory that a
     /// request may use; [`GpuError::NoKernel`] or [`GpuError::TooLarge`] if it has what the device
     /// cannot compute; the device's own errors.
     pub fn load_model<'a>(&'a self, model: &'a Model) -> Result<LoadedModel<'a>, GpuError> {
+        let loaded = self.upload(model)?;
+        let tested = self.models_tested.get_or_init(|| {
+            test_models(&self.info.name, |model, inputs| {
+                self.upload(model)?.trace(inputs, Sampling::default())
+            })
+        });
+        tested.clone().map(|()| loaded)
+    }
+
+    fn upload<'a>(&'a self, model: &'a Model) -> Result<LoadedModel<'a>, GpuError> {
         let frame = Frame { first: 0, end: 1 };
         let program = lower(self.scope(model, frame))?;
         let specs = model.manifest().params();

@@ -1,6 +1,6 @@
 //! Run integer networks, whose results are the same bits everywhere.
 
-use neura_gpu::{Backend, OnDevice};
+use neura_gpu::{Backend, JobRunner};
 use neura_int8::Int8Job;
 
 use super::{of_device, of_job};
@@ -12,8 +12,6 @@ pub(super) fn check(payload: &[u8]) -> Result<(), JobFailure> {
 
 pub(super) fn run(backend: &dyn Backend, payload: &[u8]) -> Result<Vec<u8>, JobFailure> {
     let job = Int8Job::decode(payload).and_then(|job| job.open()).map_err(of_job)?;
-    let kernels = OnDevice::new(backend);
-    let result = job.run(&kernels);
-    let result = kernels.outcome(result).map_err(|error| of_device(&error))?;
-    Ok(result.encode())
+    let ran = JobRunner::new(backend).run(&job).map_err(|error| of_device(&error))?;
+    Ok(ran.result.encode())
 }
