@@ -1,9 +1,11 @@
 //! Run int8 inference on whatever GPU the machine has, exactly.
 //!
 //! # Design
-//! A [`Backend`] multiplies int8 matrices and computes the layers of `neura-int8` models; through
-//! [`OnDevice`] it is what runs them. There are two:
-//! [`WgpuBackend`] (Vulkan, Metal, Direct3D 12) and [`CpuBackend`], the native kernels. [`discover`]
+//! A [`Backend`] multiplies int8 matrices and computes the layers of `neura-int8` models. There are
+//! two: [`WgpuBackend`] (Vulkan, Metal, Direct3D 12) and [`CpuBackend`], the native kernels. A
+//! [`LoadedModel`] is a whole model in an adapter's memory, where values stay between operators;
+//! through [`OnDevice`] single operators are sent. A [`JobRunner`] answers a job by the first, and
+//! by the second or the processor what the first cannot. [`discover`]
 //! lists the adapters, best first; [`WgpuBackend::new`] opens one by a [`Selector`] and tests it
 //! against the CPU before anything is trusted to it. Each kernel is one WGSL file under `kernels/`
 //! with its CPU twin beside it. A [`Budget`] bounds memory, checked before the first dispatch, and
@@ -14,7 +16,8 @@
 //! - No binding is over 128 MiB, no dispatch over [`MAX_MACS_PER_DISPATCH`], no invocation over
 //!   [`MAX_KERNEL_ITERATIONS`] loop iterations: some drivers silently stop long loops.
 //! - A driver that gives a wrong result at start-up is refused, with the reason.
-//! - A lost device, exhausted memory and a missed deadline are errors of their own, never a panic.
+//! - A lost device, exhausted memory and a missed deadline are errors of their own, never a panic;
+//!   a job goes on without the device, and says so.
 //!
 //! # Example
 //! ```

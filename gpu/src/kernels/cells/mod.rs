@@ -121,8 +121,8 @@ uniforms! {
     Lookup { count: u32, offset: i32, kind: u32 }
     MeanRows { width: u32, rows: u32, fraction: u32 }
     Mix {
-        first: u32, end: u32, context: u32, heads: u32, share: u32, width: u32, stride: u32,
-        causal: u32, place: u32,
+        first: u32, end: u32, rows: u32, context: u32, heads: u32, share: u32, width: u32,
+        stride: u32, causal: u32, place: u32,
     }
     Multiply { count: u32 }
     Norm {

@@ -63,7 +63,10 @@ fn main(
     most = greatest[0];
     var sum = 0u;
     for (var at = index; at < seen; at += 64u) {
-        sum += power(apart(most, x[first + at]));
+        let share = power(apart(most, x[first + at]));
+        // Read again below, by this invocation.
+        y[first + at] = i32(share);
+        sum += share;
     }
     sums[index] = sum;
     workgroupBarrier();
@@ -77,7 +80,7 @@ fn main(
     for (var at = index; at < params.length; at += 64u) {
         var share = 0u;
         if at < seen {
-            share = (power(apart(most, x[first + at])) * 65535u + sum / 2u) / sum;
+            share = (u32(y[first + at]) * 65535u + sum / 2u) / sum;
         }
         y[first + at] = i32(min(share, 65535u));
     }

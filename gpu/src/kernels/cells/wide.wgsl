@@ -69,8 +69,12 @@ fn shifted_right(a: vec2<u32>, s: u32) -> vec2<u32> {
     return vec2<u32>((a.x >> s) | (a.y << (32u - s)), a.y >> s);
 }
 
-// (a + 2^(s - 1)) >> s, without a sign; a itself if s is 0.
+// (a + 2^(s - 1)) >> s, without a sign, for a below 2^63 and s at most 62; a itself if s is 0.
 fn shift_round(a: vec2<u32>, s: u32) -> vec2<u32> {
+    // Of most factors the low word does not count.
+    if s > 32u {
+        return vec2<u32>((a.y + (1u << (s - 33u))) >> (s - 32u), 0u);
+    }
     if s == 0u {
         return a;
     }

@@ -250,7 +250,9 @@ impl Lowering<'_> {
         iterations("the rows attended to", context)?;
         let stride = v.kind.last(context);
         let width = stride / heads.kv_heads;
+        let rows = self.frame_rows();
         let shape = cells::Mix {
+            rows: word(rows),
             context: word(context),
             heads: word(heads.heads),
             share: word(heads.heads / heads.kv_heads),
@@ -262,7 +264,9 @@ impl Lowering<'_> {
         };
         let sums = self.sums(op.finish.as_ref(), site)?;
         let places = [Place::Slot(p.slot), Place::Slot(v.slot), Place::Slot(sums)];
-        self.ranges(Kernel::Mix, &places, (site.cells, context), |first, end| cells::Mix {
+        let tiles = rows.div_ceil(BLOCK) * heads.heads * width.div_ceil(BLOCK);
+        let each = BLOCK * BLOCK * context;
+        self.ranges(Kernel::Mix, &places, (tiles, each), |first, end| cells::Mix {
             first,
             end,
             ..shape

@@ -4,7 +4,8 @@ use super::program::Form;
 use crate::kernels::{pack, padded};
 use neura_int8::{Data, ParamSpec};
 
-/// Channels of a convolution's output that share a word.
+/// Cells that an invocation makes beside each other: channels of a convolution's output, whose
+/// weights share a word, and rows and columns of a mix.
 pub(super) const BLOCK: usize = 4;
 
 /// Bytes that a parameter takes in a form.
