@@ -51,8 +51,9 @@ impl<'a> JobRunner<'a> {
     ///
     /// # Errors
     /// [`GpuError::OverBudget`] if the model's parameters are more than a request may use of the
-    /// device: nothing has been done then. [`GpuError::Model`] if the job is not valid. A failure of
-    /// the device is none: see [`Ran::fell_back`].
+    /// device: nothing has been done then. [`GpuError::Refused`] if the device computes wrongly,
+    /// [`GpuError::Model`] if the job is not valid. Other failures of the device are none: see
+    /// [`Ran::fell_back`].
     pub fn run(&self, job: &'a OpenJob) -> Result<Ran, GpuError> {
         let mut fell_back = None;
         let mut way = self.load(job, &mut fell_back)?;

@@ -75,7 +75,7 @@ impl Maker {
     }
 }
 
-/// Makes `cases` models, each run with `runs` inputs: of extremes, of one value, of any.
+/// Makes so many models, each run with three inputs: of extremes, of one value, or of any.
 fn check(cases: u64, make: impl Fn(&mut Maker)) {
     for seed in 0..cases {
         let mut noise = Noise(seed * 77);

@@ -6,7 +6,7 @@ use super::{
     program::{Code, Draw, Form, Place, Step},
 };
 use crate::{
-    GpuError,
+    GpuError, MAX_WORKGROUPS,
     kernels::{
         cells::{self, Kernel},
         gemm_i8, padded,
@@ -151,6 +151,10 @@ impl Lowering<'_> {
         let depth = x.kind.last(self.scope.frame.end);
         let (rows, outputs) = (x.cells / depth, self.param_dims(op.weights)[0]);
         iterations("the depth of a linear layer, in steps,", 4 * vectors(depth))?;
+        let (value, max) = (rows.div_ceil(self.scope.tile) as u64, MAX_WORKGROUPS.into());
+        if value > max {
+            return Err(GpuError::TooLarge { what: "the rows of a layer, in tiles,", value, max });
+        }
         let a = self.pack(x, depth)?;
         let bias = self.bias(op.bias, outputs);
         let sums = self.sums(op.finish.as_ref(), site)?;
