@@ -5,7 +5,7 @@ mod nets;
 mod random;
 
 use nets::{Size, convolutional, decoder, encoder};
-use neura_gpu::{CpuBackend, GemmKernel, JobRunner, LoadedModel, Options, Selector, WgpuBackend};
+use neura_gpu::{CpuBackend, JobRunner, LoadedModel, Options, Selector, WgpuBackend};
 use neura_int8::{
     Int8Job, Model, Prompt, Reference, Request, Sampling, Tensor, ValueId, encode_requests,
 };
@@ -13,15 +13,9 @@ use random::{MAX_ROWS, Noise, inputs, model};
 use std::{collections::BTreeSet, sync::LazyLock};
 
 static WHOLE: LazyLock<WgpuBackend> = LazyLock::new(|| open(Options::default()));
-/// Another variant of the product, and dispatches so small that most are split.
+/// Bindings and dispatches so small that most work is split.
 static SPLIT: LazyLock<WgpuBackend> = LazyLock::new(|| {
-    let kernel = Some(GemmKernel::Tiled);
-    open(Options {
-        binding_bytes: 1 << 18,
-        macs_per_dispatch: 1 << 8,
-        kernel,
-        ..Options::default()
-    })
+    open(Options { binding_bytes: 1 << 18, macs_per_dispatch: 1 << 12, ..Options::default() })
 });
 
 fn open(options: Options) -> WgpuBackend {
