@@ -44,7 +44,10 @@ mod user_kernel;
 mod wgpu_backend;
 
 pub use backend::{Backend, GemmShape, Layer, MAX_GEMM_K, MAX_GEMM_OUTPUTS};
-pub use benchmark::Benchmark;
+pub use benchmark::{
+    Benchmark, Chain, ChainError, ChainProof, ChainSpec, MAX_CHAIN_BYTES, MAX_CHAIN_CELLS,
+    MAX_CHAIN_SIDE, MAX_CHAIN_STAGES, ProvenCell, ProvenRow,
+};
 pub use budget::{Budget, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT};
 pub use cpu::CpuBackend;
 pub use device::{DeviceInfo, DeviceKind, Selector, discover};
@@ -58,6 +61,6 @@ pub use user_kernel::{
     MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
 };
 pub use wgpu_backend::{
-    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput,
+    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, Tuning,
     WgpuBackend,
 };

@@ -27,6 +27,7 @@ mod finish;
 mod gemm;
 mod level;
 mod native;
+mod peak;
 mod softmax;
 
 pub use level::Level;

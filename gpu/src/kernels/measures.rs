@@ -6,6 +6,10 @@ pub(crate) const GEMM_F32: &str = include_str!("gemm_f32.wgsl");
 pub(crate) const COPY: &str = include_str!("copy.wgsl");
 /// What fills memory, and reads it again.
 pub(crate) const FILL: &str = include_str!("fill.wgsl");
+/// Products of bytes on registers alone.
+pub(crate) const PEAK_I8: &str = include_str!("peak_i8.wgsl");
+/// Multiply-adds of floats on registers alone.
+pub(crate) const PEAK_F32: &str = include_str!("peak_f32.wgsl");
 
 /// Outputs that a workgroup of the product of floats computes, each way.
 pub(crate) const GEMM_F32_TILE: usize = 32;
@@ -49,6 +53,53 @@ impl Walk {
         let steps = count.div_ceil(stride);
         Walk { count, stride, steps, seed: 0, check: 0, padding: [0; 3] }
     }
+}
+
+/// The uniforms of the kernels on registers alone.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+pub(crate) struct Peak {
+    /// Rounds of each invocation, at most [`MAX_KERNEL_ITERATIONS`](crate::MAX_KERNEL_ITERATIONS).
+    pub(crate) rounds: u32,
+    /// Four bytes that bytes are multiplied by.
+    pub(crate) bytes: u32,
+    /// What floats are multiplied by, and what is added to them.
+    pub(crate) factor: f32,
+    pub(crate) addend: f32,
+}
+
+impl Peak {
+    /// Steps of a round: multiply-adds of floats, or products of four bytes by four.
+    pub(crate) const STEPS: u32 = 32;
+
+    /// The factors are such that floats count, exactly; no compiler knows them.
+    pub(crate) fn of(rounds: u32) -> Self {
+        Peak { rounds, bytes: 0x03fd_0502, factor: 1.0, addend: 1.0 }
+    }
+}
+
+/// The twin of the products of bytes: what an invocation ends with.
+pub(crate) fn peak_i8(id: u32, params: &Peak) -> [i32; 4] {
+    [0, 1, 2, 3].map(|lane: u32| {
+        let step = |x: i32| {
+            let pairs = x.to_le_bytes().into_iter().zip(params.bytes.to_le_bytes());
+            let products =
+                pairs.map(|(x, y)| i32::from(x.cast_signed()) * i32::from(y.cast_signed()));
+            x.wrapping_add(products.sum())
+        };
+        let after = |start: u32| (0..4 * params.rounds).fold(start.cast_signed(), |x, _| step(x));
+        let start = id * 4 + lane;
+        after(start).wrapping_add(after(start + (1 << 24)))
+    })
+}
+
+/// The twin of the multiply-adds: the bits of what an invocation ends with.
+pub(crate) fn peak_f32(id: u32, params: &Peak) -> [i32; 4] {
+    [0, 1, 2, 3].map(|lane| {
+        let steps = 2 * 4 * params.rounds;
+        let sum = (2 * (id % 64) + 2 * lane + 64 + steps) as f32;
+        sum.to_bits().cast_signed()
+    })
 }
 
 /// The twin of the fill: the word at a place.

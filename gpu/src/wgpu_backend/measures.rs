@@ -3,7 +3,10 @@
 use super::{WgpuBackend, context::Run};
 use crate::{
     DeviceKind, GpuError,
-    kernels::measures::{COPY, FILL, GEMM_F32, GEMM_F32_TILE, GROUPS, GemmF32, Walk},
+    kernels::measures::{
+        COPY, FILL, GEMM_F32, GEMM_F32_TILE, GROUP, GROUPS, GemmF32, PEAK_F32, PEAK_I8, Peak, Walk,
+        peak_f32, peak_i8,
+    },
     selftest::Noise,
 };
 use std::time::{Duration, Instant};
@@ -15,6 +18,9 @@ const MOST_REPEATS: u32 = 200;
 /// Sides of the products: on a GPU, and on a software adapter, which is for tests.
 const SIDE: usize = 2_048;
 const SOFTWARE_SIDE: usize = 512;
+/// Rounds of the kernels that use no memory, likewise.
+const PEAK_ROUNDS: u32 = 1_024;
+const SOFTWARE_PEAK_ROUNDS: u32 = 16;
 /// Bytes of the buffers that are copied and filled: half of what may be bound.
 const BUFFER_BYTES: u64 = 64 << 20;
 /// Outputs of the product of floats that are compared with the processor's.
@@ -24,7 +30,9 @@ const SAMPLES: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Measured {
     pub(crate) int8_gops: f64,
+    pub(crate) int8_peak_gops: f64,
     pub(crate) f32_gflops: f64,
+    pub(crate) f32_peak_gflops: f64,
     pub(crate) copy_gb_per_second: f64,
     pub(crate) filled_bytes: u64,
 }
@@ -32,14 +40,32 @@ pub(crate) struct Measured {
 impl WgpuBackend {
     /// Measures for some seconds; fills at most `fill_bytes` of memory.
     pub(crate) fn measure_all(&self, fill_bytes: u64) -> Result<Measured, GpuError> {
-        let side = if self.info.kind == DeviceKind::Cpu { SOFTWARE_SIDE } else { SIDE };
+        let side = self.measured_side();
+        let rounds = match self.info.kind {
+            DeviceKind::Cpu => SOFTWARE_PEAK_ROUNDS,
+            _ => PEAK_ROUNDS,
+        };
         let once = self.measure_gemm(side, 1)?;
         let int8_gops = self.measure_gemm(side, repeats(once.elapsed))?.gops();
+        let int8_peak_gops = self.request(|run| self.peak(run, PEAK_I8, rounds, peak_i8))? * 4.0;
         let f32_gflops = self.request(|run| self.floats(run, side))?;
+        let f32_peak_gflops = self.request(|run| self.peak(run, PEAK_F32, rounds, peak_f32))?;
         let copy_gb_per_second = self.request(copies)?;
         let most = fill_bytes.min(self.budget.max_bytes);
         let filled_bytes = self.request(|run| self.fill(run, most))?;
-        Ok(Measured { int8_gops, f32_gflops, copy_gb_per_second, filled_bytes })
+        Ok(Measured {
+            int8_gops,
+            int8_peak_gops,
+            f32_gflops,
+            f32_peak_gflops,
+            copy_gb_per_second,
+            filled_bytes,
+        })
+    }
+
+    /// Side of the products that are measured: work for all of the device, soon done.
+    pub(super) fn measured_side(&self) -> usize {
+        if self.info.kind == DeviceKind::Cpu { SOFTWARE_SIDE } else { SIDE }
     }
 
     fn request<T>(
@@ -88,6 +114,36 @@ impl WgpuBackend {
             }
         }
         Ok(2.0 * (side as f64).powi(3) / seconds / 1e9)
+    }
+
+    /// Billions of operations per second of a kernel on registers alone, a multiply-add being two;
+    /// `twin` says what an invocation's words are.
+    fn peak(
+        &self,
+        run: &Run<'_>,
+        source: &str,
+        rounds: u32,
+        twin: fn(u32, &Peak) -> [i32; 4],
+    ) -> Result<f64, GpuError> {
+        let pipeline = run.pipeline("peak", source);
+        let params = Peak::of(rounds);
+        let invocations = GROUP * GROUPS;
+        let words = run.storage("peak", u64::from(invocations) * 16);
+        let bytes = bytemuck::bytes_of(&params);
+        let seconds = timed(run, || run.dispatch(&pipeline, bytes, &[&words], (GROUPS, 1)))?;
+        let found = run.read(&words, words.size())?;
+        let mut noise = Noise(11);
+        for _ in 0..SAMPLES {
+            let id = noise.next() % invocations;
+            let expected = twin(id, &params);
+            let found = &found[id as usize * 4..][..4];
+            if found != expected {
+                let reason = format!("invocation {id} has {found:?}, not {expected:?}");
+                return Err(self.wrong("the measured peak", reason));
+            }
+        }
+        let steps = f64::from(invocations) * f64::from(rounds) * f64::from(Peak::STEPS);
+        Ok(2.0 * steps / seconds / 1e9)
     }
 
     /// Fills buffer after buffer until `most` bytes are filled or no more can be had, and reads

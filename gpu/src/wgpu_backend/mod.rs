@@ -13,6 +13,7 @@ mod user;
 
 pub use resident::LoadedModel;
 pub use throughput::Throughput;
+pub use tuning::Tuning;
 pub use user::KernelRunner;
 
 use crate::{
@@ -104,9 +105,17 @@ impl WgpuBackend {
     /// preferred one was not accepted: [`GpuError::Open`], [`GpuError::Refused`], or what happened
     /// during its test.
     pub fn with_options(selector: &Selector, options: Options) -> Result<Self, GpuError> {
+        Self::open_first(selector, |_| options)
+    }
+
+    /// The same, with options that depend on the adapter.
+    fn open_first(
+        selector: &Selector,
+        options: impl Fn(&DeviceInfo) -> Options,
+    ) -> Result<Self, GpuError> {
         let mut first_error = None;
         for (adapter, info) in select(selector)? {
-            let name = info.name.clone();
+            let (name, options) = (info.name.clone(), options(&info));
             match Self::open(&adapter, info, options) {
                 Ok(backend) => return Ok(backend),
                 Err(error) => {

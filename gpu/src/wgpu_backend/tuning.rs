@@ -3,17 +3,27 @@
 use super::{Options, WgpuBackend};
 use crate::{Backend, DeviceInfo, GemmKernel, GpuError, Selector};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Read},
+    path::Path,
+    time::{Duration, Instant},
+};
 
-/// Side of the products that are measured: enough work for all of a device, soon done on any.
-const SIDE: usize = 512;
 /// Products measured with each variant.
 const REPEATS: u32 = 4;
+/// Once measuring has taken so long, no further variant is tried: a software driver may take minutes for one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Most devices that are remembered: more than any machine has, with several drivers each.
+const MAX_DEVICES: usize = 64;
+/// Longest file that is read, in bytes: some hundred for each device.
+const MAX_FILE: u64 = 64 << 10;
 
-/// The fastest variant of each device, by device and driver.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Choices {
-    #[serde(default)]
+/// The fastest variant of the product of each device that was measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tuning {
     gemm_i8: BTreeMap<String, GemmKernel>,
 }
 
@@ -22,61 +32,86 @@ fn key(info: &DeviceInfo) -> String {
     format!("{} / {} / {}", info.name, info.backend, info.driver)
 }
 
-impl Choices {
-    /// What is in the file; nothing if that cannot be read, as it can be measured again.
-    fn read(file: &Path) -> Self {
-        let text = fs::read(file).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+impl Tuning {
+    /// What a file remembers; nothing if there is none. One that cannot be read, or that something else wrote, is
+    /// passed over with a warning, as all of it can be measured again.
+    #[must_use]
+    pub fn read(file: &Path) -> Self {
+        let mut text = Vec::new();
+        let read = File::open(file).and_then(|file| file.take(MAX_FILE).read_to_end(&mut text));
+        let parsed = read.and_then(|_| Ok(serde_json::from_slice::<Tuning>(&text)?));
+        match parsed {
+            Ok(tuning) => tuning,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Self::default(),
+            Err(error) => {
+                let file = file.display();
+                tracing::warn!(%file, %error, "not a choice of kernels: it is measured anew");
+                Self::default()
+            }
+        }
     }
 
-    /// Replaces the file. Without it the next start measures again: a failure is told, not more.
-    fn write(&self, file: &Path) {
+    /// Replaces the file.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn write(&self, file: &Path) -> io::Result<()> {
         let beside = file.with_extension("new");
-        let written = serde_json::to_vec_pretty(self)
-            .map_err(std::io::Error::from)
-            .and_then(|text| fs::write(&beside, text))
-            .and_then(|()| fs::rename(&beside, file));
-        if let Err(error) = written {
-            tracing::warn!(file = %file.display(), %error, "the choice of kernels is not kept");
+        fs::write(&beside, serde_json::to_vec_pretty(self)?)?;
+        fs::rename(&beside, file)
+    }
+
+    /// The choice for a device, if it was measured.
+    #[must_use]
+    pub fn kernel(&self, info: &DeviceInfo) -> Option<GemmKernel> {
+        let known = self.gemm_i8.get(&key(info)).copied();
+        known.filter(|kernel| GemmKernel::TUNED.contains(kernel))
+    }
+
+    fn remember(&mut self, info: &DeviceInfo, kernel: GemmKernel) {
+        if self.gemm_i8.len() >= MAX_DEVICES {
+            self.gemm_i8.clear();
         }
+        self.gemm_i8.insert(key(info), kernel);
     }
 }
 
 impl WgpuBackend {
-    /// Opens an adapter as [`WgpuBackend::with_options`] does, with the variant of the product that
-    /// was found to be the fastest on it: now, or at an earlier time that `file` tells of.
+    /// Opens an adapter as [`WgpuBackend::with_options`] does, with the variant of the product that is the fastest on
+    /// it: as `tuning` remembers, or measured now, within some seconds, and remembered.
     ///
     /// # Errors
     /// As [`WgpuBackend::with_options`].
-    pub fn tuned(selector: &Selector, options: Options, file: &Path) -> Result<Self, GpuError> {
-        let mut backend = Self::with_options(selector, options)?;
-        if options.kernel.is_some() {
-            return Ok(backend);
-        }
-        let mut choices = Choices::read(file);
-        let key = key(backend.info());
-        let known = choices.gemm_i8.get(&key).filter(|kernel| GemmKernel::TUNED.contains(kernel));
-        if let Some(kernel) = known.copied() {
-            if kernel != backend.kernel() {
-                backend.use_kernel(kernel)?;
-            }
+    pub fn tuned(
+        selector: &Selector,
+        options: Options,
+        tuning: &mut Tuning,
+    ) -> Result<Self, GpuError> {
+        let known = |info: &DeviceInfo| options.kernel.or_else(|| tuning.kernel(info));
+        let mut backend =
+            Self::open_first(selector, |info| Options { kernel: known(info), ..options })?;
+        if known(backend.info()).is_some() {
             return Ok(backend);
         }
         let fastest = backend.fastest()?;
         if fastest != backend.kernel() {
             backend.use_kernel(fastest)?;
         }
-        choices.gemm_i8.insert(key, fastest);
-        choices.write(file);
+        tuning.remember(backend.info(), fastest);
         Ok(backend)
     }
 
-    /// Measures each variant. One that does not work on the device is not chosen.
+    /// Measures each variant while there is patience. One that does not work on the device is not chosen.
     fn fastest(&mut self) -> Result<GemmKernel, GpuError> {
-        let first = self.kernel();
-        let mut best = (self.measure_gemm(SIDE, REPEATS)?.gops(), first);
+        let started = Instant::now();
+        let (first, side) = (self.kernel(), self.measured_side());
+        let mut best = (self.measure_gemm(side, REPEATS)?.gops(), first);
         for kernel in GemmKernel::TUNED.into_iter().filter(|kernel| *kernel != first) {
-            let measured = self.use_kernel(kernel).and_then(|()| self.measure_gemm(SIDE, REPEATS));
+            if started.elapsed() > PATIENCE {
+                tracing::info!(kernel = kernel.name(), "this driver is slow: kernel not tried");
+                continue;
+            }
+            let measured = self.use_kernel(kernel).and_then(|()| self.measure_gemm(side, REPEATS));
             match measured {
                 Ok(measured) if measured.gops() > best.0 => best = (measured.gops(), kernel),
                 Ok(_) => {}
@@ -96,29 +131,61 @@ impl WgpuBackend {
 mod tests {
     use super::*;
 
+    fn open(tuning: &mut Tuning) -> WgpuBackend {
+        WgpuBackend::tuned(&Selector::Best, Options::default(), tuning).unwrap()
+    }
+
     #[test]
-    fn a_choice_is_made_by_measuring_and_kept() {
+    fn a_choice_is_made_by_measuring_and_holds() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kernels.json");
-        let open = || WgpuBackend::tuned(&Selector::Best, Options::default(), &file).unwrap();
-        let backend = open();
-        let choices = Choices::read(&file);
-        assert_eq!(choices.gemm_i8.get(&key(backend.info())), Some(&backend.kernel()));
-        // What the file says holds, whatever would be measured.
+        let mut tuning = Tuning::read(&file);
+        let backend = open(&mut tuning);
+        assert_eq!(tuning.kernel(backend.info()), Some(backend.kernel()));
+        tuning.write(&file).unwrap();
+        assert_eq!(Tuning::read(&file), tuning);
+        // What is remembered holds, whatever would be measured.
         for kernel in GemmKernel::TUNED {
-            let choice = BTreeMap::from([(key(backend.info()), kernel)]);
-            Choices { gemm_i8: choice }.write(&file);
-            assert_eq!(open().kernel(), kernel);
+            tuning.remember(backend.info(), kernel);
+            assert_eq!(open(&mut tuning).kernel(), kernel);
         }
     }
 
     #[test]
-    fn a_file_that_is_no_choice_is_written_anew() {
+    fn a_file_that_is_no_choice_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("kernels.json");
-        fs::write(&file, "nonsense").unwrap();
-        let backend = WgpuBackend::tuned(&Selector::Best, Options::default(), &file).unwrap();
-        assert_eq!(Choices::read(&file).gemm_i8.len(), 1);
-        assert!(GemmKernel::TUNED.contains(&backend.kernel()));
+        let unknown = r#"{"gemm_i8": {"a / vulkan / b": "of_a_later_version"}}"#;
+        let foreign = r#"{"gemm_i8": {}, "network": "other"}"#;
+        for text in ["", "nonsense", "{}", "[1]", "{\"gemm_i8\": 7}", unknown, foreign] {
+            fs::write(&file, text).unwrap();
+            assert_eq!(Tuning::read(&file), Tuning::default(), "{text}");
+        }
+        assert_eq!(Tuning::read(folder.path()), Tuning::default());
+        assert_eq!(Tuning::read(&folder.path().join("none")), Tuning::default());
+    }
+
+    #[test]
+    fn a_choice_of_another_device_or_of_a_kernel_for_comparison_is_none() {
+        let info = crate::CpuBackend::new().info().clone();
+        let mut tuning = Tuning::default();
+        tuning.remember(&info, GemmKernel::Tiled);
+        let updated = DeviceInfo { driver: "a later one".to_owned(), ..info.clone() };
+        assert_eq!(tuning.kernel(&info), Some(GemmKernel::Tiled));
+        assert_eq!(tuning.kernel(&updated), None);
+        tuning.remember(&info, GemmKernel::Plain);
+        assert_eq!(tuning.kernel(&info), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut tuning = Tuning::default();
+        let info = crate::CpuBackend::new().info().clone();
+        for number in 0..1_000 {
+            let info = DeviceInfo { name: number.to_string(), ..info.clone() };
+            tuning.remember(&info, GemmKernel::Wide);
+            assert_eq!(tuning.kernel(&info), Some(GemmKernel::Wide));
+            assert!(tuning.gemm_i8.len() <= MAX_DEVICES);
+        }
     }
 }

@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use self::core::{Core, Parts};
 use crate::{
     AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError,
+    benchmark::KERNELS_FILE,
     join::Joining,
     journal::Journal,
     keys::private_dir,
@@ -66,8 +67,9 @@ impl Agent {
             data.join(WORKER_PLACE),
             means.sandbox.clone(),
         )
-        .with_containers(means.containers.clone());
-        let Probed { device, adapters, macs_per_second } = probe(&worker).await?;
+        .with_containers(means.containers.clone())
+        .tuned(data.join(KERNELS_FILE));
+        let Probed { device, adapters, macs_per_second, .. } = probe(&worker).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));
         observer(&Progress::Means(Box::new(means.clone())));

@@ -33,6 +33,7 @@
 //! ```
 
 mod agent;
+mod benchmark;
 mod config;
 mod containers;
 mod doctor;
@@ -51,6 +52,9 @@ pub mod sandbox;
 pub mod worker;
 
 pub use agent::Agent;
+pub use benchmark::{
+    BenchmarkReport, ChainCheck, ChainPlan, ChainReport, benchmark, last_benchmark,
+};
 pub use config::{
     AgentConfig, DEFAULT_ATTEMPTS, DEFAULT_CAPACITY, DEFAULT_JOB_TIMEOUT, DEFAULT_PRICE_PER_BLOCK,
     DEFAULT_WORKER_MEMORY, JobLimits, OfferConfig, Timing, WorkerCommand,

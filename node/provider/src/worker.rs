@@ -19,7 +19,7 @@ mod process;
 mod protocol;
 
 pub use child::main;
-pub use process::WorkerError;
 pub(crate) use process::{Limits, Worker};
+pub use process::{WorkerError, check_once};
 pub(crate) use protocol::Probed;
 pub use protocol::{FailureKind, JobFailure};

@@ -1,9 +1,10 @@
-//! Measure whole networks on this machine: real nodes, real sockets, real disk.
+//! Measure this machine: whole networks with real nodes, sockets and disk, and what computes.
 //!
-//! Each measurement runs four validators (by default) in this process, over loopback, with their data in a temporary
+//! Each measurement of a network runs four validators (by default) in this process, over loopback, with their data in a temporary
 //! folder, and returns what was measured; the command prints it as one line of JSON.
 
 mod calls;
+mod compute;
 mod evm;
 mod finality;
 mod network;
@@ -13,6 +14,7 @@ mod start;
 mod transfers;
 
 pub use calls::{CallsPlan, CallsReport, calls};
+pub use compute::{ComputePlan, ComputeReport, compute};
 pub use evm::{EvmPlan, EvmReport, Rates, evm};
 pub use finality::{FinalityReport, finality};
 pub use ordering::{OrderingPlan, OrderingReport, ordering};

@@ -4,7 +4,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{logs, node};
-use crate::bench::{self, CallsPlan, EvmPlan, OrderingPlan, ReplicaPlan, TransfersPlan};
+use crate::bench::{
+    self, CallsPlan, ComputePlan, EvmPlan, OrderingPlan, ReplicaPlan, TransfersPlan,
+};
 
 /// Commands of `neura bench`.
 #[derive(Debug, clap::Subcommand)]
@@ -75,6 +77,8 @@ pub(super) enum Command {
         #[arg(long, default_value_t = 1_000_000)]
         large: u64,
     },
+    /// Int8 products and models, a worker's start, a sealed payload: what computes here.
+    Compute(ComputePlan),
     /// One node of a network that is measured from outside: orders bytes that nobody executes.
     #[command(hide = true)]
     Replica(Box<ReplicaArgs>),
@@ -118,6 +122,9 @@ pub(super) async fn run(command: Command) -> Result<()> {
         Command::Evm { transactions, accounts, large } => {
             let plan = EvmPlan { transactions, accounts, large };
             print(&tokio::task::spawn_blocking(move || bench::evm(plan)).await??)
+        }
+        Command::Compute(plan) => {
+            print(&tokio::task::spawn_blocking(move || bench::compute(&plan)).await??)
         }
         Command::Replica(args) => {
             crate::devnet::end_with_supervisor();

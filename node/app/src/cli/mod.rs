@@ -111,7 +111,7 @@ enum Command {
     Faucet(wallet::FaucetArgs),
     /// Show where a node stands.
     Status,
-    /// Measure: ordering, transfers, finality, start, evm.
+    /// Measure: ordering, transfers, finality, start, calls, evm, compute.
     #[command(
         subcommand,
         after_help = "Delayed links (wan) and killed validators (recovery) are measured on networks of processes by \

@@ -1,14 +1,15 @@
-//! `neura provider`: join, doctor, status, drain, resume, leave, withdraw.
+//! `neura provider`: join, doctor, benchmark, status, drain, resume, leave, withdraw.
 
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
 use neura_provider::{
-    Agent, AgentConfig, Device, Keys, MachineReport, Means, Operator, Progress, ProviderError,
-    WorkerCommand, inspect,
+    Agent, AgentConfig, BenchmarkReport, ChainPlan, Device, Keys, MachineReport, Means, Operator,
+    Progress, ProviderError, StatusReport, WorkerCommand, inspect, last_benchmark,
 };
 use neura_types::{Address, Amount};
 
@@ -21,6 +22,8 @@ pub(super) enum Command {
     Join(Join),
     /// Show what this machine could offer.
     Doctor(Machine),
+    /// Measure the device: products, bandwidth, hash, memory that can be filled; doctor and status show the result.
+    Benchmark(BenchmarkArgs),
     /// Show this provider's registration, tasks, and why no jobs may come.
     Status(Home),
     /// Finish what there is and take nothing new.
@@ -95,6 +98,30 @@ impl Machine {
     }
 }
 
+/// Arguments of `neura provider benchmark`.
+#[derive(Debug, clap::Args)]
+pub(super) struct BenchmarkArgs {
+    #[command(flatten)]
+    machine: Machine,
+    /// What the chain of products is made of: 64 hexadecimal digits, or any text, which is hashed; random if left out.
+    #[arg(long)]
+    seed: Option<String>,
+    /// Check sums of the chain on the CPU, chosen at random once it is committed to.
+    #[arg(long)]
+    check: bool,
+}
+
+impl BenchmarkArgs {
+    fn plan(&self) -> ChainPlan {
+        let of_text = |text: &String| match hex::decode(text).map(<[u8; 32]>::try_from) {
+            Ok(Ok(seed)) => seed,
+            _ => *blake3::hash(text.as_bytes()).as_bytes(),
+        };
+        let seed = self.seed.as_ref().map_or_else(rand::random, of_text);
+        ChainPlan { seed, challenge: self.check.then(rand::random) }
+    }
+}
+
 /// Arguments of `neura provider join`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Join {
@@ -145,6 +172,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
     match command {
         Command::Join(args) => join(args, shared).await,
         Command::Doctor(args) => doctor(args, &shared).await,
+        Command::Benchmark(args) => benchmark(args, &shared).await,
         Command::Status(home) => status(&home, &shared).await,
         Command::Drain(home) => act(&home, &shared, Act::Drain).await,
         Command::Resume(home) => act(&home, &shared, Act::Resume).await,
@@ -201,28 +229,67 @@ struct Doctor {
     machine: MachineReport,
     #[serde(flatten)]
     means: Means,
+    /// What `neura provider benchmark` measured last.
+    benchmark: Option<BenchmarkReport>,
 }
 
 async fn doctor(args: Machine, shared: &Shared) -> Result<()> {
     let config = args.config(Vec::new())?;
     let look = move || {
         let machine = inspect(&config.device, &config.data)?;
-        Ok::<_, ProviderError>(Doctor { machine, means: Means::find(&config)? })
+        let benchmark = last_benchmark(&config.data);
+        Ok::<_, ProviderError>(Doctor { machine, means: Means::find(&config)?, benchmark })
     };
     let report = tokio::task::spawn_blocking(look).await??;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&report)? {
         screen.line(format!("{}\n{}", report.machine, report.means));
+        screen.line(format!("\n{}", told(report.benchmark.as_ref())));
     }
     Ok(())
 }
 
+/// What was measured last, and when.
+fn told(measured: Option<&BenchmarkReport>) -> String {
+    let Some(report) = measured else {
+        return "not measured yet: neura provider benchmark".to_owned();
+    };
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let hours = since.as_secs().saturating_sub(report.measured_at) / 3_600;
+    format!("measured {hours} hours ago\n{report}")
+}
+
+async fn benchmark(args: BenchmarkArgs, shared: &Shared) -> Result<()> {
+    logs::start("warn");
+    let plan = args.plan();
+    let config = args.machine.config(Vec::new())?;
+    let measure = move || neura_provider::benchmark(&config, plan);
+    let report = tokio::task::spawn_blocking(measure).await??;
+    let mut screen = Screen::new(shared.json);
+    if !screen.result(&report)? {
+        screen.line(report.to_string());
+    }
+    Ok(())
+}
+
+/// What `status` shows.
+#[derive(Debug, serde::Serialize)]
+struct Status {
+    #[serde(flatten)]
+    status: StatusReport,
+    /// What `neura provider benchmark` measured last.
+    benchmark: Option<BenchmarkReport>,
+}
+
 async fn status(home: &Home, shared: &Shared) -> Result<()> {
-    let report = Operator::open(&shared.url, &home.path()?).await?.status().await?;
+    let data = home.path()?;
+    let status = Operator::open(&shared.url, &data).await?.status().await?;
+    let report = Status { status, benchmark: last_benchmark(&data) };
     let mut screen = Screen::new(shared.json);
     if screen.result(&report)? {
         return Ok(());
     }
+    let Status { status: report, benchmark } = report;
     screen.line(format!("provider   {} (block {})", report.address, report.height));
     match &report.provider {
         None => screen.line("           not registered: `neura provider join NODE` registers it"),
@@ -246,6 +313,7 @@ async fn status(home: &Home, shared: &Shared) -> Result<()> {
     for remark in &report.remarks {
         screen.line(format!("note       {remark}"));
     }
+    screen.line(told(benchmark.as_ref()));
     Ok(())
 }
 

@@ -12,7 +12,7 @@ pub use wgsl::check_kernel;
 
 use std::time::Duration;
 
-use neura_gpu::{Backend, Budget, CpuBackend, DeviceInfo, GpuError, Options, WgpuBackend};
+use neura_gpu::{Backend, Budget, CpuBackend, DeviceInfo, GpuError, Options, Tuning, WgpuBackend};
 use neura_types::job::{JobFault, JobFormat, JobResult, NamedBytes};
 use serde::{Deserialize, Serialize};
 
@@ -90,12 +90,22 @@ impl Bounds {
     }
 }
 
+/// With what a worker does its job.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Given<'a> {
+    /// What our own kernels, and kernels of owners, run on.
+    pub(crate) device: &'a Device,
+    /// What the job may use.
+    pub(crate) bounds: &'a Bounds,
+    /// The containers that can be started.
+    pub(crate) containers: Option<&'a Containers>,
+}
+
 /// Reads the whole of a job without running it.
 pub(crate) fn check(
     executor: Executor,
     payload: &[u8],
-    bounds: &Bounds,
-    containers: Option<&Containers>,
+    &Given { bounds, containers, .. }: &Given<'_>,
 ) -> Result<(), JobFailure> {
     match executor {
         Executor::Int8 => int8::check(payload),
@@ -110,14 +120,13 @@ pub(crate) fn check(
 pub(crate) fn run(
     executor: Executor,
     payload: &[u8],
-    device: &Device,
-    bounds: &Bounds,
-    containers: Option<&Containers>,
+    &Given { device, bounds, containers }: &Given<'_>,
+    tuning: &mut Tuning,
     opened: impl FnOnce(DeviceInfo),
 ) -> Result<Vec<u8>, JobFailure> {
     let result = match executor {
         Executor::Int8 => {
-            let backend = open(device, bounds)?;
+            let backend = open(device, bounds, tuning)?;
             opened(backend.info().clone());
             return int8::run(backend.as_ref(), payload);
         }
@@ -157,13 +166,17 @@ pub(crate) fn failed(fault: JobFault) -> Result<Vec<u8>, neura_types::job::JobEr
     JobResult { fault: Some(fault), outputs: Vec::new() }.encode()
 }
 
-/// Opens the device for our own kernels.
-pub(crate) fn open(device: &Device, bounds: &Bounds) -> Result<Box<dyn Backend>, JobFailure> {
+/// Opens the device for our own kernels, with the variants that `tuning` remembers or that are measured now.
+pub(crate) fn open(
+    device: &Device,
+    bounds: &Bounds,
+    tuning: &mut Tuning,
+) -> Result<Box<dyn Backend>, JobFailure> {
     let Some(selector) = device.selector() else {
         return Ok(Box::new(CpuBackend::new()));
     };
     let options = Options { budget: bounds.budget(), ..Options::default() };
-    Ok(Box::new(WgpuBackend::with_options(&selector, options).map_err(|e| of_device(&e))?))
+    Ok(Box::new(WgpuBackend::tuned(&selector, options, tuning).map_err(|e| of_device(&e))?))
 }
 
 /// A failure that is the job's own.

@@ -7,14 +7,14 @@ use std::{
     time::Instant,
 };
 
-use neura_gpu::{Backend, GemmShape, discover};
+use neura_gpu::{Backend, GemmShape, Tuning, discover};
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::protocol::{
     FailureKind, JobFailure, MAX_LINE, OF_CONTAINERS, Probed, ROLE, Report, Request, Work,
 };
 use crate::{
-    executor::{self, Executor},
+    executor::{self, Executor, Given},
     sandbox,
 };
 
@@ -119,28 +119,29 @@ fn work(
     report: &mut impl FnMut(&Report) -> io::Result<()>,
 ) -> Result<Answer, JobFailure> {
     let Request { device, bounds, containers, .. } = request;
-    let containers = containers.as_ref();
+    let given = Given { device, bounds, containers: containers.as_ref() };
+    let mut tuning = request.tuning.clone();
     // Whether anybody reads this shows when the answer is sent.
     let mut opened = |device| drop(report(&Report::Opened { device: Box::new(device) }));
     match request.work {
         Work::Probe => {
-            let backend = executor::open(device, bounds)?;
+            let backend = executor::open(device, bounds, &mut tuning)?;
             opened(backend.info().clone());
-            Ok((Report::Probed(Box::new(probe(backend.as_ref())?)), Vec::new()))
+            Ok((Report::Probed(Box::new(probe(backend.as_ref(), tuning)?)), Vec::new()))
         }
         Work::Check { executor, .. } => {
-            executor::check(executor, payload, bounds, containers)?;
+            executor::check(executor, payload, &given)?;
             Ok((Report::Checked, Vec::new()))
         }
         Work::Job { executor, .. } => {
-            let result = executor::run(executor, payload, device, bounds, containers, opened)?;
+            let result = executor::run(executor, payload, &given, &mut tuning, opened)?;
             Ok((Report::Done { bytes: result.len() as u64 }, result))
         }
     }
 }
 
 /// Measures the device once it is warm.
-fn probe(backend: &dyn Backend) -> Result<Probed, JobFailure> {
+fn probe(backend: &dyn Backend, tuning: Tuning) -> Result<Probed, JobFailure> {
     let (a, b) = (vec![3; PROBE_SHAPE.m * PROBE_SHAPE.k], vec![-5; PROBE_SHAPE.n * PROBE_SHAPE.k]);
     let run = || backend.gemm_i8(&a, &b, PROBE_SHAPE).map_err(|e| executor::of_device(&e));
     run()?;
@@ -152,6 +153,7 @@ fn probe(backend: &dyn Backend) -> Result<Probed, JobFailure> {
         device: backend.info().clone(),
         adapters: discover(),
         macs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+        tuning,
     })
 }
 
@@ -178,8 +180,9 @@ mod tests {
 
     fn request(work: Work) -> Vec<u8> {
         let bounds = Bounds { memory_bytes: 1 << 30, max_result: 1 << 20, timeout_ms: 60_000 };
+        let (device, tuning) = (Device::Cpu, Tuning::default());
         let request =
-            Request { device: Device::Cpu, memory_bytes: None, bounds, containers: None, work };
+            Request { device, memory_bytes: None, bounds, containers: None, tuning, work };
         let mut line = serde_json::to_vec(&request).unwrap();
         line.push(b'\n');
         line

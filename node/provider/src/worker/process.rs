@@ -3,12 +3,13 @@
 use std::{
     ffi::OsString,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use neura_gpu::DeviceInfo;
+use neura_gpu::{DeviceInfo, Tuning};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -122,6 +123,22 @@ pub(crate) struct Limits {
     pub(crate) max_result: u64,
 }
 
+/// Starts a worker and has it check an int8 job, without running it: what every job's start costs.
+///
+/// # Errors
+/// Why there was no answer.
+pub async fn check_once(
+    command: &WorkerCommand,
+    place: &Path,
+    sandbox: Option<&Sandbox>,
+    payload: &[u8],
+) -> Result<(), WorkerError> {
+    let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
+    let (place, sandbox) = (place.to_owned(), sandbox.cloned());
+    let worker = Worker::new(command.clone(), Device::Cpu, None, place, sandbox);
+    worker.check(Executor::Int8, payload, limits).await
+}
+
 /// Memory of a job of foreign code where the operator sets no limit, in bytes.
 const MEMORY_WITHOUT_LIMIT: u64 = 4 << 30;
 
@@ -135,6 +152,9 @@ pub(crate) struct Worker {
     place: PathBuf,
     sandbox: Option<Sandbox>,
     containers: Option<Containers>,
+    /// What probes found out about kernels, and the file that remembers it.
+    tuning: Arc<Mutex<Tuning>>,
+    tuning_file: Option<PathBuf>,
 }
 
 impl Worker {
@@ -145,7 +165,8 @@ impl Worker {
         place: PathBuf,
         sandbox: Option<Sandbox>,
     ) -> Self {
-        Self { command, device, memory_bytes, place, sandbox, containers: None }
+        let (containers, tuning, tuning_file) = (None, Arc::default(), None);
+        Self { command, device, memory_bytes, place, sandbox, containers, tuning, tuning_file }
     }
 
     /// The same, which runs containers too.
@@ -153,11 +174,38 @@ impl Worker {
         Self { containers, ..self }
     }
 
-    /// Opens and tests the device.
+    /// With the choices of kernels that a file remembers, and will remember.
+    pub(crate) fn tuned(self, file: PathBuf) -> Self {
+        let tuning = Arc::new(Mutex::new(Tuning::read(&file)));
+        Self { tuning, tuning_file: Some(file), ..self }
+    }
+
+    fn tuning(&self) -> Tuning {
+        self.tuning.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps what a probe found out. Without the file the next start measures again, which is not worth more than a
+    /// word.
+    fn keep(&self, tuning: &Tuning) {
+        let known = &mut *self.tuning.lock().unwrap_or_else(PoisonError::into_inner);
+        if known == tuning {
+            return;
+        }
+        known.clone_from(tuning);
+        let Some(file) = &self.tuning_file else { return };
+        if let Err(error) = tuning.write(file) {
+            tracing::warn!(file = %file.display(), %error, "the choice of kernels is not kept");
+        }
+    }
+
+    /// Opens and tests the device, and chooses its kernels.
     pub(crate) async fn probe(&self) -> Result<Probed, WorkerError> {
         let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
         match self.ask(Work::Probe, &[], limits, |_| {}).await? {
-            (Report::Probed(probed), _) => Ok(*probed),
+            (Report::Probed(probed), _) => {
+                self.keep(&probed.tuning);
+                Ok(*probed)
+            }
             (other, _) => Err(unexpected(&other)),
         }
     }
@@ -206,7 +254,8 @@ impl Worker {
         };
         let contained = matches!(work, Work::Job { executor: Executor::Oci, .. });
         let containers = self.containers.clone();
-        let request = Request { device, memory_bytes, bounds, containers, work };
+        let tuning = self.tuning();
+        let request = Request { device, memory_bytes, bounds, containers, tuning, work };
         let mut running = self.start(contained)?;
         // However this ends, dropping `running` ends the worker and all that it started.
         tokio::time::timeout(timeout, running.converse(&request, payload, max_result, opened))
@@ -374,6 +423,24 @@ mod tests {
         let all = all.into_iter().map(|name| (OsString::from(name), OsString::from("x")));
         let passed: Vec<_> = environment(all).map(|(name, _)| name).collect();
         assert_eq!(passed, ["PATH", "VK_ICD_FILENAMES"]);
+    }
+
+    #[test]
+    fn what_a_probe_found_out_is_sent_to_later_workers_and_outlives_the_agent() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("kernels.json");
+        std::fs::write(&file, "of something else").unwrap();
+        let start = || {
+            let command = WorkerCommand { program: "none".into(), args: Vec::new() };
+            Worker::new(command, Device::Best, None, folder.path().into(), None).tuned(file.clone())
+        };
+        let worker = start();
+        assert_eq!(worker.tuning(), Tuning::default());
+        let found = r#"{"gemm_i8": {"a GPU / vulkan / a driver": "wide"}}"#;
+        let found: Tuning = serde_json::from_str(found).unwrap();
+        worker.keep(&found);
+        assert_eq!(worker.clone().tuning(), found);
+        assert_eq!(start().tuning(), found);
     }
 
     async fn answer(bytes: &[u8]) -> Result<Option<(Report, Vec<u8>)>, String> {

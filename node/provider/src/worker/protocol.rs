@@ -1,6 +1,6 @@
 //! What agent and worker say to each other.
 
-use neura_gpu::DeviceInfo;
+use neura_gpu::{DeviceInfo, Tuning};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -30,6 +30,8 @@ pub(super) struct Request {
     pub(super) bounds: Bounds,
     /// The containers that may be run.
     pub(super) containers: Option<Containers>,
+    /// Which variants of kernels were found to be the fastest: a worker has no folder that outlives it.
+    pub(super) tuning: Tuning,
     /// What to do with it.
     pub(super) work: Work,
 }
@@ -71,6 +73,8 @@ pub(crate) struct Probed {
     pub(crate) adapters: Vec<DeviceInfo>,
     /// Multiply-accumulates per second, measured with a small product.
     pub(crate) macs_per_second: u64,
+    /// The fastest variants of kernels, the device's among them.
+    pub(crate) tuning: Tuning,
 }
 
 /// Why a worker did not do its work.
