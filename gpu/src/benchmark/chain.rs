@@ -141,8 +141,9 @@ impl ChainSpec {
 
     /// The next activations. The shift is such that they neither die out nor are all clamped.
     fn activations(&self, sums: &[i32]) -> Vec<i8> {
-        // Sums of w products are about 74 * 74 * sqrt(w) wide, 74 being the deviation of a random byte.
-        let shift = 6 + self.width.ilog2() / 2;
+        // By a stage without a shift values grow 74 * sqrt(width) times, 74 being the deviation of a random byte; with
+        // the greatest shift below that, from once to twice.
+        let shift = (74 * 74 * self.width).ilog2() / 2;
         let half = 1 << (shift - 1);
         let shifted = sums.iter().map(|sum| (sum.wrapping_add(half) >> shift).clamp(-128, 127));
         shifted.map(|value| value as i8).collect()
