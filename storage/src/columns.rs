@@ -15,9 +15,9 @@
 //! | `executed` | height | encoded [`ExecutedRecord`](crate::ExecutedRecord) |
 //! | `receipts` | height | the receipts of the block with a table of where each begins, see below; no row for none |
 //! | `tx_index` | transaction hash | height ‖ position of its receipt in the block (4 bytes) |
-//! | `state` | flat state key | account or word at the executed tip |
-//! | `history` | flat state key ‖ height | 0, or 1 ‖ value: what the key held before that block |
-//! | `changed` | height | the flat keys that the block changed, packed |
+//! | `state` | flat state key | account or word at the last save of the state |
+//! | `history` | flat state key ‖ height of a save | what the key held before each block that changed it since the save before, see below |
+//! | `changed` | height | the flat keys that the block changed with what they hold after it, see below; kept as long as a state between the same two saves |
 //! | `code` | keccak256 | code |
 //! | `tree_nodes` | version ‖ number of nibbles (1 byte) ‖ nibbles, two to a byte | node of the state tree, see below |
 //! | `stale_nodes` | version | the `tree_nodes` keys that this version replaced, packed |
@@ -26,6 +26,9 @@
 //! Numbers in keys are big-endian, 8 bytes unless said otherwise, so that keys sort by them. "Encoded" is
 //! `neura_types::codec`. A flat state key is `StateKey::to_bytes`: tag, address, slot. Packed keys stand one after the
 //! other, each after its length in one byte.
+//!
+//! A row of `changed` has a key and a value after the other, each after its length in one byte; nothing has length 0. A row
+//! of `history` has for each block in order its height, and the value before it after its length.
 //!
 //! A node of the state tree has two little-endian bitmaps of two bytes: which nibbles have a child, and which of these
 //! children are leaves. The children follow in order: path and value hash of a leaf, 64 bytes; hash and big-endian version
@@ -58,7 +61,7 @@ pub(crate) const SAFETY_SEQUENCE: &str = "safety_sequence";
 pub(crate) const MANIFEST: &[u8] = b"manifest";
 
 /// Version of this table and of every encoding in it.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// A column family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -33,8 +33,12 @@ pub struct StoreConfig {
     pub unnamed_batch_bytes: u64,
     /// Accounts of the newest state kept decoded in memory, and as many words; each takes about 200 bytes.
     pub recent_values: usize,
-    /// Nodes of the state tree kept decoded in memory; an inner node takes about 1 KiB.
+    /// Nodes of the state tree kept decoded in memory, besides those changed since it was saved; an inner node takes about
+    /// 1 KiB.
     pub tree_cache_nodes: usize,
+    /// Blocks after which the state and its tree are saved at the latest: a restart repeats what these changed, a state
+    /// between two saves costs the same when it is proved from. A busy chain saves them before.
+    pub save_after_blocks: u64,
 }
 
 impl StoreConfig {
@@ -51,6 +55,7 @@ impl StoreConfig {
             unnamed_batch_bytes: 256 << 20,
             recent_values: 64 << 10,
             tree_cache_nodes: 64 << 10,
+            save_after_blocks: 64,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Commit what a block's execution changed: state, tree, receipts and indices in one batch.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, thread};
 
 use alloy_primitives::{Address, B256, Bloom, U256};
 use neura_types::{
@@ -13,21 +13,19 @@ use neura_types::{
 use rocksdb::WriteBatch;
 
 use crate::{
-    columns::{Column, EXECUTED_TIP, height_key, history_key, pack, receipt_place},
+    changes::pack_changes,
+    columns::{Column, EXECUTED_TIP, height_key, pack, receipt_place},
     error::StorageError,
     receipts::encode_receipts,
     record::ExecutedRecord,
     store::{Inner, Store, missing},
-    tree::{NodeCache, PathChange, StoredNodes, TreeUpdate, next_tree},
+    tree::{PathChange, Saving, Tree},
     view::StateView,
+    window::{Change, Window},
 };
 
-/// Flat key of the first storage word of an account, and the key above its last.
-fn storage_range(address: Address) -> (Vec<u8>, Vec<u8>) {
-    let first = [&[1u8], address.as_slice(), &[0; 32]].concat();
-    let above = [&[1u8], address.as_slice(), &[0xff; 33]].concat();
-    (first, above)
-}
+/// Fewest receipts that are encoded beside the growth of the tree: below, a thread costs more than it saves.
+const SHARED_RECEIPTS: usize = 128;
 
 /// Result of executing one block.
 #[derive(Debug, Clone, Copy)]
@@ -62,13 +60,6 @@ pub(crate) struct Value {
     pub(crate) bytes: Option<Vec<u8>>,
 }
 
-/// A flat key with what it held before a block and what it holds after.
-struct Change {
-    key: Vec<u8>,
-    before: Option<Vec<u8>>,
-    after: Option<Vec<u8>>,
-}
-
 impl Store {
     /// Computes the state root that follows a committed block and writes everything about its execution in one atomic
     /// batch. The batch is in the log but not synced: after a power failure the block is executed again.
@@ -78,41 +69,60 @@ impl Store {
     /// store fails.
     pub fn commit_executed(&self, block: &ExecutedBlock<'_>) -> Result<ExecutedRoot, StorageError> {
         let inner = &*self.inner;
-        let cache = inner.lock_tree()?;
+        let mut held = inner.lock_tree()?;
         self.check_next(block)?;
         let parent: ExecutedRecord = inner
             .read(Column::Executed, &height_key(block.height.saturating_sub(1)))?
             .ok_or_else(|| missing("the executed record of the parent"))?;
 
-        let changes = changed_values(&self.state()?, block.changes)?;
-        let tree = grow_tree(inner, &cache, &parent, &changes)?;
+        let view = self.state()?;
+        let (grown, receipts) = side_by_side(
+            block.receipts.len() >= SHARED_RECEIPTS,
+            // It is put back when all has gone well: what failed half way is no tree.
+            || grow(&view, held.take(), &parent, block.changes),
+            || EncodedReceipts::of(block),
+        )?;
+        let Grown { mut tree, state_root, changes } = grown?;
         let mut batch = WriteBatch::default();
-        let receipts_root = write_receipts(inner, &mut batch, block)?;
+        write_changes(inner, &mut batch, block, &changes)?;
+        write_receipts(inner, &mut batch, block, &receipts.row)?;
+        let window = inner.window();
+        window.add(block.height, changes);
+        let (mut tree_version, mut tree_height) = (parent.tree_version, parent.tree_height);
+        let blocks = block.height.saturating_sub(tree_height);
+        let saves = tree.is_due(blocks, inner.config().save_after_blocks);
+        if saves {
+            window.write(inner, &mut batch, block.height)?;
+            tree_version = write_tree(inner, &mut batch, tree.saving())?;
+            tree_height = block.height;
+        }
         let record = ExecutedRecord {
             id: block.id,
             root: ExecutedRoot {
                 height: block.height,
-                state_root: tree.root,
-                receipts_root,
+                state_root,
+                receipts_root: receipts.root,
                 gas_used: block.gas_used,
                 next_base_fee: block.next_base_fee,
             },
-            tree_version: tree.version,
+            tree_version,
+            tree_height,
             timestamp_ms: block.timestamp_ms,
             base_fee: block.base_fee,
             proposer: block.proposer,
             included: block.included.to_vec(),
             block_logs: block.block_logs.to_vec(),
-            bloom: bloom_of(block),
+            bloom: receipts.bloom,
         };
-
-        write_state(inner, &mut batch, block, &changes)?;
-        write_tree(inner, &mut batch, &tree)?;
         batch.put_cf(inner.cf(Column::Executed)?, height_key(block.height), codec::encode(&record));
         inner.put_meta(&mut batch, EXECUTED_TIP, &(block.height, block.id))?;
         inner.recent().advance(block.height, block.changes);
         inner.write(batch, false)?;
-        tree.nodes.into_iter().for_each(|(row, node)| cache.insert(row, node));
+        if saves {
+            inner.set_window(Window::new(block.height));
+            tree.saved(inner.config().tree_cache_nodes);
+        }
+        *held = Some(tree);
         Ok(record.root)
     }
 
@@ -204,12 +214,9 @@ fn wipe(
 ) -> Result<(), StorageError> {
     let set: BTreeSet<Vec<u8>> = final_values(changes).map(|value| value.key).collect();
     for address in &changes.wiped {
-        let (first, above) = storage_range(*address);
-        for row in view.inner().range(Column::State, &first, &above)? {
-            let (key, before) = row?;
-            if !set.contains(&*key) {
-                let (key, before) = (key.into_vec(), Some(before.into_vec()));
-                changed.push(Change { key, before, after: None });
+        for (key, before) in view.storage_of(*address)? {
+            if !set.contains(&key) {
+                changed.push(Change { key, before: Some(before), after: None });
             }
         }
     }
@@ -217,87 +224,108 @@ fn wipe(
     Ok(())
 }
 
-fn grow_tree(
-    inner: &Inner,
-    cache: &NodeCache,
-    parent: &ExecutedRecord,
-    changes: &[Change],
-) -> Result<TreeUpdate, StorageError> {
-    if changes.is_empty() {
-        let (root, version) = (parent.root.state_root, parent.tree_version);
-        return Ok(TreeUpdate { root, version, nodes: Vec::new(), stale: Vec::new() });
-    }
-    let changes = changes.iter().map(|Change { key, after, .. }| PathChange {
-        path: path_of(key),
-        value: after.as_deref().map(value_hash),
-    });
-    next_tree(&StoredNodes::new(inner, cache), Some(parent.tree_version), changes.collect())
+/// The tree that a block makes of the one before, with what really changed.
+struct Grown {
+    tree: Tree,
+    state_root: B256,
+    changes: Vec<Change>,
 }
 
-fn write_state(
+/// Grows the tree of the parent by a block's changes; without it, it is made of the saved one first.
+fn grow(
+    view: &StateView<'_>,
+    parent_tree: Option<Tree>,
+    parent: &ExecutedRecord,
+    changes: &StateChanges,
+) -> Result<Grown, StorageError> {
+    let changes = changed_values(view, changes)?;
+    let mut tree = parent_tree.map_or_else(|| view.grow_tree(parent), Ok)?;
+    let path_change = |Change { key, after, .. }: &Change| PathChange {
+        path: path_of(key),
+        value: after.as_deref().map(value_hash),
+    };
+    let state_root = tree.change(view, changes.iter().map(path_change).collect())?;
+    Ok(Grown { tree, state_root, changes })
+}
+
+/// Does two things, at the same time if that pays.
+fn side_by_side<A, B: Send>(
+    pays: bool,
+    one: impl FnOnce() -> A,
+    other: impl FnOnce() -> B + Send,
+) -> Result<(A, B), StorageError> {
+    if !pays {
+        return Ok((one(), other()));
+    }
+    thread::scope(|scope| {
+        let other = scope.spawn(other);
+        let one = one();
+        let panicked =
+            |_| StorageError::Poisoned("a thread that committed a block panicked".into());
+        Ok((one, other.join().map_err(panicked)?))
+    })
+}
+
+/// Writes down what a block changed; the window has it until it is written to its place.
+fn write_changes(
     inner: &Inner,
     batch: &mut WriteBatch,
     block: &ExecutedBlock<'_>,
     changes: &[Change],
 ) -> Result<(), StorageError> {
-    let (state, history) = (inner.cf(Column::State)?, inner.cf(Column::History)?);
-    for Change { key, before, after } in changes {
-        match after {
-            Some(value) => batch.put_cf(state, key, value),
-            None => batch.delete_cf(state, key),
-        }
-        let before = before.as_ref().map_or_else(|| vec![0], |value| [&[1], &value[..]].concat());
-        batch.put_cf(history, history_key(key, block.height), before);
-    }
-    let keys = pack(changes.iter().map(|change| change.key.as_slice()));
-    batch.put_cf(inner.cf(Column::Changed)?, height_key(block.height), keys);
+    let row = pack_changes(changes.iter().map(|change| (&*change.key, change.after.as_deref())));
+    batch.put_cf(inner.cf(Column::Changed)?, height_key(block.height), row);
     let code = inner.cf(Column::Code)?;
     block.changes.code.iter().for_each(|(hash, bytes)| batch.put_cf(code, hash, bytes));
     Ok(())
 }
 
-/// Writes new nodes, and the list of those that they replace for pruning.
+/// Writes the nodes of a new version of the tree, and the list of those that they replace for pruning.
 fn write_tree(
     inner: &Inner,
     batch: &mut WriteBatch,
-    tree: &TreeUpdate,
-) -> Result<(), StorageError> {
-    let nodes = inner.cf(Column::TreeNodes)?;
-    let mut bytes = Vec::new();
-    for (row, node) in &tree.nodes {
-        node.encode_to(&mut bytes);
-        batch.put_cf(nodes, row, &bytes);
-    }
-    if !tree.stale.is_empty() {
-        let rows = pack(tree.stale.iter().map(Vec::as_slice));
-        batch.put_cf(inner.cf(Column::StaleNodes)?, tree.version.to_be_bytes(), rows);
-    }
-    Ok(())
+    Saving { version, nodes, stale }: Saving,
+) -> Result<u64, StorageError> {
+    let column = inner.cf(Column::TreeNodes)?;
+    nodes.iter().for_each(|(row, node)| batch.put_cf(column, row, node));
+    let rows = pack(stale.iter().map(Vec::as_slice));
+    batch.put_cf(inner.cf(Column::StaleNodes)?, version.to_be_bytes(), rows);
+    Ok(version)
 }
 
-/// Writes the receipts and the index of their transactions, and returns the receipts root.
+/// What a block's receipts come to.
+struct EncodedReceipts {
+    row: Vec<u8>,
+    root: B256,
+    bloom: Bloom,
+}
+
+impl EncodedReceipts {
+    fn of(block: &ExecutedBlock<'_>) -> Self {
+        let (row, root) = encode_receipts(block.receipts, block.included);
+        let mut bloom = Bloom::ZERO;
+        let of_transactions = block.receipts.iter().flat_map(|receipt| &receipt.logs);
+        for log in of_transactions.chain(block.block_logs) {
+            bloom.accrue_raw_log(log.address, &log.topics);
+        }
+        Self { row, root, bloom }
+    }
+}
+
+/// Writes the receipts and the index of their transactions.
 fn write_receipts(
     inner: &Inner,
     batch: &mut WriteBatch,
     block: &ExecutedBlock<'_>,
-) -> Result<B256, StorageError> {
-    let (row, root) = encode_receipts(block.receipts, block.included);
+    row: &[u8],
+) -> Result<(), StorageError> {
     if block.receipts.is_empty() {
-        return Ok(root);
+        return Ok(());
     }
     batch.put_cf(inner.cf(Column::Receipts)?, height_key(block.height), row);
     let index = inner.cf(Column::TxIndex)?;
     for (receipt, at) in block.receipts.iter().zip(0u32..) {
         batch.put_cf(index, receipt.tx_hash, receipt_place(block.height, at));
     }
-    Ok(root)
-}
-
-fn bloom_of(block: &ExecutedBlock<'_>) -> Bloom {
-    let mut bloom = Bloom::ZERO;
-    let of_transactions = block.receipts.iter().flat_map(|receipt| &receipt.logs);
-    for log in of_transactions.chain(block.block_logs) {
-        bloom.accrue_raw_log(log.address, &log.topics);
-    }
-    bloom
+    Ok(())
 }

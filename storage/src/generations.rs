@@ -39,16 +39,6 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         self.young.insert(key, value);
     }
 
-    pub(crate) fn remove<Q>(&mut self, key: &Q) -> Option<V>
-    where
-        K: Borrow<Q>,
-        Q: Hash + Eq + ?Sized,
-    {
-        // A key that was inserted anew stands in both.
-        let old = self.old.remove(key);
-        self.young.remove(key).or(old)
-    }
-
     pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
@@ -75,21 +65,8 @@ mod tests {
             assert_eq!(map.get(&0), Some(&'a'), "what is read stays");
         }
         assert_eq!(map.get(&1), None, "what is not read goes");
-        assert_eq!(map.remove(&0), Some('a'));
-        assert_eq!(map.get(&0), None);
         let mut none = Generations::new(0);
         none.insert(0, 'a');
         assert_eq!(none.get(&0), None);
-    }
-
-    #[test]
-    fn a_key_that_was_inserted_anew_is_removed_wholly() {
-        let mut map = Generations::new(4);
-        for key in [1, 2, 3] {
-            map.insert(key, 'a');
-        }
-        map.insert(1, 'b');
-        assert_eq!(map.remove(&1), Some('b'));
-        assert_eq!(map.get(&1), None);
     }
 }

@@ -1,6 +1,6 @@
 //! Height 0: the state that the genesis file describes, and the block that names it.
 
-use alloy_primitives::{Address, Bloom};
+use alloy_primitives::{Address, B256, Bloom};
 use neura_types::{
     Block, BlockId, ExecutedRoot, StateChanges,
     block::receipts_root,
@@ -15,7 +15,7 @@ use crate::{
     execute::{Value, final_values},
     record::ExecutedRecord,
     store::{Inner, Store},
-    tree::{NoNodes, PathChange, TreeUpdate, next_tree},
+    tree::{NoNodes, PathChange, Tree},
 };
 
 /// Bytes of genesis that are written at once: a large state does not stand in memory once more.
@@ -29,7 +29,7 @@ pub fn genesis_root(
     changes: &StateChanges,
     next_base_fee: u64,
 ) -> Result<ExecutedRoot, StorageError> {
-    genesis_tree(changes).map(|tree| root_of(&tree, next_base_fee))
+    genesis_tree(changes).map(|(_, root)| root_of(root, next_base_fee))
 }
 
 /// Puts rows into a batch; what is too much for one batch is written before it. Genesis is there when the tips are: after a
@@ -49,17 +49,19 @@ fn write_ahead(
     Ok(())
 }
 
-fn genesis_tree(changes: &StateChanges) -> Result<TreeUpdate, StorageError> {
+fn genesis_tree(changes: &StateChanges) -> Result<(Tree, B256), StorageError> {
     let set = final_values(changes).filter_map(|Value { key, bytes }| {
         bytes.map(|bytes| PathChange { path: path_of(&key), value: Some(value_hash(&bytes)) })
     });
-    next_tree(&NoNodes, None, set.collect())
+    let mut tree = Tree::empty();
+    let root = tree.change(&NoNodes, set.collect())?;
+    Ok((tree, root))
 }
 
-fn root_of(tree: &TreeUpdate, next_base_fee: u64) -> ExecutedRoot {
+fn root_of(state_root: B256, next_base_fee: u64) -> ExecutedRoot {
     ExecutedRoot {
         height: 0,
-        state_root: tree.root,
+        state_root,
         receipts_root: receipts_root(&[]),
         gas_used: 0,
         next_base_fee,
@@ -80,12 +82,12 @@ impl Store {
     ) -> Result<ExecutedRoot, StorageError> {
         let inner = &*self.inner;
         let _chain = inner.lock_chain()?;
-        let cache = inner.lock_tree()?;
+        let mut held = inner.lock_tree()?;
         if inner.contains(Column::Import, MANIFEST)? {
             return Err(StorageError::ImportUnfinished);
         }
-        let tree = genesis_tree(changes)?;
-        let root = root_of(&tree, block.header.executed.next_base_fee);
+        let (mut tree, state_root) = genesis_tree(changes)?;
+        let root = root_of(state_root, block.header.executed.next_base_fee);
         if block.header.height != 0 || block.header.executed != root {
             return Err(StorageError::Genesis(format!(
                 "its header has height {} and state root {}, the genesis state has root {}",
@@ -99,10 +101,12 @@ impl Store {
                 Err(StorageError::Genesis(format!("block {stored} is stored as genesis, not {id}")))
             };
         }
+        let saving = tree.saving();
         let record = ExecutedRecord {
             id,
             root,
-            tree_version: tree.version,
+            tree_version: saving.version,
+            tree_height: 0,
             timestamp_ms: block.header.timestamp_ms,
             base_fee: root.next_base_fee,
             proposer: Address::ZERO,
@@ -113,8 +117,7 @@ impl Store {
         let mut batch = WriteBatch::default();
         let state = final_values(changes).filter_map(|value| Some((value.key, value.bytes?)));
         write_ahead(inner, &mut batch, Column::State, state)?;
-        let nodes = tree.nodes.iter().map(|(row, node)| (row.clone(), node.encode()));
-        write_ahead(inner, &mut batch, Column::TreeNodes, nodes)?;
+        write_ahead(inner, &mut batch, Column::TreeNodes, saving.nodes.into_iter())?;
         batch.put_cf(inner.cf(Column::Blocks)?, id, codec::encode(block));
         batch.put_cf(inner.cf(Column::Heights)?, height_key(0), codec::encode(&id));
         batch.put_cf(inner.cf(Column::Executed)?, height_key(0), codec::encode(&record));
@@ -124,7 +127,8 @@ impl Store {
         inner.put_meta(&mut batch, EXECUTED_TIP, &(0u64, id))?;
         inner.put_meta(&mut batch, OLDEST, &0u64)?;
         inner.write(batch, true)?;
-        tree.nodes.into_iter().for_each(|(row, node)| cache.insert(row, node));
+        tree.saved(inner.config().tree_cache_nodes);
+        *held = Some(tree);
         Ok(root)
     }
 }

@@ -2,20 +2,23 @@
 //!
 //! # Design
 //! [`Store`] is one RocksDB database whose column families stand in one table ([`columns`]). Consensus writes blocks and
-//! marks them final; the executor commits each block's results in one atomic batch: flat state values for reads, the
-//! nodes of the authenticated tree beside them for roots and proofs, receipts, indices, and the executed tip. The two
-//! sides share nothing but the database. [`SafetyFile`] is apart from RocksDB: one small preallocated file that holds
+//! marks them final; the executor commits each block's results in one atomic batch: changed values, receipts, indices, and
+//! the executed tip. What the newest blocks changed, and the authenticated tree over it, are in memory; now and then, with
+//! the batch of a block, the flat values and the nodes of the tree go to their places, each once for all changes since.
+//! The two sides share nothing but the database. [`SafetyFile`] is apart from RocksDB: one small preallocated file that holds
 //! what a validator must not forget before its signature leaves.
 //!
 //! # Invariants
 //! - The executed tip is never above the committed tip, and the committed chain has no gaps.
-//! - State, tree, receipts and indices of a block appear together or not at all.
+//! - Changes, root, receipts and indices of a block appear together or not at all.
+//! - The state and the tree on disk are those of one height, and the changes of every later block are there.
 //! - A failed write poisons the handle: nothing is written after it, and nothing is repaired silently.
 //! - A safety record is returned only if no newer one can have been acknowledged.
 
 mod batches;
 mod bodies;
 mod chain;
+mod changes;
 pub mod columns;
 mod config;
 mod database;
@@ -39,6 +42,7 @@ mod tree;
 #[cfg(test)]
 mod vectors;
 mod view;
+mod window;
 
 pub use batches::{Demand, UnnamedBatches};
 pub use chain::Committed;

@@ -5,6 +5,7 @@ use rocksdb::WriteBatch;
 
 use crate::{
     batches::forget_batches,
+    changes::unpack_changes,
     columns::{Column, OLDEST, block_index_key, height_key, history_key, unpack},
     config::Retention,
     error::StorageError,
@@ -76,24 +77,30 @@ impl Store {
         Ok(())
     }
 
-    /// Removes what only the state after `height` needed: the values and nodes that the next block replaced.
+    /// Removes what only the state after `height` needed, if the next was saved: the values and nodes that were replaced
+    /// then. All states from one save to the next need the same.
     fn remove_state(&self, batch: &mut WriteBatch, height: Height) -> Result<(), StorageError> {
         let inner = &*self.inner;
         let next = height.saturating_add(1);
-        let (history, changed) = (inner.cf(Column::History)?, inner.cf(Column::Changed)?);
-        let keys = inner
-            .get(Column::Changed, &height_key(next))?
-            .ok_or_else(|| missing("a change list"))?;
-        for key in unpack(Column::Changed, &keys)? {
-            batch.delete_cf(history, history_key(key, next));
+        let record = |height: Height| {
+            let record: Option<ExecutedRecord> = self.executed(height)?;
+            record.ok_or_else(|| missing("an executed record"))
+        };
+        let (before, after) = (record(height)?, record(next)?);
+        if after.tree_height != next {
+            return Ok(());
         }
-        batch.delete_cf(changed, height_key(next));
-
-        let record: ExecutedRecord =
-            self.executed(next)?.ok_or_else(|| missing("an executed record"))?;
+        let (history, changed) = (inner.cf(Column::History)?, inner.cf(Column::Changed)?);
+        for block in before.tree_height.saturating_add(1)..=next {
+            let row = inner.get(Column::Changed, &height_key(block))?;
+            let row = row.ok_or_else(|| missing(format!("what block {block} changed")))?;
+            for (key, _) in unpack_changes(&row)? {
+                batch.delete_cf(history, history_key(key, next));
+            }
+            batch.delete_cf(changed, height_key(block));
+        }
         let (nodes, stale) = (inner.cf(Column::TreeNodes)?, inner.cf(Column::StaleNodes)?);
-        let version = record.tree_version.to_be_bytes();
-        // None if that block changed nothing, and its version's list went with an earlier block.
+        let version = after.tree_version.to_be_bytes();
         let replaced = inner.get(Column::StaleNodes, &version)?.unwrap_or_default();
         for row in unpack(Column::StaleNodes, &replaced)? {
             batch.delete_cf(nodes, row);

@@ -11,8 +11,10 @@ pub struct ExecutedRecord {
     pub id: BlockId,
     /// Roots and gas, as a later header certifies them.
     pub root: ExecutedRoot,
-    /// Version of the state tree that has this root.
+    /// The last saved version of the state tree.
     pub tree_version: u64,
+    /// Height that it was saved at, with the state of that height: this one's has the changes of the blocks since.
+    pub tree_height: Height,
     /// Milliseconds since the Unix epoch.
     pub timestamp_ms: u64,
     /// Base fee of this block, in wei per gas.

@@ -6,7 +6,7 @@ mod tests;
 use std::{
     fs::{File, OpenOptions, TryLockError},
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, OnceLock},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock},
 };
 
 use alloy_primitives::B256;
@@ -26,8 +26,9 @@ use crate::{
     durable::Durable,
     error::StorageError,
     recent::RecentState,
-    record::{ChainIdentity, Tip},
-    tree::NodeCache,
+    record::{ChainIdentity, ExecutedRecord, Tip},
+    tree::Tree,
+    window::Window,
 };
 
 /// A key with its value, or why it could not be read.
@@ -44,7 +45,12 @@ pub(crate) struct Inner {
     db: DB,
     bodies: Bodies,
     config: StoreConfig,
-    tree: Mutex<NodeCache>,
+    /// What the newest blocks changed.
+    window: RwLock<Arc<Window>>,
+    /// The tree at the executed tip; none before it is needed.
+    tree: Mutex<Option<Tree>>,
+    /// The tree that was proved from last, with the id of its block.
+    proved: Mutex<Option<(BlockId, Arc<Tree>)>>,
     recent: RecentState,
     chain: Mutex<()>,
     /// Taken after `chain` where both are.
@@ -84,7 +90,9 @@ impl Store {
             db,
             durable,
             bodies,
-            tree: Mutex::new(NodeCache::new(config.tree_cache_nodes)),
+            window: RwLock::new(Arc::new(Window::new(0))),
+            tree: Mutex::default(),
+            proved: Mutex::default(),
             recent: RecentState::new(config.recent_values, 0),
             chain: Mutex::new(()),
             batches: Mutex::default(),
@@ -98,6 +106,7 @@ impl Store {
         inner.check_tips()?;
         if let Some((executed, _)) = inner.meta::<Tip>(EXECUTED_TIP)? {
             inner.recent.restart(executed);
+            inner.load_window(executed)?;
         }
         let tip: Option<Tip> = inner.meta(COMMITTED_TIP)?;
         check_bodies(&inner)?;
@@ -204,9 +213,32 @@ impl Inner {
         self.chain.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
     }
 
-    /// Serialises writers of the state, and gives them the cached tree nodes.
-    pub(crate) fn lock_tree(&self) -> Result<MutexGuard<'_, NodeCache>, StorageError> {
+    /// Serialises writers of the state, and gives them its tree.
+    pub(crate) fn lock_tree(&self) -> Result<MutexGuard<'_, Option<Tree>>, StorageError> {
         self.tree.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
+    }
+
+    /// The tree that was proved from last.
+    pub(crate) fn lock_proved(&self) -> MutexGuard<'_, Option<(BlockId, Arc<Tree>)>> {
+        // It is replaced as a whole.
+        self.proved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the newest blocks changed. Who takes a snapshot of the database takes this before.
+    pub(crate) fn window(&self) -> Arc<Window> {
+        Arc::clone(&self.window.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Begins a new window, when everything in the one before is in its place.
+    pub(crate) fn set_window(&self, window: Window) {
+        *self.window.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(window);
+    }
+
+    fn load_window(&self, tip: Height) -> Result<(), StorageError> {
+        let record: Option<ExecutedRecord> = self.read(Column::Executed, &height_key(tip))?;
+        let record = record.ok_or_else(|| missing("the executed record of the tip"))?;
+        self.set_window(Window::load(self, record.tree_height, tip)?);
+        Ok(())
     }
 
     /// Values of the state in memory.

@@ -1,45 +1,39 @@
-//! The authenticated tree: read its nodes, compute its next version, prove its leaves.
+//! The authenticated tree: grow it block by block, save it now and then, prove its leaves.
 //!
 //! It is the Jellyfish Merkle tree whose hashes `neura_types::state::proof` defines, stored by four levels of the binary
-//! tree to a node. Leaves stand inside the node above them, so that a changed key costs no row of its own. A node is
-//! stored under the version that made it and is never changed; the version counts changes of the state, not blocks: a
-//! block that changes nothing keeps it.
+//! tree to a node. Leaves stand inside the node above them, so that a changed key costs no row of its own.
+//!
+//! The tree of the newest state is in memory as far as it was used ([`Tree`]). It is saved when enough has changed, not
+//! with every block: most nodes of a busy tree change again before that. What is saved is a version; its nodes are stored
+//! under it and never changed. The tree of a state between two versions is that of the version before it with the changes
+//! since, which are known ([`Saving`]).
 
-mod cache;
 mod grow;
 mod join;
+mod live;
 mod node;
 mod prove;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-
-pub(crate) use cache::NodeCache;
-pub(crate) use grow::{NodeRow, PathChange, TreeUpdate, next_tree, subtree};
+pub(crate) use grow::{PathChange, subtree};
 pub(crate) use join::{Part, join};
+pub(crate) use live::{Saving, Tree};
 pub(crate) use node::{Child, Node, leaves_hash};
 pub(crate) use prove::{prove, siblings};
 
-use crate::{
-    columns::Column,
-    error::StorageError,
-    store::{Inner, missing},
-};
+use crate::{columns::Column, error::StorageError, store::missing};
 
-/// Counts the changes of the state; genesis has 0.
+/// Counts the saved trees; genesis has 0.
 pub(crate) type Version = u64;
 /// Where a leaf is, from the most significant bit on.
 pub(crate) type Path = [u8; 32];
+/// A node's encoding with the row that it is stored under.
+pub(crate) type NodeRow = (Vec<u8>, Vec<u8>);
 
-/// Nodes by their row.
+/// Saved nodes by their row.
 pub(crate) trait Nodes {
-    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError>;
-
-    /// A node that the next version replaces.
-    fn take(&self, row: &[u8]) -> Result<Node, StorageError> {
-        self.node(row).map(Arc::unwrap_or_clone)
-    }
+    fn node(&self, row: &[u8]) -> Result<Node, StorageError>;
 }
 
 /// Row of the node that the first `depth` nibbles of a path lead to: version, number of nibbles, nibbles two to a byte.
@@ -66,39 +60,6 @@ pub(crate) fn share(a: &Path, b: &Path, nibbles: u8) -> bool {
     (0..nibbles).all(|depth| nibble(a, depth) == nibble(b, depth))
 }
 
-/// Nodes of the stored tree, through the cache.
-pub(crate) struct StoredNodes<'a> {
-    inner: &'a Inner,
-    cache: &'a NodeCache,
-}
-
-impl<'a> StoredNodes<'a> {
-    pub(crate) const fn new(inner: &'a Inner, cache: &'a NodeCache) -> Self {
-        Self { inner, cache }
-    }
-
-    fn read(&self, row: &[u8]) -> Result<Node, StorageError> {
-        let bytes = self.inner.db().get_pinned_cf(self.inner.cf(Column::TreeNodes)?, row);
-        read_node(row, bytes.map_err(|e| self.inner.read_failed(Column::TreeNodes, e))?.as_deref())
-    }
-}
-
-impl Nodes for StoredNodes<'_> {
-    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
-        if let Some(node) = self.cache.get(row) {
-            return Ok(node);
-        }
-        let node = Arc::new(self.read(row)?);
-        self.cache.insert(row.to_vec(), Arc::clone(&node));
-        Ok(node)
-    }
-
-    fn take(&self, row: &[u8]) -> Result<Node, StorageError> {
-        let cached = self.cache.remove(row);
-        cached.map_or_else(|| self.read(row), |node| Ok(Arc::unwrap_or_clone(node)))
-    }
-}
-
 /// Decodes what a row held.
 pub(crate) fn read_node(row: &[u8], bytes: Option<&[u8]>) -> Result<Node, StorageError> {
     let bytes = bytes.ok_or_else(|| missing(format!("tree node {row:02x?}")))?;
@@ -112,7 +73,7 @@ pub(crate) fn read_node(row: &[u8], bytes: Option<&[u8]>) -> Result<Node, Storag
 pub(crate) struct NoNodes;
 
 impl Nodes for NoNodes {
-    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
+    fn node(&self, row: &[u8]) -> Result<Node, StorageError> {
         Err(missing(format!("tree node {row:02x?}")))
     }
 }

@@ -16,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use crate::{
     Committed, Demand, EpochEnd, EpochRecord, ExecutedBlock, ExecutedRecord, Manifest,
     ProvenHeader, Recovered, SafetyFile, Store, StoreConfig,
+    changes::{pack_changes, unpack_changes},
     columns::{
         CHAIN, Column, SCHEMA, join_digests, pack, receipt_place, split_digests,
         split_receipt_place, unpack,
@@ -117,10 +118,17 @@ fn receipt(height: u64) -> Receipt {
     }
 }
 
+/// The state of the fourth of five blocks is saved, with all changes since genesis.
+const SAVE_AFTER_BLOCKS: u64 = 4;
+
 /// Genesis and five blocks, with something in every column but that of imports.
 fn small_store(dir: &std::path::Path) -> Store {
     let genesis_hash = B256::repeat_byte(0x67);
-    let store = Store::open(dir, StoreConfig::new(1337, genesis_hash)).expect("opened");
+    let config = StoreConfig {
+        save_after_blocks: SAVE_AFTER_BLOCKS,
+        ..StoreConfig::new(1337, genesis_hash)
+    };
+    let store = Store::open(dir, config).expect("opened");
     let genesis_changes = changes(0);
     let root = genesis_root(&genesis_changes, 100).expect("a root");
     let genesis = Block::genesis(genesis_hash, 1, root);
@@ -199,7 +207,8 @@ fn reencoded(column: Column, key: &[u8], value: &[u8]) -> Vec<u8> {
         Column::Receipts => ReceiptRow::parse(value).and_then(|row| row.again()).expect("receipts"),
         Column::State if key[0] == 0 => again::<Account>(value),
         Column::TreeNodes => Node::decode(value).expect("a node").encode(),
-        Column::Changed | Column::StaleNodes => packed(),
+        Column::StaleNodes => packed(),
+        Column::Changed => pack_changes(unpack_changes(value).expect("changes").into_iter()),
         Column::TxIndex => {
             let (height, index) = split_receipt_place(value).expect("a place");
             receipt_place(height, index).to_vec()

@@ -1,6 +1,8 @@
 //! Read the state at one height, consistently, and prove what it holds.
 
-use std::sync::Arc;
+mod walk;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use neura_types::{
@@ -13,11 +15,13 @@ use neura_types::{
 use rocksdb::{DB, ReadOptions, SnapshotWithThreadMode};
 
 use crate::{
+    changes::{before_next, unpack_changes},
     columns::{Column, EXECUTED_TIP, OLDEST, height_key, history_key},
     error::StorageError,
     record::{ExecutedRecord, Tip},
-    store::{Inner, Row, Store, decode, missing},
-    tree::{Node, Nodes, prove, read_node},
+    store::{Inner, Store, decode, missing},
+    tree::{Node, Nodes, PathChange, Tree, prove, read_node},
+    window::{Held, Window},
 };
 
 /// The state after one executed block, from a snapshot: later commits and pruning do not show in it.
@@ -27,8 +31,8 @@ pub struct StateView<'a> {
     inner: &'a Inner,
     snapshot: SnapshotWithThreadMode<'a, DB>,
     height: Height,
-    /// Whether the flat values are those of this height.
-    latest: bool,
+    /// What blocks changed above the last save of the state, or above the one before: see [`Window`].
+    window: Arc<Window>,
 }
 
 impl std::fmt::Debug for StateView<'_> {
@@ -80,8 +84,7 @@ impl Store {
 
 impl<'a> StateView<'a> {
     fn open(inner: &'a Inner, height: Option<Height>) -> Result<Self, StorageError> {
-        let mut view =
-            Self { inner, snapshot: inner.db().snapshot(), height: Height::MAX, latest: false };
+        let mut view = Self::over(inner, Height::MAX);
         let (tip, _): Tip = view.meta(EXECUTED_TIP)?.ok_or(StorageError::NotInitialised)?;
         let oldest: Height = view.meta(OLDEST)?.ok_or(StorageError::NotInitialised)?;
         let height = height.unwrap_or(tip);
@@ -92,13 +95,18 @@ impl<'a> StateView<'a> {
             return Err(StorageError::Pruned { height, oldest });
         }
         view.height = height;
-        view.latest = height == tip;
         Ok(view)
     }
 
     /// The state of an import that is whole but not completed; it cannot prove anything yet.
     pub(crate) fn imported(inner: &'a Inner, height: Height) -> Self {
-        Self { inner, snapshot: inner.db().snapshot(), height, latest: true }
+        Self::over(inner, height)
+    }
+
+    fn over(inner: &'a Inner, height: Height) -> Self {
+        // The window first: it may be older than the snapshot, not newer.
+        let window = inner.window();
+        Self { inner, snapshot: inner.db().snapshot(), height, window }
     }
 
     /// Height after which this state stands.
@@ -114,7 +122,7 @@ impl<'a> StateView<'a> {
         let record = self.record()?;
         let value = self.value(key)?;
         let path = path_of(&key.to_bytes());
-        let proof = prove(self, record.tree_version, &path)?;
+        let proof = prove(self, &*self.tree_of(&record)?, &path)?;
         let found = proof.leaf.filter(|leaf| leaf.path == path).map(|leaf| leaf.value);
         if found != value.as_deref().map(value_hash) {
             return Err(StorageError::Corrupt {
@@ -131,6 +139,43 @@ impl<'a> StateView<'a> {
         })
     }
 
+    /// The tree of this state.
+    pub(crate) fn tree(&self) -> Result<Arc<Tree>, StorageError> {
+        self.tree_of(&self.record()?)
+    }
+
+    fn tree_of(&self, record: &ExecutedRecord) -> Result<Arc<Tree>, StorageError> {
+        let proved = self.inner.lock_proved().as_ref().map(|(id, tree)| (*id, Arc::clone(tree)));
+        if let Some((_, tree)) = proved.filter(|(id, _)| *id == record.id) {
+            return Ok(tree);
+        }
+        let tree = Arc::new(self.grow_tree(record)?);
+        *self.inner.lock_proved() = Some((record.id, Arc::clone(&tree)));
+        Ok(tree)
+    }
+
+    /// Makes the tree of this state, whose block's record is given: the saved one with the changes since.
+    pub(crate) fn grow_tree(&self, record: &ExecutedRecord) -> Result<Tree, StorageError> {
+        let mut tree = Tree::open(self, record.tree_version)?;
+        let mut values = BTreeMap::new();
+        for height in record.tree_height.saturating_add(1)..=self.height {
+            let row = self.get(Column::Changed, &height_key(height))?;
+            let row = row.ok_or_else(|| missing(format!("what block {height} changed")))?;
+            for (key, value) in unpack_changes(&row)? {
+                values.insert(path_of(key), value.map(value_hash));
+            }
+        }
+        let changes = values.into_iter().map(|(path, value)| PathChange { path, value });
+        let root = tree.change(self, changes.collect())?;
+        if root == record.root.state_root {
+            return Ok(tree);
+        }
+        Err(StorageError::Corrupt {
+            column: Column::TreeNodes.name(),
+            reason: format!("the tree has the root {root}, not {}", record.root.state_root),
+        })
+    }
+
     /// What is kept about the block of this height.
     pub(crate) fn record(&self) -> Result<ExecutedRecord, StorageError> {
         self.get(Column::Executed, &height_key(self.height))?
@@ -144,90 +189,35 @@ impl<'a> StateView<'a> {
         self.get(Column::Code, hash.as_slice())
     }
 
-    /// Visits every flat key with its value at this height, in order of the keys.
-    pub(crate) fn for_each<E: From<StorageError>>(
-        &self,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let mut latest = self.rows(Column::State)?;
-        let mut earlier = self.earlier_values()?;
-        let mut now = latest.next().transpose()?;
-        let mut then = earlier.next().transpose()?;
-        while now.is_some() || then.is_some() {
-            let replaced = match (&now, &then) {
-                (Some((key, _)), Some((changed, _))) if **key < **changed => None,
-                (_, changed) => changed.as_ref(),
-            };
-            if let Some((key, value)) = replaced {
-                if let Some(value) = value {
-                    visit(key, value)?;
-                }
-                if now.as_ref().is_some_and(|(current, _)| **current == **key) {
-                    now = latest.next().transpose()?;
-                }
-                then = earlier.next().transpose()?;
-            } else if let Some((key, value)) = &now {
-                visit(key, value)?;
-                now = latest.next().transpose()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The keys that blocks above this height changed, in order, with what they held before; none if nothing.
-    fn earlier_values(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<EarlierValue, StorageError>> + '_, StorageError> {
-        let mut last = Vec::new();
-        let rows = self.rows(Column::History)?.filter_map(move |row| {
-            let (key, value) = match row {
-                Ok(row) => row,
-                Err(error) => return Some(Err(error)),
-            };
-            let Some((flat, height)) = key.split_last_chunk::<8>() else {
-                return Some(Err(missing("the height of an earlier value")));
-            };
-            if Height::from_be_bytes(*height) <= self.height || last == flat {
-                return None;
-            }
-            last = flat.to_vec();
-            Some(earlier_value(&value).map(|value| (flat.to_vec(), value)))
-        });
-        Ok(rows.take(if self.latest { 0 } else { usize::MAX }))
-    }
-
-    /// All rows of a column, in order; they pass the cache by.
-    fn rows(&self, column: Column) -> Result<impl Iterator<Item = Row> + '_, StorageError> {
-        let mut options = ReadOptions::default();
-        options.fill_cache(false);
-        options.set_total_order_seek(true);
-        let start = rocksdb::IteratorMode::Start;
-        let rows = self.snapshot.iterator_cf_opt(self.inner.cf(column)?, options, start);
-        Ok(rows.map(move |row| row.map_err(|e| self.inner.read_failed(column, e))))
-    }
-
     /// Bytes that a key holds at this height.
     fn value(&self, key: &StateKey) -> Result<Option<Vec<u8>>, StorageError> {
-        let flat = key.to_bytes();
-        if !self.latest
-            && let Some(before) = self.before_next_change(&flat)?
-        {
-            return earlier_value(&before);
-        }
-        self.get(Column::State, &flat)
+        self.flat_value(&key.to_bytes())
     }
 
-    /// What the first block above this height that changed a key found there, if there is such a block.
-    fn before_next_change(&self, flat: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
+    fn flat_value(&self, flat: &[u8]) -> Result<Held, StorageError> {
+        let other = if self.height >= self.window.base() {
+            self.window.get(flat, self.height)
+        } else {
+            self.before_next_change(flat)?
+        };
+        other.map_or_else(|| self.get(Column::State, flat), Ok)
+    }
+
+    /// What the first block above this height that changed a key found there, if there is such a block below the last save.
+    fn before_next_change(&self, flat: &[u8]) -> Result<Option<Held>, StorageError> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(history_key(flat, self.height.saturating_add(1)));
         options.set_iterate_upper_bound(history_key(flat, Height::MAX));
         let history = self.inner.cf(Column::History)?;
         let start = rocksdb::IteratorMode::Start;
-        let mut rows = self.snapshot.iterator_cf_opt(history, options, start);
-        let failed = |e| self.inner.read_failed(Column::History, e);
-        let row = rows.next().transpose().map_err(failed)?;
-        Ok(row.map(|(_, before)| before.into_vec()))
+        // A row has the changes up to a save: those of the first may all lie below.
+        for row in self.snapshot.iterator_cf_opt(history, options, start) {
+            let (_, row) = row.map_err(|e| self.inner.read_failed(Column::History, e))?;
+            if let Some(before) = before_next(&row, self.height)? {
+                return Ok(Some(before.map(<[u8]>::to_vec)));
+            }
+        }
+        Ok(None)
     }
 
     fn get(&self, column: Column, key: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
@@ -243,11 +233,6 @@ impl<'a> StateView<'a> {
         self.get(Column::Meta, key.as_bytes())?
             .map(|bytes| decode(Column::Meta, &bytes))
             .transpose()
-    }
-
-    /// The database that it reads.
-    pub(crate) const fn inner(&self) -> &Inner {
-        self.inner
     }
 
     /// An account, from memory if it was used lately.
@@ -287,21 +272,9 @@ impl<'a> StateView<'a> {
     }
 }
 
-/// A flat key with what it held; none if nothing.
-type EarlierValue = (Vec<u8>, Option<Vec<u8>>);
-
-/// What a row of `history` says that a key held.
-fn earlier_value(row: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
-    match row.split_first() {
-        Some((0, [])) => Ok(None),
-        Some((1, value)) => Ok(Some(value.to_vec())),
-        _ => Err(missing("the tag of an earlier value")),
-    }
-}
-
 impl Nodes for StateView<'_> {
-    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
-        read_node(row, self.get(Column::TreeNodes, row)?.as_deref()).map(Arc::new)
+    fn node(&self, row: &[u8]) -> Result<Node, StorageError> {
+        read_node(row, self.get(Column::TreeNodes, row)?.as_deref())
     }
 }
 

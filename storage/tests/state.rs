@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U256};
 use fixture::{Chain, account, address, config, pruning, set_balance};
-use neura_storage::{StorageError, genesis_root};
+use neura_storage::{StorageError, StoreConfig, genesis_root};
 use neura_types::{
     StateChanges, StateRead,
     state::{
@@ -105,10 +105,12 @@ proptest! {
     fn the_store_is_the_model_at_every_height(
         genesis in changes(),
         blocks in proptest::collection::vec(changes(), 1..12),
+        save_after_blocks in 1u64..6,
     ) {
+        let config = StoreConfig { save_after_blocks, ..config() };
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("data");
-        let mut chain = Chain::create(&path, config(), &genesis);
+        let mut chain = Chain::create(&path, config.clone(), &genesis);
         let mut model = MemoryState::default();
         model.apply(&genesis);
         let mut models = vec![model.clone()];
@@ -122,10 +124,17 @@ proptest! {
         }
         let ids = chain.ids.clone();
         drop(chain);
-        let store = neura_storage::Store::open(&path, config()).expect("opened again");
-        let chain = Chain { store, ids };
+        let store = neura_storage::Store::open(&path, config).expect("opened again");
+        let mut chain = Chain { store, ids };
         prop_assert_eq!(chain.store.executed_tip().expect("read"), chain.tip());
-        check_height(&chain, blocks.len() as u64, &model);
+        let mut wipe = set_balance(1, 77);
+        wipe.wiped.insert(address(2));
+        chain.extend(&wipe);
+        model.apply(&wipe);
+        models.push(model);
+        for (height, model) in (0u64..).zip(&models) {
+            check_height(&chain, height, model);
+        }
     }
 
     #[test]

@@ -16,9 +16,8 @@ use crate::{
     columns::Column,
     epochs::ProvenHeader,
     error::StorageError,
-    record::ExecutedRecord,
     store::{Store, missing},
-    tree,
+    tree::{Tree, siblings},
     view::StateView,
 };
 
@@ -81,9 +80,10 @@ impl Store {
             };
             buckets.add(key, value, code)
         })?;
+        let tree = view.tree()?;
         let mut chunks = Vec::new();
         buckets.cut(Span::WHOLE, &mut |span, entries| {
-            let bytes = chunk_bytes(&view, &record, span, entries)?;
+            let bytes = chunk_bytes(&view, &tree, span, entries)?;
             folder::write_chunk(path, chunks.len(), &bytes)?;
             chunks.push(info(span, &bytes));
             Ok(())
@@ -169,11 +169,11 @@ fn info(span: Span, bytes: &[u8]) -> ChunkInfo {
 /// Encodes a chunk, and checks it as a reader would: a flat value that the tree contradicts must not leave the node.
 fn chunk_bytes(
     view: &StateView<'_>,
-    record: &ExecutedRecord,
+    tree: &Tree,
     span: Span,
     entries: &[Entry],
 ) -> Result<Vec<u8>, SnapshotError> {
-    let siblings = tree::siblings(view, record.tree_version, &span.start.0, span.bits)?;
+    let siblings = siblings(view, tree, &span.start.0, span.bits)?;
     let mut code = BTreeMap::new();
     for (hash, _) in entries.iter().filter_map(|entry| entry.code) {
         if let std::collections::btree_map::Entry::Vacant(place) = code.entry(hash) {
@@ -191,6 +191,6 @@ fn chunk_bytes(
     if bytes.len() > MAX_CHUNK_BYTES {
         return Err(damaged("an account has more code than a chunk holds").into());
     }
-    Chunk::check(&bytes, record.root.state_root).map_err(damaged)?;
+    Chunk::check(&bytes, tree.root_hash()).map_err(damaged)?;
     Ok(bytes)
 }

@@ -21,8 +21,9 @@ use crate::{
     error::StorageError,
     record::ExecutedRecord,
     store::{Inner, Store, decode},
-    tree::{Child, NoNodes, NodeRow, Part, PathChange, join, next_tree, share, subtree},
+    tree::{Child, NoNodes, NodeRow, Part, PathChange, Tree, join, share, subtree},
     view::StateView,
+    window::Window,
 };
 
 /// Columns that an unfinished import fills.
@@ -223,6 +224,7 @@ impl SnapshotImport {
         }
         wipe(inner, &mut batch, &[Column::Import])?;
         inner.recent().restart(self.manifest.height());
+        inner.set_window(Window::new(self.manifest.height()));
         inner.write(batch, true)?;
         Ok(())
     }
@@ -260,6 +262,7 @@ impl SnapshotImport {
             id: base_id,
             root: self.manifest.root,
             tree_version: 0,
+            tree_height: height,
             timestamp_ms: base.header.timestamp_ms,
             base_fee: self.manifest.base_fee(),
             proposer,
@@ -293,7 +296,7 @@ impl StoredPart {
         let child = if self.leaf {
             Child::leaf(Leaf { path: self.path.0, value: self.digest.0 })
         } else {
-            Child::Inner { hash: self.digest.0, version: 0 }
+            Child::saved(self.digest.0, 0)
         };
         Part { path: self.path.0, depth: self.depth, child }
     }
@@ -319,7 +322,9 @@ fn subtrees(
     leaves: &[PathChange],
 ) -> Result<(Vec<NodeRow>, Vec<StoredPart>), StorageError> {
     if depth == 0 {
-        return Ok((next_tree(&NoNodes, None, leaves.to_vec())?.nodes, Vec::new()));
+        let mut tree = Tree::empty();
+        tree.change(&NoNodes, leaves.to_vec())?;
+        return Ok((tree.saving().nodes, Vec::new()));
     }
     let (mut nodes, mut parts) = (Vec::new(), Vec::new());
     for leaves in leaves.chunk_by(|a, b| share(&a.path, &b.path, depth)) {
@@ -347,7 +352,7 @@ fn write_nodes(
     nodes: Vec<NodeRow>,
 ) -> Result<(), StorageError> {
     let column = inner.cf(Column::TreeNodes)?;
-    nodes.iter().for_each(|(row, node)| batch.put_cf(column, row, node.encode()));
+    nodes.iter().for_each(|(row, node)| batch.put_cf(column, row, node));
     Ok(())
 }
 

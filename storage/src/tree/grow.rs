@@ -1,11 +1,12 @@
-//! Compute the next version of the tree: every node on the way to a changed key is made once.
+//! Change a tree: every node on the way to a changed key is made anew once.
 
-use std::{sync::Arc, thread};
+use std::thread;
 
-use alloy_primitives::B256;
 use neura_types::state::proof::Leaf;
 
-use super::{NoNodes, Node, Nodes, Path, Version, nibble, node::Child, node_row};
+use super::{
+    NoNodes, Node, NodeRow, Nodes, Path, Version, live::collect_rows, nibble, node::Child, node_row,
+};
 use crate::error::StorageError;
 
 /// Fewest changes that are shared out among threads: below, starting them costs more than it saves.
@@ -20,115 +21,96 @@ pub(crate) struct PathChange {
     pub(crate) value: Option<[u8; 32]>,
 }
 
-/// A node with the row that it is stored under.
-pub(crate) type NodeRow = (Vec<u8>, Arc<Node>);
-
-/// A next version of the tree, yet to be written.
-pub(crate) struct TreeUpdate {
-    pub(crate) root: B256,
-    pub(crate) version: Version,
-    /// Rows and nodes that are new, in order.
-    pub(crate) nodes: Vec<NodeRow>,
-    /// Rows of stored nodes that no later version needs.
-    pub(crate) stale: Vec<Vec<u8>>,
-}
-
-/// Computes the tree that follows version `base` (none: the empty tree below genesis). The changes name each path once.
-///
-/// Many changes are shared out among the machine's cores; the result is the same.
-pub(crate) fn next_tree(
-    nodes: &(impl Nodes + Sync),
-    base: Option<Version>,
-    mut changes: Vec<PathChange>,
-) -> Result<TreeUpdate, StorageError> {
-    changes.sort_unstable();
-    let version = base.map_or(0, |base| base.saturating_add(1));
-    let mut growth = Growth::new(nodes, version);
-    let mut root = match base {
-        Some(base) => growth.take(base, 0, &[0; 32])?,
-        None => Node::default(),
-    };
-    growth.change_root(&mut root, &changes)?;
-    let hash = root.hash();
-    growth.new.push((node_row(version, 0, &[0; 32]), Arc::new(root)));
-    let (mut nodes, stale) = (growth.new, growth.stale);
-    // The database inserts rows in order faster.
-    nodes.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-    Ok(TreeUpdate { root: B256::new(hash), version, nodes, stale })
-}
-
 /// The subtree of version 0 that some leaves make, which begin with the same nibbles, `depth` of them and not none: what
 /// stands in its place, and its nodes.
 pub(crate) fn subtree(
     depth: u8,
     leaves: &[PathChange],
 ) -> Result<(Option<Child>, Vec<NodeRow>), StorageError> {
-    let mut growth = Growth::new(&NoNodes, 0);
-    let child = growth.change_child(None, depth, leaves)?;
-    Ok((child, growth.new))
+    let child = Growth::new(&NoNodes, 0).change_child(None, depth, leaves)?;
+    let mut rows = Vec::new();
+    if let (Some(Child::Inner { node: Some(node), .. }), [first, ..]) = (&child, leaves) {
+        let row = node_row(0, depth, &first.path);
+        let mut path = [0; 32];
+        let whole = usize::from(depth.div_ceil(2));
+        path[..whole].copy_from_slice(&first.path[..whole]);
+        collect_rows(node, (depth, &mut path), 0, &mut rows);
+        rows.push((row, node.encode()));
+    }
+    Ok((child, rows))
 }
 
-struct Growth<'a, N> {
+/// The making of nodes of one version.
+pub(super) struct Growth<'a, N> {
     nodes: &'a N,
     version: Version,
-    new: Vec<NodeRow>,
-    stale: Vec<Vec<u8>>,
+    /// Rows of saved nodes that were replaced.
+    pub(super) stale: Vec<Vec<u8>>,
 }
 
 impl<N: Nodes + Sync> Growth<'_, N> {
     /// Applies changes to the root, those below each of its children on one thread.
-    fn change_root(&mut self, root: &mut Node, changes: &[PathChange]) -> Result<(), StorageError> {
+    pub(super) fn change_root(
+        &mut self,
+        root: &mut Node,
+        changes: &[PathChange],
+    ) -> Result<(), StorageError> {
         let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
         if cores == 1 || changes.len() < SHARED_CHANGES {
             return self.change(root, 0, changes);
         }
-        let mut groups: Vec<&[PathChange]> = Vec::new();
-        for group in changes.chunk_by(|a, b| nibble(&a.path, 0) == nibble(&b.path, 0)) {
-            groups.push(group);
+        let groups: Vec<_> = changes
+            .chunk_by(|a, b| nibble(&a.path, 0) == nibble(&b.path, 0))
+            .map(|group| (root.take(nibble(&group[0].path, 0)), group))
+            .collect();
+        let mut parts: Vec<Vec<Group<'_>>> = Vec::new();
+        let share = groups.len().div_ceil(cores).max(1);
+        for group in groups {
+            match parts.last_mut().filter(|part| part.len() < share) {
+                Some(part) => part.push(group),
+                None => parts.push(vec![group]),
+            }
         }
-        let (nodes, version, old) = (self.nodes, self.version, &*root);
-        let grown = thread::scope(|scope| {
-            let grow = |groups: &[&[PathChange]]| {
-                let mut growth = Growth::new(nodes, version);
-                let child = |group: &&[PathChange]| {
-                    let slot = nibble(&group[0].path, 0);
-                    Ok((slot, growth.change_child(old.child(slot), 1, group)?))
-                };
-                let children = groups.iter().map(child).collect::<Result<Vec<_>, StorageError>>();
-                children.map(|children| (children, growth.new, growth.stale))
-            };
-            let mut parts = groups.chunks(groups.len().div_ceil(cores).max(1));
+        let (nodes, version) = (self.nodes, self.version);
+        let grown: Vec<_> = thread::scope(|scope| {
+            let grow = |part: Vec<Group<'_>>| Growth::new(nodes, version).change_children(part);
+            let mut parts = parts.into_iter();
             let first = parts.next().unwrap_or_default();
             let others: Vec<_> = parts.map(|part| scope.spawn(move || grow(part))).collect();
-            let mut grown = vec![grow(first)];
-            grown.extend(others.into_iter().map(|thread| thread.join().unwrap_or_else(panicked)));
-            grown
+            let first = grow(first);
+            let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(panicked));
+            std::iter::once(first).chain(others).collect()
         });
         for part in grown {
-            let (children, new, stale) = part?;
+            let (children, stale) = part?;
             children.into_iter().for_each(|(slot, child)| root.set(slot, child));
-            self.new.extend(new);
             self.stale.extend(stale);
         }
         Ok(())
     }
 }
 
+/// A child of the root with the changes below it.
+type Group<'a> = (Option<Child>, &'a [PathChange]);
+/// Children by nibble, with the rows that they replace.
+type Grown = (Vec<(u8, Option<Child>)>, Vec<Vec<u8>>);
+
 fn panicked<T>(_: Box<dyn std::any::Any + Send>) -> Result<T, StorageError> {
     Err(StorageError::Poisoned("a thread that grew the state tree panicked".into()))
 }
 
 impl<'a, N: Nodes> Growth<'a, N> {
-    const fn new(nodes: &'a N, version: Version) -> Self {
-        Self { nodes, version, new: Vec::new(), stale: Vec::new() }
+    pub(super) const fn new(nodes: &'a N, version: Version) -> Self {
+        Self { nodes, version, stale: Vec::new() }
     }
 
-    /// Takes a stored node that will be replaced.
-    fn take(&mut self, version: Version, depth: u8, path: &Path) -> Result<Node, StorageError> {
-        let row = node_row(version, depth, path);
-        let node = self.nodes.take(&row)?;
-        self.stale.push(row);
-        Ok(node)
+    fn change_children(mut self, groups: Vec<Group<'_>>) -> Result<Grown, StorageError> {
+        let mut children = Vec::with_capacity(groups.len());
+        for (old, group) in groups {
+            let slot = nibble(&group[0].path, 0);
+            children.push((slot, self.change_child(old, 1, group)?));
+        }
+        Ok((children, self.stale))
     }
 
     /// Applies changes, which are not empty and all lie below it, to a node.
@@ -142,8 +124,7 @@ impl<'a, N: Nodes> Growth<'a, N> {
             |a: &PathChange, b: &PathChange| nibble(&a.path, depth) == nibble(&b.path, depth);
         for group in changes.chunk_by(together) {
             let slot = nibble(&group[0].path, depth);
-            let child = self.change_child(node.child(slot), depth + 1, group)?;
-            node.set(slot, child);
+            node.replace(slot, |old| self.change_child(old, depth + 1, group))?;
         }
         Ok(())
     }
@@ -156,10 +137,10 @@ impl<'a, N: Nodes> Growth<'a, N> {
         changes: &[PathChange],
     ) -> Result<Option<Child>, StorageError> {
         let path = &changes[0].path;
-        let mut node = Node::default();
+        let mut node = Box::default();
         match old {
-            Some(Child::Inner { version, .. }) => {
-                node = self.take(version, depth, path)?;
+            Some(Child::Inner { version, node: held, .. }) => {
+                node = self.replaced(version, held, (depth, path))?;
                 self.change(&mut node, depth, changes)?;
             }
             None | Some(Child::Leaf { .. }) => {
@@ -173,13 +154,30 @@ impl<'a, N: Nodes> Growth<'a, N> {
         Ok(match node.children() {
             [] => None,
             // A subtree with one leaf is that leaf.
-            [(_, only @ Child::Leaf { .. })] => Some(*only),
-            _ => {
-                let hash = node.hash();
-                self.new.push((node_row(self.version, depth, path), Arc::new(node)));
-                Some(Child::Inner { hash, version: self.version })
-            }
+            [(_, Child::Leaf { leaf, hash })] => Some(Child::Leaf { leaf: *leaf, hash: *hash }),
+            _ => Some(Child::Inner { hash: node.hash(), version: self.version, node: Some(node) }),
         })
+    }
+
+    /// A node that will be replaced.
+    fn replaced(
+        &mut self,
+        version: Version,
+        held: Option<Box<Node>>,
+        (depth, path): (u8, &Path),
+    ) -> Result<Box<Node>, StorageError> {
+        if version == self.version
+            && let Some(node) = held
+        {
+            return Ok(node);
+        }
+        let row = node_row(version, depth, path);
+        let node = match held {
+            Some(node) => node,
+            None => Box::new(self.nodes.node(&row)?),
+        };
+        self.stale.push(row);
+        Ok(node)
     }
 }
 

@@ -4,21 +4,26 @@ use neura_types::state::proof::{EMPTY_HASH, Leaf, inner_hash};
 
 use super::{PathChange, Version};
 
-/// Bytes of the longest encoding: sixteen leaves.
-const MAX_BYTES: usize = 4 + 16 * 64;
+/// Bytes of a child's encoding at most: those of a leaf.
+const MAX_CHILD_BYTES: usize = 64;
 
 /// What a node has under one nibble.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Child {
     /// The only leaf of that subtree, with its hash as a node.
     Leaf { leaf: Leaf, hash: [u8; 32] },
-    /// A node with at least two leaves below it.
-    Inner { hash: [u8; 32], version: Version },
+    /// A node with at least two leaves below it, and itself if it is in memory: one that is not saved always is.
+    Inner { hash: [u8; 32], version: Version, node: Option<Box<Node>> },
 }
 
 impl Child {
     pub(crate) fn leaf(leaf: Leaf) -> Self {
         Self::Leaf { leaf, hash: leaf.hash() }
+    }
+
+    /// A node in the rows of a version.
+    pub(crate) const fn saved(hash: [u8; 32], version: Version) -> Self {
+        Self::Inner { hash, version, node: None }
     }
 
     pub(crate) const fn hash(&self) -> [u8; 32] {
@@ -40,19 +45,56 @@ impl Node {
         &self.children
     }
 
-    pub(crate) fn child(&self, nibble: u8) -> Option<Child> {
-        let place = self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble).ok()?;
-        Some(self.children[place].1)
+    pub(super) fn children_mut(&mut self) -> impl Iterator<Item = &mut Child> {
+        self.children.iter_mut().map(|(_, child)| child)
     }
 
-    pub(crate) fn set(&mut self, nibble: u8, child: Option<Child>) {
-        let place = self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble);
-        match (place, child) {
-            (Ok(place), Some(child)) => self.children[place].1 = child,
-            (Ok(place), None) => drop(self.children.remove(place)),
-            (Err(place), Some(child)) => self.children.insert(place, (nibble, child)),
-            (Err(_), None) => {}
+    /// Nodes right below it that are in memory.
+    pub(super) fn children_in_memory(&self) -> impl Iterator<Item = &Self> {
+        self.children.iter().filter_map(|(_, child)| match child {
+            Child::Inner { node, .. } => node.as_deref(),
+            Child::Leaf { .. } => None,
+        })
+    }
+
+    /// Takes a child out.
+    pub(super) fn take(&mut self, nibble: u8) -> Option<Child> {
+        self.place(nibble).ok().map(|place| self.children.remove(place).1)
+    }
+
+    /// Puts a child, or none, where there is none.
+    pub(super) fn set(&mut self, nibble: u8, child: Option<Child>) {
+        if let (Err(place), Some(child)) = (self.place(nibble), child) {
+            self.children.insert(place, (nibble, child));
         }
+    }
+
+    /// Puts what is made of a child in its place. After an error the node is none.
+    pub(super) fn replace<E>(
+        &mut self,
+        nibble: u8,
+        make: impl FnOnce(Option<Child>) -> Result<Option<Child>, E>,
+    ) -> Result<(), E> {
+        match self.place(nibble) {
+            Ok(place) => {
+                let child = &mut self.children[place].1;
+                let old = std::mem::replace(child, Child::saved(EMPTY_HASH, 0));
+                match make(Some(old))? {
+                    Some(new) => *child = new,
+                    None => drop(self.children.remove(place)),
+                }
+            }
+            Err(place) => {
+                if let Some(new) = make(None)? {
+                    self.children.insert(place, (nibble, new));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn place(&self, nibble: u8) -> Result<usize, usize> {
+        self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble)
     }
 
     pub(crate) fn hash(&self) -> [u8; 32] {
@@ -62,15 +104,8 @@ impl Node {
     /// The encoding: which nibbles have a child and which of these a leaf, as little-endian bitmaps of two bytes; then
     /// per child in order path and value hash of a leaf, or hash and big-endian version of a node.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(MAX_BYTES);
-        self.encode_to(&mut bytes);
-        bytes
-    }
-
-    /// [`Node::encode`] in place of what `bytes` has.
-    pub(crate) fn encode_to(&self, bytes: &mut Vec<u8>) {
         let (mut present, mut leaves) = (0u16, 0u16);
-        bytes.clear();
+        let mut bytes = Vec::with_capacity(4 + MAX_CHILD_BYTES * self.children.len());
         bytes.extend_from_slice(&[0; 4]);
         for (nibble, child) in &self.children {
             present |= 1 << nibble;
@@ -80,7 +115,7 @@ impl Node {
                     bytes.extend_from_slice(&leaf.path);
                     bytes.extend_from_slice(&leaf.value);
                 }
-                Child::Inner { hash, version } => {
+                Child::Inner { hash, version, .. } => {
                     bytes.extend_from_slice(hash);
                     bytes.extend_from_slice(&version.to_be_bytes());
                 }
@@ -88,6 +123,7 @@ impl Node {
         }
         bytes[..2].copy_from_slice(&present.to_le_bytes());
         bytes[2..4].copy_from_slice(&leaves.to_le_bytes());
+        bytes
     }
 
     /// Reads an encoded node; none if the bytes are not one.
@@ -95,7 +131,7 @@ impl Node {
         let (present, bytes) = bytes.split_first_chunk::<2>()?;
         let (leaves, mut bytes) = bytes.split_first_chunk::<2>()?;
         let (present, leaves) = (u16::from_le_bytes(*present), u16::from_le_bytes(*leaves));
-        let mut children = Vec::with_capacity(16);
+        let mut children = Vec::with_capacity(present.count_ones() as usize);
         for nibble in (0u8..16).filter(|nibble| present >> nibble & 1 == 1) {
             let (first, rest) = bytes.split_first_chunk::<32>()?;
             let child = if leaves >> nibble & 1 == 1 {
@@ -105,7 +141,7 @@ impl Node {
             } else {
                 let (version, rest) = rest.split_first_chunk::<8>()?;
                 bytes = rest;
-                Child::Inner { hash: *first, version: Version::from_be_bytes(*version) }
+                Child::saved(*first, Version::from_be_bytes(*version))
             };
             children.push((nibble, child));
         }

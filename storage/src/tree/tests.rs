@@ -7,51 +7,88 @@ use jmt::{
     JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher,
     storage::{LeafNode, Node as JmtNode, NodeBatch, NodeKey, TreeReader},
 };
-use neura_types::state::proof::value_hash;
+use neura_types::state::proof::{Leaf, inner_hash, value_hash};
 use proptest::prelude::*;
 
 use super::*;
 
 /// Nodes written so far.
 #[derive(Default)]
-struct Written(HashMap<Vec<u8>, Arc<Node>>);
+struct Written(HashMap<Vec<u8>, Vec<u8>>);
 
 impl Nodes for Written {
-    fn node(&self, row: &[u8]) -> Result<Arc<Node>, StorageError> {
-        let node = self.0.get(row).ok_or_else(|| missing("a node"))?;
-        Ok(Arc::new(Node::decode(&node.encode()).expect("what is encoded is decoded")))
+    fn node(&self, row: &[u8]) -> Result<Node, StorageError> {
+        read_node(row, self.0.get(row).map(Vec::as_slice))
     }
 }
 
 impl Written {
-    fn apply(&mut self, base: Option<Version>, changes: &BTreeMap<Path, Option<u8>>) -> TreeUpdate {
-        let changes = changes.iter().map(|(path, value)| PathChange {
-            path: *path,
-            value: value.map(|value| value_hash(&[value])),
-        });
-        let update = next_tree(self, base, changes.collect()).expect("a tree");
-        for row in &update.stale {
-            assert!(self.0.contains_key(row), "only stored nodes become stale");
-        }
-        self.0.extend(update.nodes.iter().cloned());
-        update
+    /// Saves a tree, which keeps so many nodes in memory then, and returns its version.
+    fn save(&mut self, tree: &mut Tree, capacity: usize) -> Version {
+        let Saving { version, nodes, stale } = tree.saving();
+        tree.saved(capacity);
+        assert!(stale.iter().all(|row| self.0.contains_key(row)), "only saved nodes become stale");
+        assert!(nodes.is_sorted() && nodes.iter().all(|(row, _)| !self.0.contains_key(row)));
+        self.0.extend(nodes);
+        version
     }
 }
 
-/// The reference's hasher with the hash function of our tree.
-struct Reference(blake3::Hasher);
+fn path_changes(changes: &BTreeMap<Path, Option<u8>>) -> Vec<PathChange> {
+    let change = |(path, value): (&Path, &Option<u8>)| PathChange {
+        path: *path,
+        value: value.map(|value| value_hash(&[value])),
+    };
+    changes.iter().map(change).collect()
+}
+
+fn tree_of(changes: &BTreeMap<Path, Option<u8>>) -> Tree {
+    let mut tree = Tree::empty();
+    tree.change(&NoNodes, path_changes(changes)).expect("a tree");
+    tree
+}
+
+/// Checks what a tree says about each path.
+fn check_proofs<'a>(
+    (nodes, tree): (&Written, &Tree),
+    model: &BTreeMap<Path, u8>,
+    paths: impl Iterator<Item = &'a Path>,
+) {
+    for path in paths {
+        let proof = prove(nodes, tree, path).expect("proved");
+        let value = model.get(path).map(|value| [*value]);
+        proof.verify(tree.root_hash(), path, value.as_ref().map(|v| &v[..])).expect("it verifies");
+        assert!(proof.verify(tree.root_hash(), path, Some(&[9])).is_err());
+    }
+}
+
+/// The reference's hasher with the hash functions of our tree: it puts a prefix before what it hashes, ours have a key for
+/// each kind.
+struct Reference(Vec<u8>);
 
 impl SimpleHasher for Reference {
     fn new() -> Self {
-        Self(blake3::Hasher::new_keyed(b"neura v1 state tree value & node"))
+        Self(Vec::new())
     }
 
     fn update(&mut self, data: &[u8]) {
-        self.0.update(data);
+        self.0.extend_from_slice(data);
     }
 
     fn finalize(self) -> [u8; 32] {
-        *self.0.finalize().as_bytes()
+        let halves = |hashes: &[u8]| {
+            let [left, right] = hashes.as_chunks::<32>().0 else { panic!("two hashes") };
+            (*left, *right)
+        };
+        if let Some(leaf) = self.0.strip_prefix(b"JMT::LeafNode") {
+            let (path, value) = halves(leaf);
+            Leaf { path, value }.hash()
+        } else if let Some(inner) = self.0.strip_prefix(b"JMT::IntrnalNode") {
+            let (left, right) = halves(inner);
+            inner_hash(&left, &right)
+        } else {
+            value_hash(&self.0)
+        }
     }
 }
 
@@ -104,56 +141,60 @@ proptest! {
 
     #[test]
     fn roots_are_those_of_the_reference_and_every_path_is_proved(
-        blocks in proptest::collection::vec(changes(), 1..8),
+        blocks in proptest::collection::vec(
+            (changes(), proptest::option::of(0usize..8)), 1..8,
+        ),
         others in proptest::collection::vec(path(), 4),
     ) {
-        let (mut ours, mut reference) = (Written::default(), ReferenceNodes::default());
+        let (mut rows, mut reference) = (Written::default(), ReferenceNodes::default());
+        let mut tree = Tree::empty();
         let mut model = BTreeMap::new();
         let mut kept = Vec::new();
-        for (version, changes) in (0u64..).zip(&blocks) {
-            let update = ours.apply(version.checked_sub(1), changes);
-            prop_assert_eq!(update.root, reference.apply(version, changes));
+        for (version, (changes, saves)) in (0u64..).zip(&blocks) {
+            let root = tree.change(&rows, path_changes(changes)).expect("a tree");
+            prop_assert_eq!(root, reference.apply(version, changes));
             for (path, value) in changes {
                 match value {
                     Some(value) => model.insert(*path, *value),
                     None => model.remove(path),
                 };
             }
-            kept.push((version, update.root, model.clone()));
-        }
-        // Old versions stay readable: nothing that they need was overwritten.
-        for (version, root, model) in kept {
-            for path in model.keys().chain(&others) {
-                let proof = prove(&ours, version, path).expect("proved");
-                let value = model.get(path).map(|value| [*value]);
-                proof.verify(root, path, value.as_ref().map(|v| &v[..])).expect("it verifies");
-                prop_assert!(proof.verify(root, path, Some(&[9])).is_err());
+            check_proofs((&rows, &tree), &model, model.keys().chain(&others));
+            if let Some(capacity) = saves {
+                kept.push((rows.save(&mut tree, *capacity), root, model.clone()));
             }
+        }
+        // Saved versions stay readable: nothing that they need was overwritten.
+        for (version, root, model) in kept {
+            let tree = Tree::open(&rows, version).expect("saved");
+            prop_assert_eq!(tree.root_hash(), root);
+            check_proofs((&rows, &tree), &model, model.keys().chain(&others));
         }
     }
 
     #[test]
     fn without_its_stale_nodes_the_newest_version_is_still_whole(
         blocks in proptest::collection::vec(changes(), 1..8),
+        capacity in 0usize..8,
     ) {
-        let mut ours = Written::default();
+        let (mut rows, mut tree) = (Written::default(), Tree::empty());
         let mut model = BTreeMap::new();
-        let mut root = B256::ZERO;
-        for (version, changes) in (0u64..).zip(&blocks) {
-            let update = ours.apply(version.checked_sub(1), changes);
-            update.stale.iter().for_each(|row| drop(ours.0.remove(row)));
+        let mut last = 0;
+        for changes in &blocks {
+            tree.change(&rows, path_changes(changes)).expect("a tree");
+            let saving = tree.saving();
+            tree.saved(capacity);
+            saving.stale.iter().for_each(|row| assert!(rows.0.remove(row).is_some()));
+            rows.0.extend(saving.nodes);
+            last = saving.version;
             model.extend(changes.iter().map(|(path, value)| (*path, *value)));
-            root = update.root;
         }
-        let last = blocks.len() as u64 - 1;
-        for (path, value) in &model {
-            let proof = prove(&ours, last, path).expect("proved");
-            let value = value.map(|value| [value]);
-            proof.verify(root, path, value.as_ref().map(|v| &v[..])).expect("it verifies");
-        }
-        let built = Written::default().apply(None, &model);
-        prop_assert_eq!(built.root, root);
-        prop_assert_eq!(built.nodes.len(), ours.0.len(), "nothing else is left");
+        let opened = Tree::open(&rows, last).expect("saved");
+        let held = model.iter().filter_map(|(path, value)| Some((*path, (*value)?))).collect();
+        check_proofs((&rows, &opened), &held, model.keys());
+        let mut built = tree_of(&model);
+        prop_assert_eq!(built.root_hash(), tree.root_hash());
+        prop_assert_eq!(built.saving().nodes.len(), rows.0.len(), "nothing else is left");
     }
 
     #[test]
@@ -177,23 +218,55 @@ fn rows_sort_by_version_and_pack_nibbles() {
     assert_eq!((nibble(&path, 62), nibble(&path, 63)), (0xa, 0xb));
 }
 
+/// Many leaves under different paths.
+fn many(count: u32) -> BTreeMap<Path, Option<u8>> {
+    let path = |n: u32| neura_types::state::proof::path_of(&n.to_be_bytes());
+    (0..count).map(|n| (path(n), Some(1))).collect()
+}
+
 #[test]
 fn many_changes_at_once_make_the_same_tree_as_few_at_a_time() {
-    let path = |n: u32| neura_types::state::proof::path_of(&n.to_be_bytes());
-    let all: BTreeMap<Path, Option<u8>> = (0..2_000).map(|n| (path(n), Some(1))).collect();
-    let (mut at_once, mut in_turns) = (Written::default(), Written::default());
-    let genesis = at_once.apply(None, &all);
-    let mut base = None;
-    let mut last = B256::ZERO;
+    let all = many(2_000);
+    let mut at_once = tree_of(&all);
+    let mut in_turns = Tree::empty();
     for n in 0..20 {
         let part = all.iter().skip(n * 100).take(100).map(|(path, value)| (*path, *value));
-        let update = in_turns.apply(base, &part.collect());
-        (base, last) = (Some(update.version), update.root);
+        in_turns.change(&NoNodes, path_changes(&part.collect())).expect("a tree");
     }
-    assert_eq!(genesis.root, last);
+    assert_eq!(at_once.root_hash(), in_turns.root_hash());
     // What goes leaves nothing behind, on whichever thread.
     let gone = all.keys().take(1_900).map(|path| (*path, None)).collect();
-    let rest = at_once.apply(Some(genesis.version), &gone);
+    let rest = at_once.change(&NoNodes, path_changes(&gone)).expect("a tree");
     let kept = all.iter().skip(1_900).map(|(path, value)| (*path, *value)).collect();
-    assert_eq!(rest.root, Written::default().apply(None, &kept).root);
+    assert_eq!(rest, tree_of(&kept).root_hash());
+}
+
+#[test]
+fn a_tree_keeps_what_fits_in_memory_and_finds_the_rest() {
+    const CAPACITY: usize = 100;
+    let all = many(5_000);
+    let (mut rows, mut tree) = (Written::default(), tree_of(&all));
+    rows.save(&mut tree, CAPACITY);
+    let held = |tree: &Tree| tree.nodes_in_memory();
+    assert!((1..=CAPACITY).contains(&held(&tree)), "{} nodes", held(&tree));
+    let few = all.iter().take(20).map(|(path, _)| (*path, Some(2))).collect();
+    tree.change(&rows, path_changes(&few)).expect("a tree");
+    let before = held(&tree);
+    rows.save(&mut tree, CAPACITY);
+    assert!((1..=before.min(CAPACITY)).contains(&held(&tree)));
+    let mut model: BTreeMap<Path, u8> = all.keys().map(|path| (*path, 1)).collect();
+    model.extend(few.keys().map(|path| (*path, 2)));
+    check_proofs((&rows, &tree), &model, all.keys().step_by(50).chain(few.keys()));
+}
+
+#[test]
+fn a_tree_is_saved_after_many_changes_or_many_blocks_but_not_for_nothing() {
+    let (mut rows, mut tree) = (Written::default(), Tree::empty());
+    assert!(!tree.is_due(9, 9), "nothing changed");
+    tree.change(&rows, path_changes(&many(9))).expect("a tree");
+    assert!(!tree.is_due(1, 9) && tree.is_due(9, 9));
+    tree.change(&rows, path_changes(&many(40_000))).expect("a tree");
+    assert!(tree.is_due(1, 9));
+    rows.save(&mut tree, 1_000_000);
+    assert!(!tree.is_due(9, 9));
 }

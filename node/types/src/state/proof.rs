@@ -1,9 +1,9 @@
 //! Prove what a state root says about one key, and check such proofs without a store.
 //!
 //! The state tree is a Jellyfish Merkle tree: a sparse binary tree over 256-bit paths, taken from the most significant bit,
-//! in which a subtree without leaves is [`EMPTY_HASH`] and a subtree with one leaf is that leaf. The path of a key is
-//! BLAKE3 of its flat bytes in key derivation mode; values, leaves and inner nodes are hashed with keyed BLAKE3, leaves and
-//! inner nodes under a prefix of their kind.
+//! in which a subtree without leaves is [`EMPTY_HASH`] and a subtree with one leaf is that leaf. Paths of keys, values,
+//! leaves and inner nodes are hashed with keyed BLAKE3, each kind under a key of its own; leaves and inner nodes have 64
+//! bytes, one block of that function.
 
 #[cfg(test)]
 mod tests;
@@ -20,12 +20,11 @@ pub const PATH_BITS: usize = 256;
 /// Longest encoded proof, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1 + 64 + 32 * PATH_BITS;
 
-/// Context of BLAKE3's key derivation for the path of a state key.
-const KEY_CONTEXT: &str = "neura v1 state key";
-/// Key of the keyed BLAKE3 over values and nodes: a public constant that separates them from every other hash.
-const NODE_KEY: &[u8; 32] = b"neura v1 state tree value & node";
-const LEAF_PREFIX: &[u8; 13] = b"JMT::LeafNode";
-const INNER_PREFIX: &[u8; 16] = b"JMT::IntrnalNode";
+// Keys of the keyed BLAKE3: public constants that separate each kind of hash from every other.
+const PATH_KEY: &[u8; 32] = b"neura v2 state tree: path of key";
+const VALUE_KEY: &[u8; 32] = b"neura v2 state tree: leaf value ";
+const LEAF_KEY: &[u8; 32] = b"neura v2 state tree: a leaf node";
+const INNER_KEY: &[u8; 32] = b"neura v2 state tree: inner node ";
 
 /// Why a proof shows nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +57,7 @@ pub struct Leaf {
 impl Leaf {
     /// Hash of the leaf as a node.
     pub fn hash(&self) -> [u8; 32] {
-        node_hash::<{ LEAF_PREFIX.len() + 64 }>(LEAF_PREFIX, &self.path, &self.value)
+        node_hash(LEAF_KEY, &self.path, &self.value)
     }
 }
 
@@ -159,28 +158,26 @@ fn common_bits(a: &[u8; 32], b: &[u8; 32]) -> usize {
 
 /// Path of a key in the tree, from its flat bytes ([`StateKey::to_bytes`]).
 pub fn path_of(flat_key: &[u8]) -> [u8; 32] {
-    blake3::derive_key(KEY_CONTEXT, flat_key)
+    *blake3::keyed_hash(PATH_KEY, flat_key).as_bytes()
 }
 
 /// Hash of a value, as its leaf holds it.
 pub fn value_hash(value: &[u8]) -> [u8; 32] {
-    *blake3::keyed_hash(NODE_KEY, value).as_bytes()
+    *blake3::keyed_hash(VALUE_KEY, value).as_bytes()
 }
 
 /// Hash of an inner node of the binary tree.
 pub fn inner_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    node_hash::<{ INNER_PREFIX.len() + 64 }>(INNER_PREFIX, left, right)
+    node_hash(INNER_KEY, left, right)
 }
 
-/// Hash of a prefix and two hashes, `LENGTH` bytes in all.
-fn node_hash<const LENGTH: usize>(prefix: &[u8], a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
-    let mut input = [0; LENGTH];
-    let (start, hashes) = input.split_at_mut(prefix.len());
-    let (first, second) = hashes.split_at_mut(a.len());
-    start.copy_from_slice(prefix);
+/// Hash of two hashes, under the key of their kind.
+fn node_hash(kind: &[u8; 32], a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
+    let mut input = [0; 64];
+    let (first, second) = input.split_at_mut(a.len());
     first.copy_from_slice(a);
     second.copy_from_slice(b);
-    *blake3::keyed_hash(NODE_KEY, &input).as_bytes()
+    *blake3::keyed_hash(kind, &input).as_bytes()
 }
 
 /// Bytes that the tree holds for an account.

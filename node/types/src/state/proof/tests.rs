@@ -12,13 +12,15 @@ fn leaf(key: &StateKey, value: &[u8]) -> Leaf {
 }
 
 #[test]
-fn nodes_are_hashed_with_their_prefix_under_the_key() {
+fn each_kind_of_hash_has_a_key_of_its_own() {
     let (a, b) = ([1; 32], [2; 32]);
-    let inner = [INNER_PREFIX.as_slice(), &a, &b].concat();
-    assert_eq!(inner_hash(&a, &b), *blake3::keyed_hash(NODE_KEY, &inner).as_bytes());
-    let leaf = [LEAF_PREFIX.as_slice(), &a, &b].concat();
-    let expected = *blake3::keyed_hash(NODE_KEY, &leaf).as_bytes();
-    assert_eq!(Leaf { path: a, value: b }.hash(), expected);
+    let both = [a, b].concat();
+    let under = |key| *blake3::keyed_hash(key, &both).as_bytes();
+    let hashes =
+        [path_of(&both), value_hash(&both), Leaf { path: a, value: b }.hash(), inner_hash(&a, &b)];
+    assert_eq!(hashes, [PATH_KEY, VALUE_KEY, LEAF_KEY, INNER_KEY].map(under));
+    let different: std::collections::BTreeSet<_> = hashes.iter().collect();
+    assert_eq!(different.len(), hashes.len());
 }
 
 #[test]
