@@ -61,6 +61,6 @@ pub use user_kernel::{
     MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
 };
 pub use wgpu_backend::{
-    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput, Tuning,
-    WgpuBackend,
+    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput,
+    Tuning, WgpuBackend,
 };
