@@ -12,7 +12,7 @@ const BINS: usize = 1 << (31 - BIN_SHIFT);
 /// Magnitudes of one value over all data.
 #[derive(Debug, Clone, PartialEq)]
 struct Magnitudes {
-    /// The greatest of each channel, for rows of one axis; of all cells else.
+    /// The greatest of each channel of the last axis, for rows of one or two; of all cells else.
     channels: Vec<f32>,
     /// How many cells fall into each bin.
     bins: Vec<u64>,
@@ -54,7 +54,10 @@ fn bin(x: f32) -> usize {
 impl Calibration {
     fn of(graph: &Graph, values: &[Vec<f32>]) -> Self {
         let of = |(node, cells): (&crate::Node, &Vec<f32>)| {
-            let channels = if let [width] = node.dims[..] { width } else { 1 };
+            let channels = match node.dims[..] {
+                [width] | [_, width] => width,
+                _ => 1,
+            };
             let mut found = Magnitudes { channels: vec![0.0; channels], bins: vec![0; BINS] };
             for row in cells.chunks(channels) {
                 for (most, x) in found.channels.iter_mut().zip(row) {
@@ -92,7 +95,7 @@ impl Calibration {
         f64::from(if edge.is_finite() { edge.min(most) } else { most }).max(1e-9)
     }
 
-    /// The greatest magnitude of each channel of a value with rows of one axis.
+    /// The greatest magnitude of each channel of a value with rows of one or two axes.
     pub(crate) fn channels(&self, value: Value) -> &[f32] {
         &self.values[value.0].channels
     }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use neura_int8::{Data, Model, Tensor};
+use neura_int8::{DType, Data, Model, ModelError, Tensor};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -38,7 +38,7 @@ pub struct Report {
     pub model_bytes: usize,
     /// Seconds of one core that the float model took; its code is plain.
     pub float_seconds: f64,
-    /// Seconds of one core that the integer model took, on the reference interpreter.
+    /// Seconds that the runs of the integer model took, one after another.
     pub int8_seconds: f64,
 }
 
@@ -49,7 +49,7 @@ struct Pair {
     times: (Duration, Duration),
 }
 
-/// Runs both models over samples.
+/// Runs both models over samples, the integer one by `run`.
 ///
 /// # Errors
 /// [`ConvertError::Sample`] for one that does not fit, [`ConvertError::Model`] if a run fails.
@@ -58,14 +58,15 @@ pub fn compare(
     model: &Model,
     card: &Card,
     samples: &[Sample],
+    run: impl Fn(&[Tensor]) -> Result<Vec<Tensor>, ModelError> + Sync,
 ) -> Result<Report, ConvertError> {
     let pair = |(index, sample): (usize, &Sample)| {
         let begun = Instant::now();
         let float = graph.evaluate(sample).map_err(|error| error.of_sample(index))?;
         let float_time = begun.elapsed();
-        let input = tensor(graph, card, sample)?;
+        let input = tensor(graph, model, card, sample)?;
         let begun = Instant::now();
-        let made = model.run(&[input])?;
+        let made = run(&[input])?;
         let times = (float_time, begun.elapsed());
         let units = card.outputs.iter().map(|port| port.unit);
         let int8 = made.iter().zip(units).map(|(tensor, unit)| {
@@ -94,7 +95,12 @@ pub fn compare(
 }
 
 /// A sample as the integer model takes it.
-fn tensor(graph: &Graph, card: &Card, sample: &Sample) -> Result<Tensor, ConvertError> {
+fn tensor(
+    graph: &Graph,
+    model: &Model,
+    card: &Card,
+    sample: &Sample,
+) -> Result<Tensor, ConvertError> {
     let node = &graph.nodes[0];
     match (sample, &node.op) {
         (Sample::Tokens(tokens), Op::Tokens(_)) => Ok(Tensor::list(tokens.clone())?),
@@ -102,16 +108,19 @@ fn tensor(graph: &Graph, card: &Card, sample: &Sample) -> Result<Tensor, Convert
             let unit = card.inputs.first().map_or(1.0, |port| port.unit);
             let rows = values.len() / node.width().max(1);
             let dims = [vec![rows], node.dims.clone()].concat();
-            Ok(Tensor::new(dims, card_cells(values, unit))?)
+            let input = model.manifest().inputs().first();
+            let dtype = input.map_or(DType::I8, |input| input.dtype);
+            Ok(Tensor::new(dims, card_cells(values, unit, dtype))?)
         }
         _ => Err(ConvertError::Sample { index: 0, reason: "the model takes other data".into() }),
     }
 }
 
 /// Numbers in steps of an input, clamped to its range.
-fn card_cells(values: &[f32], unit: f64) -> Data {
-    let cells = values.iter().map(|x| (f64::from(*x) / unit).round().clamp(-127.0, 127.0) as i8);
-    Data::I8(cells.collect())
+fn card_cells(values: &[f32], unit: f64, dtype: DType) -> Data {
+    let (low, high) = dtype.symmetric();
+    let steps = values.iter().map(|x| (f64::from(*x) / unit).round() as i32);
+    Data::collect(dtype, steps.map(|step| step.clamp(low, high)))
 }
 
 fn of_rows<'a>(name: &str, rows: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> OutputError {

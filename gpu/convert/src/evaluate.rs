@@ -2,6 +2,8 @@
 
 use neura_int8::ops::{attention::Heads, conv::Window};
 
+mod layout;
+
 use crate::{ConvertError, Graph, Matrix, Node, Op, Sample, Value};
 
 /// What a node made, for all rows.
@@ -91,6 +93,7 @@ impl Graph {
             Op::Add => zip(|a, b| a + b),
             Op::Mul => zip(|a, b| a * b),
             Op::Apply(function) => operand(0).iter().map(|x| function.of(*x)).collect(),
+            Op::Scale(factor) => operand(0).iter().map(|x| x * factor).collect(),
             Op::LayerNorm(gain, bias, epsilon) => by_row(operand(0), gain.len(), |row| {
                 let count = row.len() as f32;
                 let mean = row.iter().sum::<f32>() / count;
@@ -104,13 +107,18 @@ impl Graph {
                 let factor = 1.0 / (square + epsilon).sqrt();
                 row.iter().zip(gain).map(|(x, g)| x * factor * g).collect()
             }),
-            Op::UnitLength => by_row(operand(0), width(0), |row| {
+            Op::UnitLength => by_row(operand(0), self.last(node.inputs[0]), |row| {
                 let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
                 row.iter().map(|x| x / length).collect()
             }),
             Op::Rope(heads, cos, sin) => rope(operand(0), width(0) / heads, cos, sin, *heads),
-            Op::Attention(heads) => {
-                attention(*heads, (operand(0), operand(1), operand(2)), (width(0), width(1)))
+            Op::Attention(heads, scale) => {
+                let widths = (width(0), width(1));
+                attention((*heads, *scale), (operand(0), operand(1), operand(2)), widths)
+            }
+            Op::Product => {
+                let (a, b) = (&self.node(node.inputs[0]).dims, &self.node(node.inputs[1]).dims);
+                products((operand(0), operand(1)), (a[1], b[1], a[2]))
             }
             Op::MeanRows => {
                 let mut mean = vec![0.0; width(0)];
@@ -119,13 +127,43 @@ impl Graph {
                 }
                 mean
             }
-            Op::FirstRow => operand(0)[..width(0)].to_vec(),
-            Op::Reshape => operand(0).to_vec(),
             Op::Softmax => by_row(operand(0), self.last(node.inputs[0]), |row| softmax(row, 1.0)),
             Op::Argmax | Op::Sample => {
                 let rows = operand(0).chunks_exact(self.last(node.inputs[0]));
                 rows.map(|row| greatest(row) as f32).collect()
             }
+            Op::Constant(_)
+            | Op::Slice(..)
+            | Op::Concat(_)
+            | Op::Transpose(_)
+            | Op::TakeRow(_)
+            | Op::Reshape => self.moved(node, values),
+        }
+    }
+
+    /// What operators make that only move cells.
+    fn moved(&self, node: &Node, values: &[Cells]) -> Cells {
+        let operand = |at: usize| &values[node.inputs[at].0][..];
+        let width = |at: usize| self.nodes[node.inputs[at].0].width();
+        match &node.op {
+            Op::Constant(cells) => cells.repeat(operand(0).len() / width(0).max(1)),
+            Op::Slice(axis, start, length) => layout::sliced(
+                operand(0),
+                &self.node(node.inputs[0]).dims,
+                (*axis, *start, *length),
+            ),
+            Op::Concat(axis) => {
+                let part = |at: usize| (operand(at), &self.node(node.inputs[at]).dims[..]);
+                layout::joined(&(0..node.inputs.len()).map(part).collect::<Vec<_>>(), *axis)
+            }
+            Op::Transpose(order) => {
+                layout::transposed(operand(0), &self.node(node.inputs[0]).dims, order)
+            }
+            Op::TakeRow(last) => {
+                let start = if *last { operand(0).len() - width(0) } else { 0 };
+                operand(0)[start..start + width(0)].to_vec()
+            }
+            _ => operand(0).to_vec(),
         }
     }
 
@@ -258,13 +296,24 @@ fn rope(x: &[f32], head: usize, cos: &Matrix, sin: &Matrix, heads: usize) -> Cel
     made
 }
 
+/// For each pair of a row of `m` and a row of `n` their product of depth `k`, batch by batch.
+fn products((a, b): (&[f32], &[f32]), (m, n, k): (usize, usize, usize)) -> Cells {
+    let batches = a.chunks_exact((m * k).max(1)).zip(b.chunks_exact((n * k).max(1)));
+    let mut made = Vec::new();
+    for (a, b) in batches {
+        for a in a.chunks_exact(k.max(1)) {
+            made.extend(b.chunks_exact(k.max(1)).map(|b| dot(a, b)));
+        }
+    }
+    made
+}
+
 fn attention(
-    heads: Heads,
+    (heads, scale): (Heads, f32),
     (q, k, v): (&[f32], &[f32], &[f32]),
     (queries, keys): (usize, usize),
 ) -> Cells {
     let (head, rows) = (queries / heads.heads, q.len() / queries.max(1));
-    let scale = 1.0 / (head as f32).sqrt();
     let mut made = vec![0.0; q.len()];
     for row in 0..rows {
         let seen = if heads.causal { row + 1 } else { rows };

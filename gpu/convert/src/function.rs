@@ -1,7 +1,9 @@
 //! Functions of one value, in floats: what tables are made of.
 
+use crate::Curve;
+
 /// A function applied to every value.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Function {
     /// `max(x, 0)`.
     Relu,
@@ -23,15 +25,29 @@ pub enum Function {
     Clip(f32, f32),
     /// `max(0, min(1, a * x + b))`.
     HardSigmoid(f32, f32),
+    /// `e^x`.
+    Exp,
+    /// The natural logarithm; that of the least positive number for what has none.
+    Log,
+    /// The square root; 0 of what has none.
+    Sqrt,
+    /// The magnitude.
+    Abs,
+    /// The sine.
+    Sin,
+    /// The cosine.
+    Cos,
+    /// What a chain of element-wise operators comes to.
+    Curve(Curve),
 }
 
 impl Function {
     /// The function's value.
     #[must_use]
-    pub fn of(self, x: f32) -> f32 {
+    pub fn of(&self, x: f32) -> f32 {
         match self {
             Function::Relu => x.max(0.0),
-            Function::LeakyRelu(factor) if x < 0.0 => x * factor,
+            Function::LeakyRelu(factor) if x < 0.0 => x * *factor,
             Function::LeakyRelu(_) => x,
             Function::Gelu => 0.5 * x * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2)),
             Function::GeluTanh => {
@@ -42,8 +58,15 @@ impl Function {
             Function::Sigmoid => sigmoid(x),
             Function::Tanh => x.tanh(),
             Function::Erf => erf(x),
-            Function::Clip(low, high) => x.max(low).min(high),
+            Function::Clip(low, high) => x.max(*low).min(*high),
             Function::HardSigmoid(slope, offset) => (slope * x + offset).clamp(0.0, 1.0),
+            Function::Exp => x.exp(),
+            Function::Log => x.max(f32::MIN_POSITIVE).ln(),
+            Function::Sqrt => x.max(0.0).sqrt(),
+            Function::Abs => x.abs(),
+            Function::Sin => x.sin(),
+            Function::Cos => x.cos(),
+            Function::Curve(curve) => curve.of(x),
         }
     }
 }

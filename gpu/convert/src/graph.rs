@@ -47,7 +47,7 @@ pub enum Op {
     Embed(Matrix),
     /// A row of a table for each row.
     Position(Matrix),
-    /// Weights, outputs × inputs, and a bias, along the only axis.
+    /// Weights, outputs × inputs, and a bias, along the last axis.
     Linear(Matrix, Vec<f32>),
     /// A convolution: weights, one row for each output channel, a bias, a window, groups.
     Conv(Matrix, Vec<f32>, Window, usize),
@@ -69,12 +69,24 @@ pub enum Op {
     UnitLength,
     /// Rotary positions: heads, cosines and sines, one row for each position.
     Rope(usize, Matrix, Matrix),
-    /// Attention between rows, of queries, keys, values.
-    Attention(neura_int8::ops::attention::Heads),
+    /// Attention between rows, of queries, keys, values; what agreements are multiplied by.
+    Attention(neura_int8::ops::attention::Heads, f32),
+    /// Products within each row: `[B, M, K]` and `[B, N, K]` make `[B, M, N]`.
+    Product,
+    /// Every cell times a number above zero: other units for the same integers.
+    Scale(f32),
+    /// These cells in every row, whatever the operand.
+    Constant(Vec<f32>),
+    /// Part of an axis: the axis, where it starts, its length.
+    Slice(usize, usize, usize),
+    /// Values joined along an axis.
+    Concat(usize),
+    /// The axes in another order.
+    Transpose(Vec<usize>),
     /// The mean of all rows.
     MeanRows,
-    /// The first row.
-    FirstRow,
+    /// One row: the last if true, the first otherwise.
+    TakeRow(bool),
     /// Other axes for the same cells.
     Reshape,
     /// Probabilities of a row.
@@ -105,9 +117,15 @@ impl Op {
             Op::RmsNorm(..) => "RmsNorm",
             Op::UnitLength => "UnitLength",
             Op::Rope(..) => "Rope",
-            Op::Attention(_) => "Attention",
+            Op::Attention(..) => "Attention",
+            Op::Product => "Product",
+            Op::Scale(_) => "Scale",
+            Op::Constant(_) => "Constant",
+            Op::Slice(..) => "Slice",
+            Op::Concat(_) => "Concat",
+            Op::Transpose(_) => "Transpose",
             Op::MeanRows => "MeanRows",
-            Op::FirstRow => "FirstRow",
+            Op::TakeRow(_) => "TakeRow",
             Op::Reshape => "Reshape",
             Op::Softmax => "Softmax",
             Op::Argmax => "Argmax",
@@ -146,14 +164,19 @@ pub struct Graph {
     pub nodes: Vec<Node>,
     /// Names and values of the outputs.
     pub outputs: Vec<(String, Value)>,
+    /// What was taken for granted when the model was read, in words for its user.
+    pub assumed: Vec<String>,
 }
+
+/// Most nodes of a graph: an integer model has no more, and most of these are several of its.
+pub(crate) const MAX_GRAPH: usize = neura_int8::MAX_NODES;
 
 impl Graph {
     /// A graph of only an input.
     #[must_use]
     pub fn new(max_rows: usize, name: &str, op: Op, dims: Vec<usize>) -> (Self, Value) {
         let input = Node { name: name.into(), op, inputs: vec![], dims };
-        (Graph { max_rows, nodes: vec![input], outputs: vec![] }, Value(0))
+        (Graph { max_rows, nodes: vec![input], outputs: vec![], assumed: vec![] }, Value(0))
     }
 
     /// The node that makes a value.
@@ -208,6 +231,15 @@ impl Graph {
         inputs: &[Value],
         dims: Vec<usize>,
     ) -> Result<Value, ConvertError> {
+        if self.nodes.len() >= MAX_GRAPH {
+            let reason = format!("the model has more than {MAX_GRAPH} operators");
+            return Err(error::node(
+                name,
+                op.name(),
+                reason,
+                "Convert a smaller one, or part of it",
+            ));
+        }
         self.nodes.push(Node { name: name.into(), op, inputs: inputs.to_vec(), dims });
         Ok(Value(self.nodes.len() - 1))
     }
@@ -223,49 +255,35 @@ impl Graph {
             Some(value) if value.0 < self.nodes.len() => Ok(self.node(*value).dims.clone()),
             _ => Err(format!("operand {operand} is missing")),
         };
-        let vector = |operand: usize, width: usize| match &dims(operand)?[..] {
-            [found] if *found == width => Ok(()),
-            found => Err(format!("operand {operand} has rows of {found:?}, [{width}] is needed")),
+        // The same axes, the last of which has a length, but that one of another.
+        let last = |operand: usize, from: usize, to: usize| {
+            let mut found = dims(operand)?;
+            match found.last_mut() {
+                Some(last) if *last == from => {
+                    *last = to;
+                    Ok(found)
+                }
+                _ => Err(format!(
+                    "operand {operand} has rows of {found:?}, a last axis of {from} is needed"
+                )),
+            }
         };
         match op {
             Op::Tokens(_) | Op::Features => Err("a model has one input".into()),
             Op::Embed(table) if dims(0)?.is_empty() => Ok(vec![table.width]),
             Op::Embed(_) => Err("only a list of tokens is looked up".into()),
             Op::Position(table) => Ok(vec![table.width]),
-            Op::Linear(weights, bias) => {
-                vector(0, weights.width)?;
-                match bias.len() == weights.height() {
-                    true => Ok(vec![bias.len()]),
-                    false => Err(format!("{} outputs, a bias of {}", weights.height(), bias.len())),
-                }
-            }
-            Op::Conv(weights, bias, window, groups) => {
-                let &[channels, height, width] = &dims(0)?[..] else {
-                    return Err("only images [channels, height, width] are convolved".into());
-                };
-                let depth = channels / groups.max(&1) * window.size[0] * window.size[1];
-                let fits = *groups > 0 && channels % groups == 0 && bias.len() % groups == 0;
-                if !fits || weights.width != depth || weights.height() != bias.len() {
-                    return Err(format!("weights do not fit {channels} channels, {groups} groups"));
-                }
-                let [height, width] = over(window, height, width)?;
-                Ok(vec![bias.len(), height, width])
-            }
-            Op::MaxPool(window) | Op::AvgPool(window) => match &dims(0)?[..] {
-                &[channels, height, width] => {
-                    let [height, width] = over(window, height, width)?;
-                    Ok(vec![channels, height, width])
-                }
-                found => Err(format!("an image is needed, found are rows of {found:?}")),
+            Op::Linear(weights, bias) => match bias.len() == weights.height() {
+                true => last(0, weights.width, bias.len()),
+                false => Err(format!("{} outputs, a bias of {}", weights.height(), bias.len())),
             },
+            Op::Conv(..) | Op::MaxPool(_) | Op::AvgPool(_) => imaged(op, &dims(0)?),
             Op::Add | Op::Mul => match (dims(0)?, dims(1)?) {
                 (a, b) if a == b => Ok(a),
                 (a, b) => Err(format!("rows of {a:?} and of {b:?} do not fit")),
             },
-            Op::LayerNorm(gain, ..) | Op::RmsNorm(gain, _) => {
-                vector(0, gain.len()).map(|()| vec![gain.len()])
-            }
-            Op::Attention(heads) => {
+            Op::LayerNorm(gain, ..) | Op::RmsNorm(gain, _) => last(0, gain.len(), gain.len()),
+            Op::Attention(heads, _) => {
                 let (q, k, v) = (dims(0)?, dims(1)?, dims(2)?);
                 let fits = q.len() == 1 && k == v && heads.kv_heads > 0 && heads.heads > 0;
                 let fits = fits && q[0] % heads.heads == 0;
@@ -280,11 +298,99 @@ impl Graph {
                 }
                 found => Err(format!("rows of {found:?} have no {heads} heads to turn")),
             },
-            Op::Apply(_) | Op::UnitLength | Op::MeanRows | Op::FirstRow | Op::Softmax => dims(0),
-            Op::Argmax | Op::Sample => Ok(vec![]),
+            Op::Apply(_)
+            | Op::Scale(_)
+            | Op::UnitLength
+            | Op::MeanRows
+            | Op::TakeRow(_)
+            | Op::Softmax => dims(0),
+            Op::Constant(cells) => Ok(vec![cells.len()]),
+            Op::Product => product(&dims(0)?, &dims(1)?),
+            Op::Slice(axis, start, length) => cut(dims(0)?, (*axis, *start, *length)),
+            Op::Concat(axis) => {
+                let parts = (0..inputs.len()).map(dims).collect::<Result<Vec<_>, _>>()?;
+                joined(&parts, *axis)
+            }
+            Op::Transpose(order) => reordered(&dims(0)?, order),
+            Op::Argmax | Op::Sample => {
+                let mut found = dims(0)?;
+                found.pop();
+                Ok(found)
+            }
             Op::Reshape => Err("axes are missing".into()),
         }
     }
+}
+
+/// Axes of what moving a window over an image makes.
+fn imaged(op: &Op, dims: &[usize]) -> Result<Vec<usize>, String> {
+    let &[channels, height, width] = dims else {
+        return Err(format!(
+            "an image [channels, height, width] is needed, found are rows of {dims:?}"
+        ));
+    };
+    let (channels, window) = match op {
+        Op::Conv(weights, bias, window, groups) => {
+            let depth = channels / groups.max(&1) * window.size[0] * window.size[1];
+            let fits = *groups > 0 && channels % groups == 0 && bias.len() % groups == 0;
+            if !fits || weights.width != depth || weights.height() != bias.len() {
+                return Err(format!("weights do not fit {channels} channels, {groups} groups"));
+            }
+            (bias.len(), window)
+        }
+        Op::MaxPool(window) | Op::AvgPool(window) => (channels, window),
+        other => return Err(format!("{} moves no window", other.name())),
+    };
+    let [height, width] = over(window, height, width)?;
+    Ok(vec![channels, height, width])
+}
+
+/// Axes of a part of an axis.
+fn cut(
+    mut dims: Vec<usize>,
+    (axis, start, length): (usize, usize, usize),
+) -> Result<Vec<usize>, String> {
+    match dims.get_mut(axis) {
+        Some(side) if length > 0 && start.saturating_add(length) <= *side => {
+            *side = length;
+            Ok(dims)
+        }
+        _ => Err(format!("rows of {dims:?} have no {length} of axis {axis} at {start}")),
+    }
+}
+
+/// Axes in another order.
+fn reordered(dims: &[usize], order: &[usize]) -> Result<Vec<usize>, String> {
+    let mut sorted = order.to_vec();
+    sorted.sort_unstable();
+    match sorted.iter().copied().eq(0..dims.len()) {
+        true => Ok(order.iter().map(|axis| dims[*axis]).collect()),
+        false => Err(format!("{order:?} is no order of the axes of {dims:?}")),
+    }
+}
+
+/// Axes of the products within rows.
+fn product(a: &[usize], b: &[usize]) -> Result<Vec<usize>, String> {
+    match (a, b) {
+        (&[batch, m, k], &[batch2, n, k2]) if batch == batch2 && k == k2 => Ok(vec![batch, m, n]),
+        _ => Err(format!("rows of {a:?} and of {b:?} have no products")),
+    }
+}
+
+/// Axes of what joining along one makes.
+fn joined(parts: &[Vec<usize>], axis: usize) -> Result<Vec<usize>, String> {
+    let mut made = parts.first().cloned().unwrap_or_default();
+    let misfit = || format!("rows of {parts:?} are not joined along axis {axis}");
+    let mut length = 0;
+    for part in parts {
+        length += part.get(axis).ok_or_else(misfit)?;
+        made[axis] = part[axis];
+        if made != *part {
+            return Err(misfit());
+        }
+    }
+    *made.get_mut(axis).ok_or_else(misfit)? = length;
+    Ok(made)
 }
 
 /// Height and width of what a window makes.

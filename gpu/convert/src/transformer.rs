@@ -85,12 +85,13 @@ impl Build<'_> {
         let k = self.linear(&format!("{name}.attention.self.key"), x, square)?;
         let v = self.linear(&format!("{name}.attention.self.value"), x, square)?;
         let heads = Heads { heads, kv_heads: heads, causal: false };
-        let mixed = self.graph.add(&format!("{name}.mix"), Op::Attention(heads), &[q, k, v])?;
+        let mix = Op::Attention(heads, 1.0 / (self.config.head as f32).sqrt());
+        let mixed = self.graph.add(&format!("{name}.mix"), mix, &[q, k, v])?;
         let out = self.linear(&format!("{name}.attention.output.dense"), mixed, square)?;
         let sum = self.graph.add(&format!("{name}.attention.sum"), Op::Add, &[x, out])?;
         let x = self.layer_norm(&format!("{name}.attention.output.LayerNorm"), sum)?;
         let wide = self.linear(&format!("{name}.intermediate.dense"), x, (hidden, width))?;
-        let function = Op::Apply(self.config.activation);
+        let function = Op::Apply(self.config.activation.clone());
         let wide = self.graph.add(&format!("{name}.activation"), function, &[wide])?;
         let out = self.linear(&format!("{name}.output.dense"), wide, (width, hidden))?;
         let sum = self.graph.add(&format!("{name}.sum"), Op::Add, &[x, out])?;
@@ -117,13 +118,17 @@ impl Build<'_> {
         let k = turned("k", keys, config.kv_heads)?;
         let v = self.linear(&format!("{name}.self_attn.v_proj"), normed, (keys, width))?;
         let heads = Heads { heads: config.heads, kv_heads: config.kv_heads, causal: true };
-        let mixed = self.graph.add(&format!("{name}.mix"), Op::Attention(heads), &[q, k, v])?;
+        let mix = Op::Attention(heads, 1.0 / (self.config.head as f32).sqrt());
+        let mixed = self.graph.add(&format!("{name}.mix"), mix, &[q, k, v])?;
         let out = self.linear(&format!("{name}.self_attn.o_proj"), mixed, (width, queries))?;
         let x = self.graph.add(&format!("{name}.attention.sum"), Op::Add, &[x, out])?;
         let normed = self.rms_norm(&format!("{name}.post_attention_layernorm"), x)?;
         let gate = self.linear(&format!("{name}.mlp.gate_proj"), normed, (hidden, width))?;
-        let gate =
-            self.graph.add(&format!("{name}.gate"), Op::Apply(config.activation), &[gate])?;
+        let gate = self.graph.add(
+            &format!("{name}.gate"),
+            Op::Apply(config.activation.clone()),
+            &[gate],
+        )?;
         let up = self.linear(&format!("{name}.mlp.up_proj"), normed, (hidden, width))?;
         let gated = self.graph.add(&format!("{name}.gated"), Op::Mul, &[gate, up])?;
         let out = self.linear(&format!("{name}.mlp.down_proj"), gated, (width, hidden))?;

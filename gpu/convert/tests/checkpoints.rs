@@ -135,7 +135,10 @@ fn an_encoder_embeds_as_its_float_original_does() {
     for fine_words in [false, true] {
         let made = quantise(&graph, &calibration, Options { fine_words, ..Options::default() });
         let made = made.unwrap();
-        let report = compare(&graph, &made.model, &made.card, &samples(4, 40)).unwrap();
+        let report = compare(&graph, &made.model, &made.card, &samples(4, 40), |inputs| {
+            made.model.run(inputs)
+        })
+        .unwrap();
         let embedding = &report.outputs[0];
         assert!(embedding.cosine_mean.unwrap() > 0.99, "{embedding:?}");
         assert!(embedding.cosine_min.unwrap() > 0.97, "{embedding:?}");
@@ -147,7 +150,9 @@ fn a_decoder_gives_the_logits_of_its_float_original_and_generates() {
     let graph = read(&llama(), LLAMA).unwrap();
     let calibration = calibrate(&graph, &samples(5, 40)).unwrap();
     let made = quantise(&graph, &calibration, Options::default()).unwrap();
-    let report = compare(&graph, &made.model, &made.card, &samples(6, 40)).unwrap();
+    let report =
+        compare(&graph, &made.model, &made.card, &samples(6, 40), |inputs| made.model.run(inputs))
+            .unwrap();
     let [next, logits] = &report.outputs[..] else { panic!("two outputs") };
     assert!(logits.cosine_mean.unwrap() > 0.99, "{logits:?}");
     assert!(next.top1 > 0.85, "{next:?}");

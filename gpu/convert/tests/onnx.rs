@@ -1,88 +1,10 @@
 //! ONNX files, written byte by byte: perceptrons and convolutional networks.
 
-use neura_convert::{
-    ConvertError, Graph, Options, Sample, calibrate, compare, quantise, read_onnx,
-};
+use neura_convert::{ConvertError, Graph, Options, Sample, calibrate, compare, quantise};
 
-/// A field of bytes in protobuf.
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    [varint(u64::from(number) << 3 | 2), varint(bytes.len() as u64), bytes.to_vec()].concat()
-}
+mod file;
 
-/// A field of an integer in protobuf.
-fn number(field: u8, value: i64) -> Vec<u8> {
-    [varint(u64::from(field) << 3), varint(value as u64)].concat()
-}
-
-fn varint(mut value: u64) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
-}
-
-/// A constant of floats.
-fn floats(name: &str, dims: &[i64], values: &[f32]) -> Vec<u8> {
-    let raw: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let dims: Vec<u8> = dims.iter().flat_map(|dim| number(1, *dim)).collect();
-    field(5, &[dims, number(2, 1), field(8, name.as_bytes()), field(9, &raw)].concat())
-}
-
-/// A constant of integers.
-fn integers(name: &str, values: &[i64]) -> Vec<u8> {
-    let raw: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    let dims = number(1, values.len() as i64);
-    field(5, &[dims, number(2, 7), field(8, name.as_bytes()), field(9, &raw)].concat())
-}
-
-/// An attribute of one integer.
-fn int(name: &str, value: i64) -> Vec<u8> {
-    field(5, &[field(1, name.as_bytes()), number(3, value), number(20, 2)].concat())
-}
-
-/// An attribute of several integers.
-fn ints(name: &str, values: &[i64]) -> Vec<u8> {
-    let values: Vec<u8> = values.iter().flat_map(|value| number(8, *value)).collect();
-    field(5, &[field(1, name.as_bytes()), values, number(20, 7)].concat())
-}
-
-/// A node that makes `output` of `inputs`.
-fn node(op: &str, inputs: &[&str], output: &str, attributes: &[Vec<u8>]) -> Vec<u8> {
-    let inputs: Vec<u8> = inputs.iter().flat_map(|name| field(1, name.as_bytes())).collect();
-    let output = field(2, output.as_bytes());
-    field(1, &[inputs, output, field(4, op.as_bytes()), attributes.concat()].concat())
-}
-
-/// A value with a batch of open length and other axes.
-fn value(number_of_field: u8, name: &str, dims: &[i64]) -> Vec<u8> {
-    let open = field(1, &field(2, b"batch"));
-    let rest: Vec<u8> = dims.iter().flat_map(|dim| field(1, &number(1, *dim))).collect();
-    let tensor = [number(1, 1), field(2, &[open, rest].concat())].concat();
-    field(number_of_field, &[field(1, name.as_bytes()), field(2, &field(1, &tensor))].concat())
-}
-
-fn model(parts: &[Vec<u8>]) -> Vec<u8> {
-    [number(1, 8), field(7, &parts.concat()), field(8, &number(2, 17))].concat()
-}
-
-fn random(seed: u64, count: usize, scale: f32) -> Vec<f32> {
-    let mut state = seed;
-    let mut next = || {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((state >> 33) as f64 / 2_f64.powi(30) - 1.0) as f32 * scale
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-fn samples(seed: u64, count: usize, width: usize) -> Vec<Sample> {
-    (0..count as u64)
-        .map(|at| Sample::Features { width, values: random(seed * 1_000 + at, width, 2.0) })
-        .collect()
-}
+use file::{floats, int, integers, ints, model, node, random, read_onnx, samples, value};
 
 fn perceptron() -> Vec<u8> {
     model(&[
@@ -147,7 +69,10 @@ fn converted(bytes: &[u8], width: usize) -> neura_convert::Report {
     let graph = read_onnx(bytes, 64).unwrap();
     let calibration = calibrate(&graph, &samples(1, 400, width)).unwrap();
     let made = quantise(&graph, &calibration, Options::default()).unwrap();
-    compare(&graph, &made.model, &made.card, &samples(2, 100, width)).unwrap()
+    compare(&graph, &made.model, &made.card, &samples(2, 100, width), |inputs| {
+        made.model.run(inputs)
+    })
+    .unwrap()
 }
 
 #[test]

@@ -34,6 +34,7 @@ fn makes_native(op: &Op) -> bool {
             | Op::Features
             | Op::Embed(_)
             | Op::Position(_)
+            | Op::Constant(_)
             | Op::UnitLength
             | Op::MeanRows
             | Op::Softmax
@@ -61,22 +62,46 @@ pub(super) fn fused(graph: &Graph, value: Value) -> bool {
     finishes && !output && only.is_some_and(|user| bounds(&user.op).is_some())
 }
 
+/// Whether a value has units for each channel of its last axis: rows of features, not images.
+pub(super) fn has_channels(node: &Node) -> bool {
+    (1..=2).contains(&node.dims.len())
+}
+
+/// Operators that only move cells: they take the form that is wanted of them, if it is one.
+fn moves(op: &Op) -> bool {
+    matches!(op, Op::Reshape | Op::Transpose(_) | Op::Slice(..) | Op::MaxPool(_))
+}
+
+/// The form of what is moved: bytes or shorts if nothing else is wanted.
+fn moved(own: &BTreeSet<Form>) -> Form {
+    match own.first() {
+        Some(form @ (Form::Byte | Form::Short)) if own.len() == 1 => *form,
+        _ => Form::Wide,
+    }
+}
+
 /// The form that an operator wants an operand in.
 fn wanted(graph: &Graph, node: &Node, operand: usize, own: &BTreeSet<Form>) -> Form {
-    let input = &graph.node(node.inputs[operand]).op;
+    let from = graph.node(node.inputs[operand]);
+    let input = &from.op;
     let product = match input {
-        Op::Features => Form::Native,
+        Op::Features if !has_channels(from) => Form::Native,
         _ => Form::Byte,
     };
     match &node.op {
         Op::Embed(_) => Form::Native,
-        Op::Linear(..) if product == Form::Byte => Form::Channels,
+        Op::Linear(..) if has_channels(from) => Form::Channels,
         Op::Linear(..) | Op::Conv(..) => product,
-        Op::Attention(_) if operand == 2 => Form::Channels,
-        Op::Attention(_) => Form::Byte,
+        Op::Attention(..) if operand == 2 => Form::Channels,
+        Op::Attention(..) => Form::Byte,
+        // Shares of many are small: they are taken apart rather than rounded to bytes.
+        Op::Product if operand == 0 && matches!(input, Op::Softmax) => Form::Native,
+        Op::Product => Form::Byte,
+        Op::Constant(_) if makes_native(input) => Form::Native,
+        Op::Constant(_) => Form::Byte,
         Op::Apply(_) if bounds(&node.op).is_none() => Form::Short,
         Op::Mul | Op::Rope(..) => Form::Short,
-        Op::MaxPool(_) if own.iter().eq([&Form::Byte]) => Form::Byte,
+        op if moves(op) => moved(own),
         Op::UnitLength if matches!(input, Op::MeanRows) => Form::Native,
         _ => Form::Wide,
     }
@@ -119,16 +144,16 @@ pub(super) fn base(graph: &Graph, value: Value, wanted: &BTreeSet<Form>) -> Form
         Some(input) if clamps && fused(graph, *input) => &graph.node(*input).op,
         _ => &node.op,
     };
-    let vector = node.dims.len() == 1;
+    let vector = has_channels(node);
     let direct = |form: Form| match maker {
-        Op::Linear(..) | Op::Attention(_) | Op::Mul | Op::LayerNorm(..) | Op::RmsNorm(..) => {
+        Op::Linear(..) | Op::Attention(..) | Op::Mul | Op::LayerNorm(..) | Op::RmsNorm(..) => {
             // A clamp above zero has one limit, so one unit.
             form != Form::Channels || vector && bounds(&node.op).is_none_or(|b| b.1.is_infinite())
         }
-        Op::Conv(..) | Op::Add => form != Form::Channels,
+        Op::Conv(..) | Op::Add | Op::Product | Op::Concat(_) => form != Form::Channels,
         Op::Apply(_) if clamps => form != Form::Channels,
         Op::Apply(_) => matches!(form, Form::Byte | Form::Short),
-        Op::MaxPool(_) => form == Form::Byte,
+        op if moves(op) => matches!(form, Form::Byte | Form::Short),
         _ => false,
     };
     match (one.filter(|form| direct(*form)), maker) {

@@ -7,6 +7,7 @@
 mod form;
 mod place;
 mod scales;
+mod within;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -54,6 +55,8 @@ struct Quantiser<'a> {
     demands: Vec<BTreeSet<Form>>,
     placed: BTreeMap<(Value, Form), Placed>,
     names: BTreeSet<String>,
+    /// Tables that take shares apart, once they are needed.
+    halves: Option<(ParamId, ParamId)>,
 }
 
 /// Quantises a graph with scales from its calibration.
@@ -74,6 +77,7 @@ pub fn quantise(
         demands: demands(graph),
         placed: BTreeMap::new(),
         names: BTreeSet::new(),
+        halves: None,
     };
     let input = quantiser.input();
     for index in 0..graph.nodes.len() {
@@ -110,7 +114,14 @@ impl Quantiser<'_> {
                 (1.0, DType::I32, (0, last))
             }
             // The whole of what is given: an input is not clamped when it is quantised by others.
-            _ => (self.calibration.limit(Value(0), 1.0) / 127.0, DType::I8, (-127, 127)),
+            // Features differ in size, so they have more bits than the cells of images.
+            _ => {
+                let limit = self.calibration.limit(Value(0), 1.0);
+                match form::has_channels(node) {
+                    true => (limit / 32_767.0, DType::I16, (-32_767, 32_767)),
+                    false => (limit / 127.0, DType::I8, (-127, 127)),
+                }
+            }
         };
         let id = self.builder.input(&name, dtype, &node.dims, limits);
         self.placed.insert((Value(0), Form::Native), Placed { id, units: vec![unit] });

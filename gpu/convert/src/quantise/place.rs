@@ -7,7 +7,7 @@ use neura_int8::{
         conv::Conv2d,
         elementwise::{Add, Mul},
         embed::{Embed, Position},
-        layout::Reshape,
+        layout::{Reshape, Slice, Transpose},
         linear::Linear,
         lookup::Lookup,
         norm::{Gain, L2Norm, LayerNorm, RmsNorm},
@@ -29,7 +29,7 @@ use crate::{ConvertError, Function, Matrix, Node, Op, Value, error};
 /// Extra bits of norms and means, as wide values leave room for.
 const FRACTION: u8 = 4;
 /// One step of `1`, of probabilities, of unit vectors, of rotations.
-const SHARE: f64 = 1.0 / 65_535.0;
+pub(super) const SHARE: f64 = 1.0 / 65_535.0;
 const UNIT: f64 = 1.0 / 32_768.0;
 /// Steps of 2^-16, in which exponents are taken.
 const FINE: f64 = 65_536.0;
@@ -63,14 +63,22 @@ impl Quantiser<'_> {
             Op::Position(table) => self.table(node, table),
             Op::Linear(weights, bias) => self.linear(node, weights, bias, target),
             Op::Conv(weights, bias, ..) => self.conv(node, weights, bias, target),
-            Op::MaxPool(window) => {
-                let x = self.get(node.inputs[0], base)?;
-                let id = self.builder.node(MaxPool { window: *window }, &[x.id])?;
-                Ok(Placed { id, ..x })
+            Op::MaxPool(window) => self.same(node, base, MaxPool { window: *window }),
+            Op::AvgPool(window) => self.same(node, Form::Wide, AvgPool { window: *window }),
+            Op::Reshape => self.same(node, base, Reshape { dims: node.dims.clone() }),
+            Op::Transpose(order) => self.same(node, base, Transpose { order: order.clone() }),
+            Op::Slice(axis, start, length) => {
+                let (axis, start, length) = (*axis, *start, *length);
+                self.same(node, base, Slice { axis, start, length })
             }
-            Op::AvgPool(window) => self.same(node, AvgPool { window: *window }),
-            Op::Reshape => self.same(node, Reshape { dims: node.dims.clone() }),
-            Op::FirstRow => self.same(node, TakeRow { last: false }),
+            Op::TakeRow(last) => self.same(node, Form::Wide, TakeRow { last: *last }),
+            Op::Scale(by) => {
+                let x = self.get(node.inputs[0], Form::Wide)?;
+                Ok(Placed { id: x.id, units: vec![x.unit() * f64::from(*by)] })
+            }
+            Op::Concat(axis) => self.concat(node, *axis, target),
+            Op::Product => self.product(node, target),
+            Op::Constant(cells) => self.constant(node, cells),
             Op::Add => self.add(node, target),
             Op::Mul => {
                 let a = self.get(node.inputs[0], Form::Short)?;
@@ -83,7 +91,7 @@ impl Quantiser<'_> {
                 let x = self.get(node.inputs[0], Form::Wide)?;
                 self.place_as(&x, value, target)
             }
-            Op::Apply(function) => self.apply(node, *function, target),
+            Op::Apply(function) => self.apply(node, function, target),
             Op::LayerNorm(gain, bias, epsilon) => {
                 let x = self.get(node.inputs[0], Form::Wide)?;
                 let gain = self.gain(node, gain, Some(bias), &target)?;
@@ -101,7 +109,7 @@ impl Quantiser<'_> {
                 Ok(Placed { id, units: target.units })
             }
             Op::Rope(heads, cos, sin) => self.rope(node, *heads, cos, sin),
-            Op::Attention(heads) => self.attention(node, *heads, target),
+            Op::Attention(heads, scale) => self.attention(node, (*heads, *scale), target),
             _ => self.end(node),
         }
     }
@@ -138,9 +146,14 @@ impl Quantiser<'_> {
         Ok(Placed { id, units: vec![unit] })
     }
 
-    /// An operator that only moves or averages wide values.
-    fn same(&mut self, node: &Node, op: impl Into<neura_int8::Op>) -> Result<Placed, ConvertError> {
-        let x = self.get(node.inputs[0], Form::Wide)?;
+    /// An operator that only moves or averages values.
+    fn same(
+        &mut self,
+        node: &Node,
+        form: Form,
+        op: impl Into<neura_int8::Op>,
+    ) -> Result<Placed, ConvertError> {
+        let x = self.get(node.inputs[0], form)?;
         let id = self.builder.node(op, &[x.id])?;
         Ok(Placed { id, ..x })
     }
@@ -248,7 +261,7 @@ impl Quantiser<'_> {
     fn apply(
         &mut self,
         node: &Node,
-        function: Function,
+        function: &Function,
         target: Target,
     ) -> Result<Placed, ConvertError> {
         let x = self.get(node.inputs[0], Form::Short)?;
@@ -308,7 +321,7 @@ impl Quantiser<'_> {
     fn attention(
         &mut self,
         node: &Node,
-        heads: Heads,
+        (heads, scale): (Heads, f32),
         target: Target,
     ) -> Result<Placed, ConvertError> {
         let q = self.get(node.inputs[0], Form::Byte)?;
@@ -316,7 +329,7 @@ impl Quantiser<'_> {
         let v = self.get(node.inputs[2], Form::Channels)?;
         let head = node.width() / heads.heads.max(1);
         let scores = self.builder.node(Scores { heads }, &[q.id, k.id])?;
-        let unit = q.unit() * k.unit() / (head as f64).sqrt();
+        let unit = q.unit() * k.unit() * f64::from(scale);
         let scale = factor(std::f64::consts::LOG2_E * FINE * unit)?;
         let shares: ValueId =
             self.builder.node(Softmax { scale, causal: heads.causal }, &[scores])?;

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use neura_convert::Card;
-use neura_int8::{MAX_MODEL_BYTES, Model};
+use neura_gpu::{CpuBackend, OnDevice};
+use neura_int8::{Kernels, MAX_MODEL_BYTES, Model, Reference};
 
 use super::Shared;
 use crate::bounded;
@@ -38,6 +39,24 @@ pub(super) fn run(command: Command, shared: &Shared) -> Result<()> {
         Command::Run(args) => run::run(&args, shared),
         Command::Pack(args) => run::pack(&args, shared),
         Command::Answers(args) => run::answers(&args, shared),
+    }
+}
+
+/// What computes models here: the native kernels, or the interpreter that defines their bits.
+#[derive(Debug)]
+struct Processor(Option<CpuBackend>);
+
+impl Processor {
+    fn new(reference: bool) -> Self {
+        Processor((!reference).then(CpuBackend::new))
+    }
+
+    /// Gives its kernels to a run.
+    fn with<T>(&self, run: impl FnOnce(&dyn Kernels) -> T) -> T {
+        match &self.0 {
+            Some(backend) => run(&OnDevice::new(backend)),
+            None => run(&Reference),
+        }
     }
 }
 

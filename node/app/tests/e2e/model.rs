@@ -65,6 +65,8 @@ async fn a_float_model_is_converted_inspected_run_and_packed() {
     let found = cli.json(&run).await;
     assert_eq!(found["tokens"].as_array().unwrap().len(), 4);
     assert_eq!(cli.json(&run).await, found, "the same seed gives the same tokens");
+    let by_reference = cli.json(&[&run[..], &["--reference"]].concat()).await;
+    assert_eq!(by_reference, found, "the native kernels give the bits of the reference");
     let lines = cli.json(&["model", "run", &model, "--input", &data]).await;
     let lengths: Vec<usize> =
         lines.as_array().unwrap().iter().map(|line| line.as_array().unwrap().len()).collect();

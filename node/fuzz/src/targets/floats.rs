@@ -1,6 +1,6 @@
 //! Float models and data that a user hands to the converter.
 
-use neura_convert::{Array, Config, Kind, read_checkpoint, read_onnx, read_samples};
+use neura_convert::{Array, Config, Kind, OnnxOptions, read_checkpoint, read_onnx, read_samples};
 
 use crate::Target;
 
@@ -27,7 +27,7 @@ fn checkpoints() -> Vec<Vec<u8>> {
 }
 
 fn onnx(bytes: &[u8]) {
-    let _any = read_onnx(bytes, 4);
+    let _any = read_onnx(bytes, &OnnxOptions { max_rows: 4, lengths: &[8], ..OnnxOptions::default() });
 }
 
 /// A graph of `x: [batch, 2]` and `y = Relu(x)`, as protobuf.

@@ -4,13 +4,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use neura_convert::{
-    Config, ConvertError, Graph, MAX_CONFIG_BYTES, Options, Report, Sample, calibrate, compare,
-    quantise, read_checkpoint, read_onnx, read_samples,
+    Config, ConvertError, Graph, MAX_CONFIG_BYTES, OnnxOptions, Options, Report, Sample, calibrate,
+    compare, quantise, read_checkpoint, read_onnx, read_samples,
 };
-use neura_int8::MAX_MODEL_BYTES;
+use neura_int8::{MAX_MODEL_BYTES, Sampling};
 use serde::Serialize;
 
-use super::{Shared, card_path};
+use super::{Processor, Shared, card_path};
 use crate::{bounded, cli::Screen};
 
 /// Largest float model: what an integer one of 64 MiB can have been, with room.
@@ -40,6 +40,12 @@ pub(crate) struct Args {
     /// Most rows of a run: tokens of a text, images of a batch.
     #[arg(long, default_value_t = 512)]
     rows: usize,
+    /// The lengths of an ONNX model's axes, beside the batch's, that its file leaves open: 48,320.
+    #[arg(long, value_delimiter = ',')]
+    length: Vec<usize>,
+    /// An output of an ONNX model to convert, and only what it needs; all if left out. Repeatable.
+    #[arg(long)]
+    output: Vec<String>,
     /// Share of a value's cells that its scale covers; what is greater is clamped.
     #[arg(long, default_value_t = Options::default().share, value_parser = share)]
     share: f64,
@@ -63,6 +69,7 @@ struct Converted<'a> {
     float_bytes: u64,
     calibration_samples: usize,
     compared_with_calibration: bool,
+    assumed: &'a [String],
     report: &'a Report,
 }
 
@@ -92,7 +99,10 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
         bytes.len()
     );
     screen.waiting("comparing");
-    let report = compare(&graph, &made.model, &made.card, &others)?;
+    let processor = Processor::new(false);
+    let report = compare(&graph, &made.model, &made.card, &others, |inputs| {
+        processor.with(|kernels| made.model.run_with(kernels, inputs, Sampling::default()))
+    })?;
     std::fs::write(&args.out, &bytes).with_context(|| format!("writing {}", args.out.display()))?;
     std::fs::write(card_path(&args.out), serde_json::to_vec_pretty(&made.card)?)?;
     let converted = Converted {
@@ -101,6 +111,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
         float_bytes,
         calibration_samples: samples.len(),
         compared_with_calibration: own,
+        assumed: &graph.assumed,
         report: &report,
     };
     if !screen.result(&converted)? {
@@ -123,7 +134,13 @@ fn read(args: &Args) -> Result<(Graph, u64)> {
     let bytes = load(&path, MAX_FLOAT_MODEL)?;
     let size = bytes.len() as u64;
     if path.extension().is_some_and(|kind| kind == "onnx") {
-        return Ok((read_onnx(&bytes, args.rows).map_err(of_file)?, size));
+        let options = OnnxOptions {
+            max_rows: args.rows,
+            lengths: &args.length,
+            outputs: &args.output,
+            folder: path.parent(),
+        };
+        return Ok((read_onnx(&bytes, &options).map_err(of_file)?, size));
     }
     ensure!(
         path.extension().is_some_and(|kind| kind == "safetensors"),
@@ -165,6 +182,9 @@ fn show(screen: &Screen, made: &Converted<'_>) {
         "size         {} bytes, the float file has {}",
         report.model_bytes, made.float_bytes
     ));
+    for assumed in made.assumed {
+        screen.line(format!("assumed      {assumed}"));
+    }
     let seen = if made.compared_with_calibration { " of the calibration" } else { "" };
     screen.line(format!(
         "compared     {} samples{seen}, {} calibrated",
@@ -187,7 +207,7 @@ fn show(screen: &Screen, made: &Converted<'_>) {
         ));
     }
     screen.line(format!(
-        "time         {:.2} s in integers, {:.2} s in floats; both by plain code, one core",
+        "time         {:.2} s in integers, {:.2} s in floats by plain code",
         report.int8_seconds, report.float_seconds
     ));
 }

@@ -5,12 +5,12 @@ use std::{fs, path::PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use neura_convert::{Array, Card, Kind, Sample, read_samples};
 use neura_int8::{
-    DType, Data, Generation, Int8Result, MAX_RESULT_BYTES, MAX_TEMPERATURE, Model, Prompt,
-    Reference, Request, Sampling, Tensor, encode_requests,
+    DType, Data, Generation, Int8Result, Kernels, MAX_RESULT_BYTES, MAX_TEMPERATURE, Model, Prompt,
+    Request, Sampling, Tensor, encode_requests,
 };
 use rayon::prelude::*;
 
-use super::{Shared, card, open};
+use super::{Processor, Shared, card, open};
 use crate::{
     bounded,
     cli::{Screen, screen},
@@ -52,6 +52,9 @@ pub(crate) struct RunArgs {
     model: PathBuf,
     #[command(flatten)]
     asked: Asked,
+    /// Run by the interpreter that defines what is right: slower, the same bits.
+    #[arg(long)]
+    reference: bool,
     #[command(flatten)]
     written: Written,
 }
@@ -98,14 +101,17 @@ pub(super) fn run(args: &RunArgs, shared: &Shared) -> Result<()> {
     let card = card(&args.model, &model)?;
     let asked = &args.asked;
     let requests = asked.requests(&model, card.as_ref())?;
+    let processor = Processor::new(args.reference);
     if let [Request::Generate(prompt)] = &requests[..] {
-        return generate(&model, prompt, asked.text.is_some(), shared);
+        let is_text = asked.text.is_some();
+        return processor.with(|kernels| generate(&model, (prompt, is_text), kernels, shared));
     }
     let answers = requests
         .par_iter()
         .enumerate()
         .map(|(index, request)| {
-            request.answer(&model, &Reference).with_context(|| format!("input {index}"))
+            let answer = processor.with(|kernels| request.answer(&model, kernels));
+            answer.with_context(|| format!("input {index}"))
         })
         .collect::<Result<Vec<_>>>()?;
     args.written.write(&model, card.as_ref(), &answers, shared)
@@ -151,11 +157,16 @@ fn text_of(tokens: &[i32]) -> String {
 }
 
 /// Generates and shows the tokens.
-fn generate(model: &Model, prompt: &Prompt, is_text: bool, shared: &Shared) -> Result<()> {
+fn generate(
+    model: &Model,
+    (prompt, is_text): (&Prompt, bool),
+    kernels: &dyn Kernels,
+    shared: &Shared,
+) -> Result<()> {
     let mut screen = Screen::new(shared.json);
     let mut generation = Generation::new(model, prompt.clone())?;
     let bar = screen.progress(prompt.max_tokens as u64, "tokens");
-    while generation.step(&Reference)?.is_some() {
+    while generation.step(kernels)?.is_some() {
         bar.inc(1);
     }
     bar.finish_and_clear();
