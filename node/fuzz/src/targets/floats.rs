@@ -27,7 +27,8 @@ fn checkpoints() -> Vec<Vec<u8>> {
 }
 
 fn onnx(bytes: &[u8]) {
-    let _any = read_onnx(bytes, &OnnxOptions { max_rows: 4, lengths: &[8], ..OnnxOptions::default() });
+    let _any =
+        read_onnx(bytes, &OnnxOptions { max_rows: 4, lengths: &[8], ..OnnxOptions::default() });
 }
 
 /// A graph of `x: [batch, 2]` and `y = Relu(x)`, as protobuf.
