@@ -73,7 +73,8 @@ pub(crate) struct Probed {
     pub(crate) adapters: Vec<DeviceInfo>,
     /// Multiply-accumulates per second, measured with a small product.
     pub(crate) macs_per_second: u64,
-    /// The fastest variants of kernels, the device's among them.
+    /// The fastest variants of kernels, the device's among them; none if nothing was measured.
+    #[serde(default)]
     pub(crate) tuning: Tuning,
 }
 
