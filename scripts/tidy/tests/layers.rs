@@ -147,6 +147,7 @@ const RULES: &[Rule] = &[
             "neura-gpu",
             "neura-int8",
             "neura-convert",
+            "neura-native",
         ],
         must_not_reach: &["neura-sim", "neura-testnet", "neura-fuzz"],
         must_not_import: &["revm", "rocksdb", "libp2p", "wgpu", "jmt"],
