@@ -112,7 +112,7 @@ impl Net {
         let out = self.linear(mixed, square, by(DType::I32, 38)?)?;
         let x = self.after(x, out)?;
         let hidden = self.linear(x, (WIDTH, HIDDEN), by(DType::I16, 36)?)?;
-        let table = (-32_768..32_768).map(|x: i32| (x / 64).max(0).min(127));
+        let table = (-32_768..32_768).map(|x: i32| (x / 64).clamp(0, 127));
         let table = self.param(&[65_536], Data::collect(DType::I8, table))?;
         let hidden = self.node(Lookup { table }, &[hidden])?;
         let out = self.linear(hidden, (HIDDEN, WIDTH), by(DType::I32, 40)?)?;
