@@ -14,6 +14,7 @@
 //! | `epochs` | epoch | encoded [`EpochRecord`](crate::EpochRecord) |
 //! | `executed` | height | encoded [`ExecutedRecord`](crate::ExecutedRecord) |
 //! | `receipts` | height | the receipts of the block with a table of where each begins, see below; no row for none |
+//! | `log_sections` | number of 128 blocks, by height | fingerprints of the addresses and topics of their logs, 4 bytes each, in order; no row where not all were seen |
 //! | `tx_index` | transaction hash | height ‖ position of its receipt in the block (4 bytes) |
 //! | `state` | flat state key | account or word at the last save of the state |
 //! | `history` | flat state key ‖ height of a save | what the key held before each block that changed it since the save before, see below |
@@ -90,6 +91,8 @@ pub enum Column {
     Executed,
     /// Receipts.
     Receipts,
+    /// What logs there are in many blocks.
+    LogSections,
     /// Where a transaction was included.
     TxIndex,
     /// The latest state.
@@ -110,7 +113,7 @@ pub enum Column {
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Meta,
         Self::Blocks,
         Self::BlockIndex,
@@ -123,6 +126,7 @@ impl Column {
         Self::Epochs,
         Self::Executed,
         Self::Receipts,
+        Self::LogSections,
         Self::TxIndex,
         Self::State,
         Self::History,
@@ -148,6 +152,7 @@ impl Column {
             Self::Epochs => "epochs",
             Self::Executed => "executed",
             Self::Receipts => "receipts",
+            Self::LogSections => "log_sections",
             Self::TxIndex => "tx_index",
             Self::State => "state",
             Self::History => "history",

@@ -156,6 +156,14 @@ pub enum StorageError {
         /// Blocks allowed.
         limit: u64,
     },
+    /// A log query for which too many blocks must be read in full.
+    #[error("more than {limit} blocks must be read: ask for heights up to {searched}")]
+    RangeTooDense {
+        /// Blocks allowed.
+        limit: u64,
+        /// The height up to which they sufficed.
+        searched: Height,
+    },
     /// A log query with too many results.
     #[error("more than {limit} logs match: ask for a smaller range or a narrower filter")]
     TooManyLogs {

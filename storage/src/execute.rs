@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, thread};
 
-use alloy_primitives::{Address, B256, Bloom, U256};
+use alloy_primitives::{Address, B256, U256};
 use neura_types::{
     Account, BlockId, ExecutedRoot, Height, Log, Receipt, StateChanges, codec,
     state::{
@@ -18,6 +18,7 @@ use crate::{
     error::StorageError,
     receipts::encode_receipts,
     record::ExecutedRecord,
+    sections::{LogKeys, section_of},
     store::{Inner, Store, missing},
     tree::{PathChange, Saving, Tree},
     view::StateView,
@@ -96,6 +97,10 @@ impl Store {
             tree_version = write_tree(inner, &mut batch, tree.saving())?;
             tree_height = block.height;
         }
+        if let Some(row) = inner.lock_section()?.add(block.height, &receipts.keys) {
+            let section = height_key(section_of(block.height));
+            batch.put_cf(inner.cf(Column::LogSections)?, section, row);
+        }
         let record = ExecutedRecord {
             id: block.id,
             root: ExecutedRoot {
@@ -112,7 +117,7 @@ impl Store {
             proposer: block.proposer,
             included: block.included.to_vec(),
             block_logs: block.block_logs.to_vec(),
-            bloom: receipts.bloom,
+            bloom: receipts.keys.bloom,
         };
         batch.put_cf(inner.cf(Column::Executed)?, height_key(block.height), codec::encode(&record));
         inner.put_meta(&mut batch, EXECUTED_TIP, &(block.height, block.id))?;
@@ -297,18 +302,15 @@ fn write_tree(
 struct EncodedReceipts {
     row: Vec<u8>,
     root: B256,
-    bloom: Bloom,
+    keys: LogKeys,
 }
 
 impl EncodedReceipts {
     fn of(block: &ExecutedBlock<'_>) -> Self {
         let (row, root) = encode_receipts(block.receipts, block.included);
-        let mut bloom = Bloom::ZERO;
         let of_transactions = block.receipts.iter().flat_map(|receipt| &receipt.logs);
-        for log in of_transactions.chain(block.block_logs) {
-            bloom.accrue_raw_log(log.address, &log.topics);
-        }
-        Self { row, root, bloom }
+        let keys = LogKeys::of(of_transactions.chain(block.block_logs));
+        Self { row, root, keys }
     }
 }
 

@@ -7,11 +7,15 @@ use crate::{
     columns::{Column, height_key, split_receipt_place},
     error::StorageError,
     record::{ExecutedRecord, TxLocation},
+    sections::{Wanted, section_end},
     store::{Store, decode, missing},
 };
 
-/// Most blocks that one log query spans. Their 256-byte blooms are read one by one: some ten milliseconds.
-pub const MAX_LOG_RANGE: u64 = 10_000;
+/// Most blocks that one log query spans: the sections that lack what it asks for are skipped, the blooms of the others
+/// are read one by one.
+pub const MAX_LOG_RANGE: u64 = 100_000;
+/// Most blocks of which one log query reads the receipts: full ones, a second's work.
+pub const MAX_LOG_BLOCKS: u64 = 10_000;
 
 /// Which logs are asked for, with the meaning that `eth_getLogs` gives it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -64,6 +68,15 @@ pub struct FoundLog {
     pub log: Log,
 }
 
+/// A search for logs under way.
+struct Search<'a> {
+    filter: &'a LogFilter,
+    limit: usize,
+    /// Blocks whose receipts were read.
+    blocks: u64,
+    found: Vec<FoundLog>,
+}
+
 impl Store {
     /// Receipts of a block, in order; none if it is not executed or no longer kept.
     ///
@@ -113,8 +126,8 @@ impl Store {
     /// Logs of the blocks `from..=to` that match, in order.
     ///
     /// # Errors
-    /// If the range spans more than [`MAX_LOG_RANGE`] blocks or begins below what is kept, more than `limit` logs match,
-    /// or a read fails.
+    /// If the range spans more than [`MAX_LOG_RANGE`] blocks or begins below what is kept, more than [`MAX_LOG_BLOCKS`] of
+    /// its blocks must be read in full, more than `limit` logs match, or a read fails.
     pub fn logs(
         &self,
         from: Height,
@@ -133,19 +146,44 @@ impl Store {
         if from < oldest && from <= to {
             return Err(StorageError::Pruned { height: from, oldest });
         }
-        let mut found = Vec::new();
+        let wanted = Wanted::by(filter);
+        let mut search = Search { filter, limit, blocks: 0, found: Vec::new() };
+        let mut next = from;
+        while next <= to {
+            let last = section_end(next).min(to);
+            if wanted.may_be_in(&self.inner, next)? {
+                self.search_logs(next, last, &mut search)?;
+            }
+            next = last.saturating_add(1);
+        }
+        Ok(search.found)
+    }
+
+    /// Searches some blocks one by one.
+    fn search_logs(
+        &self,
+        from: Height,
+        to: Height,
+        search: &mut Search<'_>,
+    ) -> Result<(), StorageError> {
         let above = height_key(to.saturating_add(1));
         for row in self.inner.range(Column::Executed, &height_key(from), &above)? {
             let (_, bytes) = row?;
             let record: ExecutedRecord = decode(Column::Executed, &bytes)?;
-            if filter.may_match(&record.bloom) {
-                self.collect_logs(&record, filter, &mut found)?;
+            if !search.filter.may_match(&record.bloom) {
+                continue;
             }
-            if found.len() > limit {
-                return Err(StorageError::TooManyLogs { limit });
+            if search.blocks == MAX_LOG_BLOCKS {
+                let searched = record.root.height.saturating_sub(1);
+                return Err(StorageError::RangeTooDense { limit: MAX_LOG_BLOCKS, searched });
+            }
+            search.blocks += 1;
+            self.collect_logs(&record, search.filter, &mut search.found)?;
+            if search.found.len() > search.limit {
+                return Err(StorageError::TooManyLogs { limit: search.limit });
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn collect_logs(

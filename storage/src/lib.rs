@@ -36,6 +36,7 @@ mod receipts;
 mod recent;
 mod record;
 mod safety;
+mod sections;
 mod snapshot;
 mod store;
 mod tree;
@@ -52,7 +53,7 @@ pub use epochs::{EpochEnd, EpochRecord, ProvenHeader};
 pub use error::StorageError;
 pub use execute::ExecutedBlock;
 pub use genesis::genesis_root;
-pub use index::{FoundLog, LogFilter, MAX_LOG_RANGE};
+pub use index::{FoundLog, LogFilter, MAX_LOG_BLOCKS, MAX_LOG_RANGE};
 pub use record::{ExecutedRecord, TxLocation};
 pub use safety::{Damage, MAX_RECORD_BYTES, Recovered, SafetyError, SafetyFile};
 pub use snapshot::{

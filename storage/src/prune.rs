@@ -10,6 +10,7 @@ use crate::{
     config::Retention,
     error::StorageError,
     record::ExecutedRecord,
+    sections::{section_end, section_of},
     store::{Store, missing},
 };
 
@@ -54,6 +55,10 @@ impl Store {
             return Ok(());
         }
         let above = height.saturating_add(1);
+        if height == section_end(height) {
+            let section = height_key(section_of(height));
+            batch.delete_cf(inner.cf(Column::LogSections)?, section);
+        }
         let committed =
             self.block_id_at(height)?.ok_or_else(|| missing("a committed block's id"))?;
         let (bodies, index) = (inner.cf(Column::Blocks)?, inner.cf(Column::BlockIndex)?);

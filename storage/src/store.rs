@@ -27,6 +27,7 @@ use crate::{
     error::StorageError,
     recent::RecentState,
     record::{ChainIdentity, ExecutedRecord, Tip},
+    sections::Gathering,
     tree::Tree,
     window::Window,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Inner {
     /// The tree that was proved from last, with the id of its block.
     proved: Mutex<Option<(BlockId, Arc<Tree>)>>,
     recent: RecentState,
+    /// Taken after `tree`.
+    section: Mutex<Gathering>,
     chain: Mutex<()>,
     /// Taken after `chain` where both are.
     batches: Mutex<Waiting>,
@@ -94,6 +97,7 @@ impl Store {
             tree: Mutex::default(),
             proved: Mutex::default(),
             recent: RecentState::new(config.recent_values, 0),
+            section: Mutex::default(),
             chain: Mutex::new(()),
             batches: Mutex::default(),
             poisoned: OnceLock::new(),
@@ -239,6 +243,11 @@ impl Inner {
         let record = record.ok_or_else(|| missing("the executed record of the tip"))?;
         self.set_window(Window::load(self, record.tree_height, tip)?);
         Ok(())
+    }
+
+    /// The fingerprints of the logs of blocks that are being executed.
+    pub(crate) fn lock_section(&self) -> Result<MutexGuard<'_, Gathering>, StorageError> {
+        self.section.lock().map_err(|_| StorageError::Poisoned("a writer panicked".into()))
     }
 
     /// Values of the state in memory.

@@ -289,3 +289,42 @@ fn logs_are_found_by_emitter_and_topics_across_blocks_and_at_block_end() {
     assert!(matches!(wide, Err(StorageError::RangeTooWide { .. })));
     assert!(chain.store.logs(3, 1, &LogFilter::default(), 1).expect("empty").is_empty());
 }
+
+/// Sections of blocks are skipped by what their rows say, and searched where they have none: here the one that was begun
+/// by another process, and the last, which is not whole.
+#[test]
+fn a_long_range_gives_what_its_blocks_give() {
+    let (dir, mut chain) = chain();
+    let mine = |height: u64| height.is_multiple_of(97) || height == 128 || height == 255;
+    let extend = |chain: &mut Chain, blocks: u64| {
+        for _ in 0..blocks {
+            let (height, id) = chain.order();
+            let mut receipts = vec![receipt(height as u8, vec![log(2, &[height as u8])])];
+            if mine(height) {
+                receipts.push(receipt(!height as u8, vec![log(1, &[9, height as u8])]));
+            }
+            chain
+                .execute((height, id), &StateChanges::default(), &receipts, &[])
+                .expect("executed");
+        }
+    };
+    extend(&mut chain, 200);
+    let ids = chain.ids.clone();
+    drop(chain);
+    let store = Store::open(&dir.path().join("data"), config()).expect("opened");
+    let mut chain = Chain { store, ids };
+    extend(&mut chain, 400);
+    let of = |address_byte: u8, topics: &[u8]| LogFilter {
+        addresses: vec![address(address_byte)],
+        topics: topics.iter().map(|topic| vec![B256::repeat_byte(*topic)]).collect(),
+    };
+    let heights = |from: u64, to: u64, filter: &LogFilter| {
+        let found = chain.store.logs(from, to, filter, 1_000).expect("read");
+        found.iter().map(|log| log.height).collect::<Vec<_>>()
+    };
+    let expected: Vec<u64> = (1..=600).filter(|height| mine(*height)).collect();
+    assert_eq!(heights(0, 600, &of(1, &[9])), expected);
+    assert_eq!(heights(98, 581, &of(1, &[])), expected[1..expected.len() - 1]);
+    assert_eq!(heights(0, 600, &of(2, &[])).len(), 600);
+    assert!(heights(0, 600, &of(1, &[2])).is_empty() && heights(0, 600, &of(3, &[])).is_empty());
+}
