@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_types::{
-    Account, Amount, Block, Epoch, Height, Log, Receipt, Transaction,
+    Account, Amount, Block, Epoch, Height, Receipt, Transaction,
     block::{BlockId, ExecutedRoot, Header},
     keys::PublicKey,
     provider::{Provider, Requester},
@@ -20,8 +20,10 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 mod ethereum;
+mod logs;
 
-pub use ethereum::{EthereumBlock, EthereumProof};
+pub use ethereum::{BuildRequest, BuiltBlock, EthereumBlock, EthereumProof};
+pub use logs::{LogEntry, LogQuery};
 
 use crate::error::BackendError;
 
@@ -139,6 +141,8 @@ pub struct Included {
     pub first_log: u64,
     /// Fee per gas of blobs in its block, in wei, on an imported chain of Ethereum's.
     pub blob_price: Option<u128>,
+    /// State root after it, which stands for its status on an imported chain before Byzantium.
+    pub state_root: Option<B256>,
 }
 
 /// A call, and where it takes place.
@@ -177,59 +181,6 @@ pub struct Fees {
     pub next_base_fee: u64,
     /// A tip with which a transaction is included soon, in wei per gas; at least the pool's minimum.
     pub priority_fee: u128,
-}
-
-/// Which logs are asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct LogQuery {
-    /// First height.
-    pub from: Height,
-    /// Last height, not below the first, executed.
-    pub to: Height,
-    /// Emitters; empty for any.
-    pub addresses: Vec<Address>,
-    /// For each position the topics that may stand there; empty for any. Not more than four positions.
-    pub topics: Vec<Vec<B256>>,
-}
-
-impl LogQuery {
-    /// Whether a log is asked for, apart from its height.
-    pub fn matches(&self, log: &Log) -> bool {
-        Self::fits(&self.addresses, &self.topics, log.address, &log.topics)
-    }
-
-    /// Whether a log of `address` with `topics` is among `addresses` and has `wanted` topics.
-    pub(crate) fn fits(
-        addresses: &[Address],
-        wanted: &[Vec<B256>],
-        address: Address,
-        topics: &[B256],
-    ) -> bool {
-        let right_address = addresses.is_empty() || addresses.contains(&address);
-        let mut positions = wanted.iter().zip(topics);
-        right_address
-            && wanted.len() <= topics.len()
-            && positions.all(|(wanted, topic)| wanted.is_empty() || wanted.contains(topic))
-    }
-}
-
-/// A log with its place in the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogEntry {
-    /// The log.
-    pub log: Log,
-    /// Its block.
-    pub block: BlockId,
-    /// The block's height.
-    pub height: Height,
-    /// The block's time.
-    pub timestamp_ms: u64,
-    /// Its transaction.
-    pub tx_hash: B256,
-    /// The transaction's position among the executed ones of the block.
-    pub tx_index: u64,
-    /// Position among all logs of the block.
-    pub log_index: u64,
 }
 
 /// Which tasks are asked for.
@@ -375,6 +326,24 @@ pub trait Backend: Send + Sync + Debug + 'static {
              GET /v1/accounts/{address}?proof=true gives a proof of this chain's"
                 .into(),
         ))
+    }
+
+    /// Puts a block together without adding it, on chains that are there for tests.
+    ///
+    /// # Errors
+    /// [`BackendError::Unsupported`] on others.
+    async fn build_block(&self, _request: BuildRequest) -> BackendResult<BuiltBlock> {
+        unsupported("testing_buildBlockV1")
+    }
+
+    /// The answer to `eth_config` (EIP-7910) where hardforks are Ethereum's; none on this chain.
+    async fn fork_config(&self) -> BackendResult<Option<Value>> {
+        Ok(None)
+    }
+
+    /// The lowest height whose block, receipts, logs and state are kept.
+    async fn oldest(&self) -> BackendResult<Height> {
+        Ok(0)
     }
 
     /// Numbers of transactions in the pool: those that can be executed, and the others.

@@ -20,6 +20,9 @@ pub struct ApiConfig {
     pub allowed_hosts: Vec<String>,
     /// Largest blob taken, in bytes; the store may take less.
     pub max_blob_bytes: u64,
+    /// Whether it serves what costs much or tells of others' waiting transactions: `debug_*`, `txpool_*`, and traces for
+    /// explorers. Not by default, as with geth's `--http.api`.
+    pub debug: bool,
     /// Time for the head of a request to come in, and for the next request on a connection to begin.
     pub head_timeout: Duration,
 }
@@ -30,6 +33,7 @@ impl Default for ApiConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             allowed_hosts: Vec::new(),
             max_blob_bytes: limits::DEFAULT_MAX_BLOB_BYTES,
+            debug: false,
             head_timeout: limits::HEAD_TIMEOUT,
         }
     }

@@ -170,6 +170,18 @@ pub enum BackendError {
         /// the limit.
         suggested_to: Height,
     },
+    /// A log query for which too many blocks must be read in full.
+    #[error(
+        "query would read more than {limit} blocks in full: heights {from} to {suggested_to} fit, ask for those"
+    )]
+    LogsTooDense {
+        /// Most blocks that one query reads.
+        limit: u64,
+        /// First height asked for.
+        from: Height,
+        /// Last height of a range that fits.
+        suggested_to: Height,
+    },
     /// This chain has no faucet, or this node not its key.
     #[error("this node has no faucet: only a devnet gives coins away")]
     NoFaucet,
@@ -252,6 +264,7 @@ impl BackendError {
             Self::UnknownBlock => "unknown_block",
             Self::StateUnavailable { .. } => "state_unavailable",
             Self::TooManyLogs { .. } => "too_many_logs",
+            Self::LogsTooDense { .. } => "logs_too_dense",
             Self::NoFaucet => "no_faucet",
             Self::FaucetAmount { .. } => "faucet_amount",
             Self::RateLimited { .. } => "rate_limited",
@@ -292,7 +305,7 @@ impl BackendError {
             Self::UnknownBlock | Self::StateUnavailable { .. } | Self::NoBlobStore => {
                 ErrorClass::NotFound
             }
-            Self::TooManyLogs { .. } => ErrorClass::TooMany,
+            Self::TooManyLogs { .. } | Self::LogsTooDense { .. } => ErrorClass::TooMany,
             Self::NoFaucet => ErrorClass::Forbidden,
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::BlobTooLarge { .. } => ErrorClass::TooLarge,

@@ -27,9 +27,9 @@ mod server;
 mod shared;
 
 pub use backend::{
-    Backend, BackendResult, BlockHead, BlockRef, BlockView, CallAt, CallOutcome, EpochRef,
-    EthereumBlock, EthereumProof, Event, ExecutedHead, Fees, Included, Listing, LogEntry, LogQuery,
-    PoolContent, TaskQuery, TransactionView, ValidatorRef,
+    Backend, BackendResult, BlockHead, BlockRef, BlockView, BuildRequest, BuiltBlock, CallAt,
+    CallOutcome, EpochRef, EthereumBlock, EthereumProof, Event, ExecutedHead, Fees, Included,
+    Listing, LogEntry, LogQuery, PoolContent, TaskQuery, TransactionView, ValidatorRef,
 };
 pub use config::ApiConfig;
 pub use error::{BackendError, ErrorClass};
@@ -37,4 +37,5 @@ pub use openapi::document as openapi_document;
 pub use revert::reason as revert_reason;
 #[doc(hidden)]
 pub use rpc::decoders::read_body;
+pub use rpc::encoded_receipt;
 pub use server::{ServeError, ServerHandle, serve};

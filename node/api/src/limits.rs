@@ -80,12 +80,14 @@ pub const MAX_POOL_CONTENT: usize = 20_000;
 pub const PENDING_HISTORY: usize = 8_192;
 /// Words that one `eth_getProof` proves.
 pub const MAX_PROOF_SLOTS: usize = 1_024;
+/// Words in one answer of `eth_getStorageValues`: geth's limit.
+pub const MAX_STORAGE_VALUES: usize = 1_024;
 /// Transactions of one page of a block, for explorers.
 pub const MAX_PAGE: usize = 100;
 /// Most gas of `eth_call` and `eth_estimateGas`.
 pub const MAX_CALL_GAS: u64 = 50_000_000;
-/// Blocks that one log query spans.
-pub const MAX_LOG_RANGE: u64 = 10_000;
+/// Blocks that one log query spans: the store skips most of them by their sections' index.
+pub const MAX_LOG_RANGE: u64 = 100_000;
 /// Logs in one answer.
 pub const MAX_LOGS: usize = 10_000;
 /// Addresses in one log filter.

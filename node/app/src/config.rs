@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub struct NodeFile {
     /// Where REST and JSON-RPC listen.
     pub api: Option<SocketAddr>,
+    /// Whether JSON-RPC serves `debug_*`, `txpool_*` and traces for explorers.
+    pub debug_api: Option<bool>,
     /// libp2p addresses to listen on.
     pub listen: Option<Vec<String>>,
     /// Peers to hold a connection to: libp2p addresses that end in `/p2p/<peer id>`.
@@ -112,6 +114,8 @@ pub struct NodeConfig {
     pub genesis: PathBuf,
     /// Where REST and JSON-RPC listen.
     pub api: SocketAddr,
+    /// Whether JSON-RPC serves `debug_*`, `txpool_*` and traces for explorers.
+    pub debug_api: bool,
     /// libp2p addresses to listen on.
     pub listen: Vec<String>,
     /// Peers to hold a connection to.
@@ -150,6 +154,7 @@ impl NodeConfig {
         Self {
             genesis,
             api: file.api.unwrap_or(DEFAULT_API),
+            debug_api: file.debug_api.unwrap_or_default(),
             listen: file
                 .listen
                 .unwrap_or_else(|| DEFAULT_LISTEN.iter().map(ToString::to_string).collect()),
@@ -183,6 +188,7 @@ impl NodeConfig {
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
         toml::to_string(&NodeFile {
             api: Some(self.api),
+            debug_api: Some(self.debug_api),
             listen: Some(self.listen.clone()),
             peers: Some(self.peers.clone()),
             discovery: Some(self.network.discovery),

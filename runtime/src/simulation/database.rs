@@ -12,6 +12,7 @@ use revm::{
     DatabaseRef,
     bytecode::Bytecode,
     database::{AccountState, CacheDB},
+    primitives::hardfork::SpecId,
     state::AccountInfo,
 };
 
@@ -119,12 +120,17 @@ pub struct AccountAfter {
     pub words: BTreeMap<U256, U256>,
 }
 
-/// The accounts that a simulation read or changed.
-pub(super) fn accounts_after<S>(database: &Layered<'_, S>) -> BTreeMap<Address, AccountAfter> {
+/// The accounts that a simulation read or changed. Empty ones are none since EIP-161.
+pub(super) fn accounts_after<S>(
+    database: &Layered<'_, S>,
+    spec: SpecId,
+) -> BTreeMap<Address, AccountAfter> {
+    let keeps_empty = !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
     let after = |(address, kept): (&Address, &revm::database::DbAccount)| {
         let is_gone = kept.account_state == AccountState::NotExisting;
         let info = &kept.info;
-        let account = (!is_gone && !info.is_empty()).then_some(Account {
+        let is_kept = !is_gone && (keeps_empty || !info.is_empty());
+        let account = is_kept.then_some(Account {
             nonce: info.nonce,
             balance: info.balance,
             code_hash: info.code_hash,

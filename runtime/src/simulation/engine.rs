@@ -9,7 +9,7 @@ use neura_types::{
 use revm::{
     Inspector,
     context::{
-        CfgEnv, Context, Evm, TxEnv,
+        BlockEnv, CfgEnv, Context, Evm, TxEnv,
         either::Either,
         result::{EVMError, ResultAndState},
     },
@@ -82,6 +82,8 @@ pub(super) struct Setup<'m> {
     pub(super) context: &'m BlockContext,
     pub(super) modules: &'m dyn Modules,
     pub(super) spec: SpecId,
+    /// Difficulty of the block, on Ethereum before its merge.
+    pub(super) difficulty: U256,
 }
 
 impl<'s, 'm, S: StateRead, I> Engine<'s, 'm, S, I>
@@ -95,7 +97,7 @@ where
         overrides: &StateOverrides,
         inspector: I,
     ) -> Result<Self, CallError> {
-        let Setup { context, modules, spec } = setup;
+        let Setup { context, modules, spec, difficulty } = setup;
         let precompiles = MovedPrecompiles::new::<SimulationContext<'s, S>>(
             ChainPrecompiles::new(spec, context, modules),
             modules,
@@ -105,8 +107,9 @@ where
         let mut config = CfgEnv::new_with_spec(spec).with_chain_id(context.chain_id);
         let instructions = wasm::instructions(&mut config, modules);
         let context_of_machine: SimulationContext<'s, S> = Context::new(database, spec);
+        let block = BlockEnv { difficulty, ..block_environment(context) };
         let machine = Evm::new_with_inspector(
-            context_of_machine.with_cfg(config).with_block(block_environment(context)),
+            context_of_machine.with_cfg(config).with_block(block),
             inspector,
             instructions,
             precompiles,

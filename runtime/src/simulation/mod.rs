@@ -11,7 +11,7 @@ mod precompiles;
 mod tests;
 mod trace;
 
-use alloy_primitives::{Address, Bytes};
+use alloy_primitives::{Address, Bytes, U256};
 use neura_types::{
     Log, StateRead,
     simulation::{CallRequest, CallStatus, Overrides},
@@ -54,6 +54,7 @@ pub struct Scene<'s, S> {
     overrides: Overrides,
     modules: &'static dyn Modules,
     spec: SpecId,
+    difficulty: U256,
 }
 
 impl<S> std::fmt::Debug for Scene<'_, S> {
@@ -72,6 +73,7 @@ impl<'s, S: StateRead> Scene<'s, S> {
             overrides: Overrides::default(),
             modules: &ChainModules,
             spec: rules.spec(),
+            difficulty: U256::ZERO,
         }
     }
 
@@ -91,6 +93,13 @@ impl<'s, S: StateRead> Scene<'s, S> {
         self
     }
 
+    /// The same in a block of a difficulty: Ethereum's before the merge have one.
+    #[must_use]
+    pub fn difficult(mut self, difficulty: U256) -> Self {
+        self.difficulty = difficulty;
+        self
+    }
+
     #[cfg(test)]
     pub(crate) fn on(mut self, modules: &'static dyn Modules) -> Self {
         self.modules = modules;
@@ -98,7 +107,8 @@ impl<'s, S: StateRead> Scene<'s, S> {
     }
 
     fn setup(&self) -> Setup<'_> {
-        Setup { context: &self.context, modules: self.modules, spec: self.spec }
+        let Self { context, modules, spec, difficulty, .. } = self;
+        Setup { context, modules: *modules, spec: *spec, difficulty: *difficulty }
     }
 
     /// A machine for calls, set for the price that one offers.

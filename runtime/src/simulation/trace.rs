@@ -256,6 +256,8 @@ pub fn trace_block<S: StateRead>(
 /// A transaction in the machine's terms, with blobs, which only imported chains have.
 pub(super) fn environment_of(transaction: &Transaction) -> TxEnv {
     let mut environment = transaction_environment(transaction);
+    // Imported chains have transactions of before EIP-155, which name no chain.
+    environment.chain_id = environment.chain_id.filter(|chain| *chain != 0);
     if transaction.tx_type == BLOB_TX_TYPE
         && let Ok(envelope) = TxEnvelope::decode_2718_exact(&transaction.raw)
     {

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use alloy_consensus::Header;
 use alloy_primitives::{B256, U64};
 use neura_types::rest::Finality;
 
 use super::{
-    encode::{self, EthBlock, EthReceipt, EthTransaction, Place},
+    encode::{self, EthBlock, EthReceipt, EthTransaction, EthUncle, Place},
     error::RpcResult,
     params::{BlockId, Params, Quantity},
 };
@@ -72,6 +73,7 @@ fn place(included: &Included) -> Place {
         index: included.index,
         first_log: included.first_log,
         blob_price: included.blob_price,
+        state_root: included.state_root,
     }
 }
 
@@ -115,8 +117,19 @@ pub(super) async fn receipts(
     }))
 }
 
-/// There are never uncles.
-pub(super) async fn uncle_count(state: &AppState, params: &Params<'_>) -> RpcResult<Option<U64>> {
+/// Headers of a block's uncles: only imported chains have such.
+async fn uncles(state: &AppState, params: &Params<'_>) -> RpcResult<Option<Vec<Header>>> {
     let id: BlockId = params.required(0, "block")?;
-    Ok(state.backend.head(id.to_ref()).await?.map(|_| U64::ZERO))
+    let head = state.backend.head(id.to_ref()).await?;
+    Ok(head.map(|head| head.ethereum.map(|block| block.uncles.clone()).unwrap_or_default()))
+}
+
+pub(super) async fn uncle_count(state: &AppState, params: &Params<'_>) -> RpcResult<Option<U64>> {
+    Ok(uncles(state, params).await?.map(|uncles| U64::from(uncles.len())))
+}
+
+pub(super) async fn uncle(state: &AppState, params: &Params<'_>) -> RpcResult<Option<EthUncle>> {
+    let index: Quantity = params.required(1, "index")?;
+    let Ok(index) = usize::try_from(index.0) else { return Ok(None) };
+    Ok(uncles(state, params).await?.and_then(|all| all.get(index).map(encode::uncle)))
 }

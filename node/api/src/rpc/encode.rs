@@ -12,7 +12,9 @@ use alloy_primitives::{Address, B256, Bloom, BloomInput, Bytes, U64, U128, U256}
 use neura_types::{Receipt, Transaction, transaction::TxSignature};
 use serde::Serialize;
 
-pub(crate) use header::{EthBlock, block, header, simulated};
+pub(crate) use header::{
+    EthBlock, EthUncle, EthWithdrawal, block, header, simulated, uncle, withdrawal,
+};
 
 use crate::backend::{BlockView, LogEntry};
 
@@ -51,6 +53,7 @@ pub(crate) struct EthTransaction {
     access_list: Option<Vec<EthAccess>>,
     block_hash: Option<B256>,
     block_number: Option<U64>,
+    block_timestamp: Option<U64>,
     transaction_index: Option<U64>,
     v: U256,
     r: U256,
@@ -119,7 +122,10 @@ pub(crate) struct EthLog {
 pub(crate) struct EthReceipt {
     #[serde(rename = "type")]
     tx_type: U64,
-    status: U64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<U64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    root: Option<B256>,
     transaction_hash: B256,
     transaction_index: U64,
     block_hash: B256,
@@ -150,6 +156,8 @@ pub(crate) struct Place {
     pub(crate) first_log: u64,
     /// Fee per gas of blobs in the block, in wei, where there are some.
     pub(crate) blob_price: Option<u128>,
+    /// State root after it, where receipts state that instead of a status.
+    pub(crate) state_root: Option<B256>,
 }
 
 /// Ethereum counts time in seconds.
@@ -179,7 +187,9 @@ pub(crate) fn executed(
 ) -> impl Iterator<Item = (&Transaction, &Receipt, Place)> + '_ {
     let mut bodies = view.transactions.iter();
     let mut first_log = 0;
-    let blob_price = view.head.ethereum.as_ref().and_then(|block| block.blob_price);
+    let ethereum = view.head.ethereum.as_ref();
+    let blob_price = ethereum.and_then(|block| block.blob_price);
+    let mut roots = ethereum.map(|block| block.roots.iter().copied()).into_iter().flatten();
     view.receipts.iter().zip(0u64..).filter_map(move |(receipt, index)| {
         let place = Place {
             block: view.head.id,
@@ -188,6 +198,7 @@ pub(crate) fn executed(
             index,
             first_log,
             blob_price,
+            state_root: roots.next(),
         };
         first_log += count(receipt.logs.len());
         let tx = bodies.find(|tx| tx.hash == receipt.tx_hash)?;
@@ -234,6 +245,7 @@ fn priced(tx: &Transaction, place: Option<Place>, paid: Option<U256>) -> EthTran
         access_list: (tx.tx_type > 0).then(|| access_items(&tx.access_list)),
         block_hash: place.map(|place| place.block),
         block_number: place.map(|place| U64::from(place.height)),
+        block_timestamp: place.map(|place| seconds(place.timestamp_ms)),
         transaction_index: place.map(|place| U64::from(place.index)),
         v,
         r,
@@ -273,7 +285,8 @@ pub(crate) fn receipt(tx: &Transaction, receipt: &Receipt, place: Place) -> EthR
     });
     EthReceipt {
         tx_type: U64::from(receipt.tx_type),
-        status: U64::from(u8::from(receipt.success)),
+        status: place.state_root.is_none().then(|| U64::from(u8::from(receipt.success))),
+        root: place.state_root,
         transaction_hash: receipt.tx_hash,
         transaction_index: U64::from(place.index),
         block_hash: place.block,

@@ -208,6 +208,9 @@ pub(super) struct Proof {
     storage_proof: Vec<WordProof>,
 }
 
+/// Characters of a storage key that is a whole word in hexadecimal.
+const WORD_KEY_CHARS: usize = 66;
+
 #[derive(Debug, Serialize)]
 struct WordProof {
     key: String,
@@ -228,7 +231,13 @@ pub(super) async fn proof(state: &AppState, params: &Params<'_>) -> RpcResult<Pr
     };
     let slots: Vec<U256> = keys.iter().map(slot).collect::<RpcResult<_>>()?;
     let at = params.block(2)?.to_ref();
-    let found = state.backend.ethereum_proof(address, slots, at).await?;
+    let found = state.backend.ethereum_proof(address, slots.clone(), at).await?;
+    // A key that is a whole word is shown as it came, any other as the number that it is.
+    let shown = |key: String, slot: U256| match key.len() {
+        WORD_KEY_CHARS => key,
+        _ => format!("{slot:#x}"),
+    };
+    let words = keys.into_iter().zip(&slots).map(|(key, slot)| shown(key, *slot));
     let word =
         |(key, (value, proof)): (String, (U256, Vec<Bytes>))| WordProof { key, value, proof };
     Ok(Proof {
@@ -238,6 +247,6 @@ pub(super) async fn proof(state: &AppState, params: &Params<'_>) -> RpcResult<Pr
         code_hash: found.account.code_hash,
         nonce: U64::from(found.account.nonce),
         storage_hash: found.storage_root,
-        storage_proof: keys.into_iter().zip(found.storage).map(word).collect(),
+        storage_proof: words.zip(found.storage).map(word).collect(),
     })
 }

@@ -41,16 +41,16 @@ pub(super) async fn priority_fee(state: &AppState) -> RpcResult<U256> {
 /// Fee per gas of blobs where none are: the least that there is.
 const LEAST_BLOB_PRICE: U256 = U256::ONE;
 
-/// Fee per gas of blobs in a block. This chain takes none; an imported chain's header says it.
+/// Fee per gas of blobs in a block. This chain takes none; an imported chain's header says it, if it knows blobs.
 fn blob_price(head: &BlockHead) -> U256 {
-    let price = head.ethereum.as_ref().and_then(|block| block.blob_price);
-    price.map_or(LEAST_BLOB_PRICE, U256::from)
+    let Some(block) = &head.ethereum else { return LEAST_BLOB_PRICE };
+    block.blob_price.map_or(U256::ZERO, U256::from)
 }
 
 /// Fee per gas of blobs in the block after.
 fn next_blob_price(head: &BlockHead) -> U256 {
-    let next = head.ethereum.as_ref().and_then(|block| block.next_blob_price);
-    next.map_or(LEAST_BLOB_PRICE, U256::from)
+    let Some(block) = &head.ethereum else { return LEAST_BLOB_PRICE };
+    block.next_blob_price.map_or(U256::ZERO, U256::from)
 }
 
 fn blob_ratio(head: &BlockHead) -> f64 {

@@ -21,6 +21,7 @@ mod raw;
 mod simulate;
 mod socket;
 mod state;
+mod testing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,6 +38,7 @@ use axum::{
 use serde_json::value::RawValue;
 
 pub(crate) use filters::Filters;
+pub use raw::encoded_receipt;
 
 use crate::{
     limits::{EVM_CALL_TIMEOUT, MAX_RPC_BODY, MAX_SYNC_WAIT, RPC_CALL_TIMEOUT, TRACE_TIMEOUT},
@@ -133,7 +135,17 @@ fn time_limit(method: &str) -> Duration {
     }
 }
 
+/// Whether only a node that is told so serves a method.
+fn is_for_debugging(method: &str) -> bool {
+    method.starts_with("debug_")
+        || method.starts_with("txpool_")
+        || matches!(method, "ots_traceTransaction" | "ots_getInternalOperations")
+}
+
 async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Box<RawValue>> {
+    if !state.config.debug && is_for_debugging(method) {
+        return Err(RpcError::no_method(method));
+    }
     match method.split_once('_').map_or("", |(space, _)| space) {
         "eth" => match method {
             _ if method.starts_with("eth_getBlock") => of_blocks(state, method, p).await,
@@ -154,7 +166,8 @@ async fn of_node(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<Bo
         "net_version" => answer(node::network(state).await?),
         "net_listening" => answer(true),
         "net_peerCount" => answer(node::peer_count(state).await?),
-        "rpc_modules" => answer(node::modules()),
+        "rpc_modules" => answer(node::modules(state)),
+        "testing_buildBlockV1" => answer(testing::build_block(state, p).await?),
         "txpool_status" => answer(pool::status(state).await?),
         "txpool_content" => answer(pool::content(state).await?),
         "txpool_contentFrom" => answer(pool::content_from(state, p).await?),
@@ -169,6 +182,7 @@ async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "eth_chainId" => answer(node::chain_id(state).await?),
         "eth_protocolVersion" => answer(node::PROTOCOL_VERSION),
         "eth_syncing" => answer(node::syncing(state).await?),
+        "eth_capabilities" => answer(node::capabilities(state).await?),
         "eth_config" => answer(node::config(state).await?),
         "eth_accounts" => answer(Vec::<String>::new()),
         "eth_coinbase" => Err(node::no_coinbase()),
@@ -178,6 +192,7 @@ async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "eth_getBalance" => answer(state::balance(state, p).await?),
         "eth_getCode" => answer(state::code(state, p).await?),
         "eth_getStorageAt" => answer(state::storage(state, p).await?),
+        "eth_getStorageValues" => answer(state::storage_values(state, p).await?),
         "eth_getProof" => answer(evm::proof(state, p).await?),
         "eth_call" => answer(evm::call(state, p).await?),
         "eth_estimateGas" => answer(evm::estimate_gas(state, p).await?),
@@ -191,7 +206,9 @@ async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "eth_getUncleCountByBlockHash" | "eth_getUncleCountByBlockNumber" => {
             answer(blocks::uncle_count(state, p).await?)
         }
-        "eth_getUncleByBlockHashAndIndex" | "eth_getUncleByBlockNumberAndIndex" => answer(()),
+        "eth_getUncleByBlockHashAndIndex" | "eth_getUncleByBlockNumberAndIndex" => {
+            answer(blocks::uncle(state, p).await?)
+        }
         "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::unsupported(
             "notifications not supported: subscribe over a WebSocket, in a request of its own",
         )),

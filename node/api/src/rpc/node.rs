@@ -8,7 +8,7 @@ use super::{
     error::{RpcError, RpcResult},
     params::Params,
 };
-use crate::shared::AppState;
+use crate::{backend::BlockRef, error::BackendError, shared::AppState};
 
 /// Version of Ethereum's wire protocol that clients expect to see some of: eth/68. This node speaks its own.
 pub(super) const PROTOCOL_VERSION: &str = "0x44";
@@ -71,8 +71,14 @@ pub(super) async fn syncing(state: &AppState) -> RpcResult<Syncing> {
 }
 
 /// The groups of methods that are served.
-pub(super) fn modules() -> Value {
-    json!({ "debug": "1.0", "eth": "1.0", "net": "1.0", "ots": "1.0", "rpc": "1.0", "txpool": "1.0", "web3": "1.0" })
+pub(super) fn modules(state: &AppState) -> Value {
+    let mut modules =
+        json!({ "eth": "1.0", "net": "1.0", "ots": "1.0", "rpc": "1.0", "web3": "1.0" });
+    if state.config.debug {
+        modules["debug"] = json!("1.0");
+        modules["txpool"] = json!("1.0");
+    }
+    modules
 }
 
 pub(super) fn no_coinbase() -> RpcError {
@@ -82,8 +88,28 @@ pub(super) fn no_coinbase() -> RpcError {
     )
 }
 
+/// What of the chain this node can answer about.
+pub(super) async fn capabilities(state: &AppState) -> RpcResult<Value> {
+    let head = state.backend.head(BlockRef::Latest).await?.ok_or(BackendError::UnknownBlock)?;
+    let oldest = U64::from(state.backend.oldest().await?);
+    let kept = json!({ "disabled": false, "oldestBlock": oldest });
+    let proves = head.ethereum.is_some();
+    Ok(json!({
+        "head": { "number": U64::from(head.header.height), "hash": head.id },
+        "state": &kept,
+        "tx": &kept,
+        "logs": &kept,
+        "receipts": &kept,
+        "blocks": &kept,
+        "stateproofs": if proves { kept.clone() } else { json!({ "disabled": true }) },
+    }))
+}
+
 /// The rules in force (EIP-7910). Blobs are not taken, hence their schedule of zeros.
 pub(super) async fn config(state: &AppState) -> RpcResult<Value> {
+    if let Some(config) = state.backend.fork_config().await? {
+        return Ok(config);
+    }
     let status = state.backend.status().await?;
     let fork_id = format!("0x{}", status.genesis_hash.to_string().get(2..10).unwrap_or("00000000"));
     Ok(json!({

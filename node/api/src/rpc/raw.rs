@@ -31,16 +31,19 @@ pub(super) async fn transaction_at(
 
 pub(super) async fn receipts(state: &AppState, params: &Params<'_>) -> RpcResult<Vec<Bytes>> {
     let block = blocks::executed(state, params).await?.ok_or(BackendError::UnknownBlock)?;
-    Ok(block.receipts.iter().map(receipt).collect())
+    let roots = block.head.ethereum.as_ref().map(|ethereum| ethereum.roots.clone());
+    let mut roots = roots.into_iter().flatten();
+    Ok(block.receipts.iter().map(|receipt| encoded_receipt(receipt, roots.next())).collect())
 }
 
-fn receipt(receipt: &Receipt) -> Bytes {
+/// A receipt as Ethereum encodes it, with a state root in place of its status before Byzantium.
+pub fn encoded_receipt(receipt: &Receipt, state_root: Option<B256>) -> Bytes {
     let logs = receipt.logs.iter().map(|log| EvmLog {
         address: log.address,
         data: LogData::new_unchecked(log.topics.clone(), log.data.clone()),
     });
     let bloomed: ReceiptWithBloom<EthereumReceipt> = EthereumReceipt {
-        status: Eip658Value::Eip658(receipt.success),
+        status: state_root.map_or(Eip658Value::Eip658(receipt.success), Eip658Value::PostState),
         cumulative_gas_used: receipt.cumulative_gas_used,
         logs: logs.collect(),
     }

@@ -1,6 +1,6 @@
 //! Methods that read the state, run calls on it, or send what changes it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     events::Notice,
-    limits::{DEFAULT_SYNC_WAIT, MAX_SYNC_WAIT},
+    limits::{DEFAULT_SYNC_WAIT, MAX_STORAGE_VALUES, MAX_SYNC_WAIT},
     shared::AppState,
 };
 
@@ -45,6 +45,31 @@ pub(super) async fn storage(state: &AppState, params: &Params<'_>) -> RpcResult<
     let slot: Quantity = params.required(1, "slot")?;
     let block = params.block(2)?.to_ref();
     Ok(B256::from(state.backend.storage(address, slot.0, block).await?))
+}
+
+/// Words of several accounts (`eth_getStorageValues`).
+pub(super) async fn storage_values(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<BTreeMap<Address, Vec<B256>>> {
+    let asked: BTreeMap<Address, Vec<Quantity>> = params.required(0, "requests")?;
+    let block = params.block(1)?.to_ref();
+    let slots: usize = asked.values().map(Vec::len).sum();
+    if slots == 0 {
+        return Err(RpcError::params("empty request"));
+    }
+    if slots > MAX_STORAGE_VALUES {
+        return Err(RpcError::params(format!("too many slots: at most {MAX_STORAGE_VALUES}")));
+    }
+    let mut values = BTreeMap::new();
+    for (address, slots) in asked {
+        let mut words = Vec::with_capacity(slots.len());
+        for slot in slots {
+            words.push(B256::from(state.backend.storage(address, slot.0, block).await?));
+        }
+        values.insert(address, words);
+    }
+    Ok(values)
 }
 
 pub(super) async fn send(state: &AppState, params: &Params<'_>) -> RpcResult<B256> {

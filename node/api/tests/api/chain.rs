@@ -164,6 +164,7 @@ impl Chain {
         let earlier = &block.receipts[..position.unwrap_or(0)];
         let included = Included {
             blob_price: None,
+            state_root: None,
             block: block.head.id,
             height: block.head.header.height,
             timestamp_ms: block.head.header.timestamp_ms,

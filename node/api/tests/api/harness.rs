@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
-use neura_api::{ApiConfig, ServerHandle, limits, serve};
+use neura_api::{ApiConfig, ServerHandle, serve};
 use neura_types::{
     keys::{EthKey, SecretKey},
     rest::Problem,
@@ -27,17 +27,22 @@ impl Server {
     }
 
     pub(crate) async fn with(backend: MemoryBackend) -> Self {
-        Self::with_head_timeout(backend, limits::HEAD_TIMEOUT).await
+        Self::set(backend, ApiConfig { debug: true, ..ApiConfig::default() }).await
     }
 
     /// A server that gives the head of a request so much time.
     pub(crate) async fn with_head_timeout(backend: MemoryBackend, head_timeout: Duration) -> Self {
+        Self::set(backend, ApiConfig { head_timeout, ..ApiConfig::default() }).await
+    }
+
+    /// A server on a free port, otherwise set as it is told.
+    pub(crate) async fn set(backend: MemoryBackend, config: ApiConfig) -> Self {
         let backend = Arc::new(backend);
         let config = ApiConfig {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             allowed_hosts: vec!["node.example".into()],
             max_blob_bytes: 2_048,
-            head_timeout,
+            ..config
         };
         let as_backend = Arc::clone(&backend) as Arc<dyn neura_api::Backend>;
         let handle = serve(config, as_backend, Arc::new(registry())).await.unwrap();

@@ -1,10 +1,11 @@
 //! JSON-RPC over HTTP: what wallets and tools rely on.
 
 use alloy_primitives::{Address, B256, keccak256};
+use neura_api::ApiConfig;
 use serde_json::{Value, json};
 
 use crate::{
-    backend::{HANGS, PANICS, REVERTS, REVERTS_BARE, error_no},
+    backend::{HANGS, MemoryBackend, PANICS, REVERTS, REVERTS_BARE, error_no},
     chain::{CHAIN_ID, LOGGER},
     harness::{Server, ed25519_transfer, eth_key, identity, problem, request, transfer},
 };
@@ -472,4 +473,17 @@ async fn a_browser_is_greeted() {
     let server = funded().await;
     let text = server.get("/").send().await.unwrap().text().await.unwrap();
     assert!(text.contains("/docs"));
+}
+
+#[tokio::test]
+async fn what_is_for_debugging_is_served_only_where_the_node_is_told_so() {
+    let closed = Server::set(MemoryBackend::new(), ApiConfig::default()).await;
+    for method in ["debug_getBadBlocks", "txpool_status", "ots_traceTransaction"] {
+        let (code, message, _) = closed.rpc_error(method, json!([])).await;
+        assert_eq!(code, -32601, "{message}");
+    }
+    assert!(closed.rpc("rpc_modules", json!([])).await.get("debug").is_none());
+    let open = Server::start().await;
+    assert_eq!(open.rpc("debug_getBadBlocks", json!([])).await, json!([]));
+    assert_eq!(open.rpc("rpc_modules", json!([])).await["txpool"], "1.0");
 }

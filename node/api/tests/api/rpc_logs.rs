@@ -33,7 +33,6 @@ async fn logs_are_found_by_range_address_and_topics() {
     assert_eq!(count(&server, all.clone()).await, 6);
     assert_eq!(count(&server, json!({})).await, 2, "the latest block alone");
     assert_eq!(count(&server, json!({ "fromBlock": "earliest", "toBlock": "0x2" })).await, 4);
-    assert_eq!(count(&server, json!({ "fromBlock": "0x1", "toBlock": "0x99" })).await, 6);
     let with = |name: &str, value: Value| {
         let mut filter = all.clone();
         filter[name] = value;
@@ -59,6 +58,7 @@ async fn a_range_that_cannot_be_served_says_which_can() {
     for (filter, code, text) in [
         (json!({ "fromBlock": "0x2", "toBlock": "0x1" }), -32602, "invalid block range params"),
         (json!({ "fromBlock": "0x99", "toBlock": "0x9a" }), -32602, "block range extends beyond"),
+        (json!({ "fromBlock": "0x1", "toBlock": "0x99" }), -32602, "block range extends beyond"),
         (json!({ "blockHash": B256::ZERO, "toBlock": "0x1" }), -32602, "cannot specify both"),
         (json!({ "blockHash": B256::ZERO }), -32000, "header not found"),
         (json!({ "topics": ["0x12"] }), -32602, "invalid argument"),
@@ -68,14 +68,14 @@ async fn a_range_that_cannot_be_served_says_which_can() {
         assert_eq!(got, code, "{message}");
         assert!(message.starts_with(text), "{message}");
     }
-    for _ in 0..10_001 {
+    for _ in 0..100_001 {
         server.backend.chain().mine();
     }
     let filter = json!({ "fromBlock": "0x1", "toBlock": "latest" });
     let (code, message, _) = server.rpc_error("eth_getLogs", json!([filter])).await;
     assert_eq!(code, -32602);
-    assert!(message.contains("10000") && message.ends_with("[0x1, 0x2710]"), "{message}");
-    assert_eq!(count(&server, json!({ "fromBlock": "0x1", "toBlock": "0x2710" })).await, 6);
+    assert!(message.contains("100000") && message.ends_with("[0x1, 0x186a0]"), "{message}");
+    assert_eq!(count(&server, json!({ "fromBlock": "0x1", "toBlock": "0x186a0" })).await, 6);
 }
 
 #[tokio::test]

@@ -29,6 +29,10 @@ pub(super) struct Args {
     /// Where REST and JSON-RPC listen.
     #[arg(long, env = "NEURA_API")]
     api: Option<SocketAddr>,
+    /// Serve debug_*, txpool_* and traces for explorers too: they cost much and tell of others' waiting transactions.
+    #[arg(long, env = "NEURA_DEBUG_API", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", value_name = "BOOL")]
+    debug_api: Option<bool>,
     /// libp2p address to listen on; may be given several times.
     #[arg(long, env = "NEURA_LISTEN", value_delimiter = ',')]
     listen: Vec<String>,
@@ -118,6 +122,7 @@ impl Args {
             NodeFile::default()
         };
         file.api = self.api.or(file.api);
+        file.debug_api = self.debug_api.or(file.debug_api);
         // A flag's path is the shell's; the file's are relative to the data folder.
         if let Some(identity) = self.identity {
             ensure!(

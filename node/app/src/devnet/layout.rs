@@ -222,6 +222,7 @@ fn configure(plan: &Plan, genesis: &Path, keys: &[SecretKey]) -> Result<Vec<Node
             NodeConfig {
                 genesis: genesis.to_owned(),
                 api: SocketAddr::from((Ipv4Addr::LOCALHOST, *api)),
+                debug_api: true,
                 listen: vec![
                     format!("/ip4/127.0.0.1/tcp/{p2p}"),
                     format!("/ip4/127.0.0.1/udp/{p2p}/quic-v1"),

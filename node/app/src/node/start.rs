@@ -112,7 +112,8 @@ impl Node {
             blobs,
             faucet: read_faucet(config)?,
         };
-        let api_config = ApiConfig { listen: config.api, ..ApiConfig::default() };
+        let (listen, debug) = (config.api, config.debug_api);
+        let api_config = ApiConfig { listen, debug, ..ApiConfig::default() };
         let api = neura_api::serve(api_config, Arc::new(backend), Arc::new(registry))
             .await
             .with_context(|| format!("starting the API on {}", config.api))?;

@@ -172,7 +172,8 @@ impl<'s, S: StateRead> Run<'s, '_, S> {
         let mut database = taken.ok_or_else(|| broken("a block did not end"))?;
         let hashes = &mut database.cache.block_hashes;
         hashes.insert(U256::from(self.parent.header.number), self.parent.hash);
-        let setup = Setup { context: &context, modules: self.modules, spec: self.spec };
+        let (modules, spec) = (self.modules, self.spec);
+        let setup = Setup { context: &context, modules, spec, difficulty: U256::ZERO };
         let collector = LogCollector::new(self.request.trace_transfers);
         let mut engine = Engine::new(database, setup, &planned.overrides.state, collector)?;
         self.set_rules(&mut engine, &header, planned);
@@ -189,7 +190,7 @@ impl<'s, S: StateRead> Run<'s, '_, S> {
             start::finish(&mut engine, &body.withdrawals)?;
         }
         let database = engine.into_database();
-        header.state_root = self.root.root(&accounts_after(&database));
+        header.state_root = self.root.root(&accounts_after(&database, self.spec));
         self.database = Some(database);
         let block = body.assemble(header);
         let next_base_fee = self.next_base_fee(&context, &block.header);

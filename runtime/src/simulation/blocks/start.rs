@@ -54,7 +54,7 @@ impl BlockStart {
         }
         match self.beacon_root {
             Some(root) if spec.is_enabled_in(SpecId::CANCUN) => {
-                system_call(engine, BEACON_ROOTS_ADDRESS, root)
+                system_call(engine, BEACON_ROOTS_ADDRESS, root).map(|_| ())
             }
             _ => Ok(()),
         }
@@ -79,17 +79,20 @@ where
     Ok(())
 }
 
-/// Does what follows the transactions on Ethereum: queues of requests, then withdrawals.
+/// Does what follows the transactions on Ethereum: queues of requests, whose answers it returns, then withdrawals.
 pub(in crate::simulation) fn finish<'s, S: StateRead, I>(
     engine: &mut Engine<'s, '_, S, I>,
     withdrawals: &[Withdrawal],
-) -> Result<(), CallError>
+) -> Result<[Bytes; 2], CallError>
 where
     I: Inspector<SimulationContext<'s, S>>,
 {
+    let mut requests = [Bytes::new(), Bytes::new()];
     if engine.machine.ctx.cfg.spec.is_enabled_in(SpecId::PRAGUE) {
-        system_call(engine, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?;
-        system_call(engine, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?;
+        requests = [
+            system_call(engine, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?,
+            system_call(engine, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, Bytes::new())?,
+        ];
     }
     let database = &mut engine.machine.ctx.journaled_state.database;
     for withdrawal in withdrawals {
@@ -99,18 +102,18 @@ where
         info.balance = info.balance.saturating_add(amount);
         database.insert_account_info(withdrawal.address, info);
     }
-    Ok(())
+    Ok(requests)
 }
 
 fn system_call<'s, S: StateRead, I>(
     engine: &mut Engine<'s, '_, S, I>,
     contract: Address,
     input: impl Into<Bytes>,
-) -> Result<(), CallError>
+) -> Result<Bytes, CallError>
 where
     I: Inspector<SimulationContext<'s, S>>,
 {
     let done = engine.machine.system_call(contract, input.into()).map_err(machine_error)?;
     engine.machine.ctx.journaled_state.database.commit(done.state);
-    Ok(())
+    Ok(done.result.into_output().unwrap_or_default())
 }

@@ -1,6 +1,6 @@
 //! Headers and blocks in Ethereum's JSON.
 
-use alloy_consensus::Header;
+use alloy_consensus::{Block, Header, TxEnvelope};
 use alloy_eips::eip4895::Withdrawal;
 use alloy_primitives::{Address, B64, B256, Bloom, Bytes, U64, U256, b256};
 use neura_types::simulation::SimulatedBlock;
@@ -32,7 +32,8 @@ pub(crate) struct EthHeader {
     extra_data: Bytes,
     mix_hash: B256,
     nonce: B64,
-    base_fee_per_gas: U64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    base_fee_per_gas: Option<U64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawals_root: Option<B256>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,7 +52,7 @@ pub(crate) struct EthBlock {
     #[serde(flatten)]
     header: EthHeader,
     size: U64,
-    uncles: [B256; 0],
+    uncles: Vec<B256>,
     transactions: BlockTransactions,
     #[serde(skip_serializing_if = "Option::is_none")]
     withdrawals: Option<Vec<EthWithdrawal>>,
@@ -66,14 +67,15 @@ enum BlockTransactions {
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EthWithdrawal {
+pub(crate) struct EthWithdrawal {
     index: U64,
     validator_index: U64,
     address: Address,
     amount: U64,
 }
 
-fn withdrawal(one: &Withdrawal) -> EthWithdrawal {
+/// A withdrawal.
+pub(crate) fn withdrawal(one: &Withdrawal) -> EthWithdrawal {
     EthWithdrawal {
         index: U64::from(one.index),
         validator_index: U64::from(one.validator_index),
@@ -101,7 +103,7 @@ fn of_ethereum(header: &Header, hash: B256) -> EthHeader {
         extra_data: header.extra_data.clone(),
         mix_hash: header.mix_hash,
         nonce: header.nonce,
-        base_fee_per_gas: U64::from(header.base_fee_per_gas.unwrap_or_default()),
+        base_fee_per_gas: header.base_fee_per_gas.map(U64::from),
         withdrawals_root: header.withdrawals_root,
         blob_gas_used: header.blob_gas_used.map(U64::from),
         excess_blob_gas: header.excess_blob_gas.map(U64::from),
@@ -134,7 +136,7 @@ pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
         extra_data: Bytes::new(),
         mix_hash: executed.randomness,
         nonce: B64::ZERO,
-        base_fee_per_gas: U64::from(executed.base_fee),
+        base_fee_per_gas: Some(U64::from(executed.base_fee)),
         withdrawals_root: None,
         blob_gas_used: None,
         excess_blob_gas: None,
@@ -154,14 +156,30 @@ pub(crate) fn block(view: &BlockView, full: bool) -> Option<EthBlock> {
     };
     let header = header(view)?;
     let ethereum = view.head.ethereum.as_ref();
+    let uncles = ethereum.map(|block| block.uncles.iter().map(Header::hash_slow).collect());
     let withdrawals = ethereum.filter(|_| header.withdrawals_root.is_some());
     Some(EthBlock {
         withdrawals: withdrawals.map(|block| block.withdrawals.iter().map(withdrawal).collect()),
         header,
         size: U64::from(view.head.size),
-        uncles: [],
+        uncles: uncles.unwrap_or_default(),
         transactions,
     })
+}
+
+/// An uncle: a block of which only the header is kept.
+#[derive(Debug, Serialize)]
+pub(crate) struct EthUncle {
+    #[serde(flatten)]
+    header: EthHeader,
+    size: U64,
+    uncles: [B256; 0],
+}
+
+/// An uncle, as a block without a body.
+pub(crate) fn uncle(header: &Header) -> EthUncle {
+    let size = alloy_rlp::encode(Block::<TxEnvelope>::uncle(header.clone())).len();
+    EthUncle { header: of_ethereum(header, header.hash_slow()), size: U64::from(size), uncles: [] }
 }
 
 /// A simulated block.
@@ -174,6 +192,7 @@ pub(crate) fn simulated(block: SimulatedBlock, full: bool) -> EthBlock {
         index: count(index),
         first_log: 0,
         blob_price: None,
+        state_root: None,
     };
     let transactions = if full {
         let all = block.transactions.iter().zip(&block.calls).enumerate();
@@ -189,7 +208,7 @@ pub(crate) fn simulated(block: SimulatedBlock, full: bool) -> EthBlock {
         withdrawals: withdrawals.then(|| block.withdrawals.iter().map(withdrawal).collect()),
         header,
         size: U64::from(block.size),
-        uncles: [],
+        uncles: Vec::new(),
         transactions,
     }
 }

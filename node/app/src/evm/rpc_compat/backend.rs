@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use alloy_consensus::{Header as EthereumHeader, TxEnvelope};
-use alloy_eips::{eip1559::BaseFeeParams, eip2718::Decodable2718};
 use async_trait::async_trait;
 use neura_api::{
-    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallAt, CallOutcome,
-    EpochRef, EthereumProof, Event, Fees, Included, Listing, LogEntry, LogQuery, TaskQuery,
-    TransactionView, ValidatorRef,
+    Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, BuildRequest, BuiltBlock,
+    CallAt, CallOutcome, EpochRef, EthereumProof, Event, Fees, Included, Listing, LogEntry,
+    LogQuery, PoolContent, TaskQuery, TransactionView, ValidatorRef,
 };
 use neura_runtime::{BlockStart, Rules, Scene, SimulationParent, TraceOptions};
 use neura_types::{
@@ -25,13 +23,16 @@ use serde_json::Value;
 use tokio::sync::broadcast;
 
 use super::{
-    chain::{EthereumChain, Imported, transaction},
+    build,
+    chain::{EthereumChain, Imported, next_base_fee},
+    config,
+    pool::{Waiting, decode},
     state::EthereumState,
 };
 use crate::node::backend::{call_error, simulation_error, trace_error};
 
-/// EIP-2718 type of transactions with blobs.
-const BLOB_TX_TYPE: u8 = 3;
+/// Code of JSON-RPC for a block that cannot be put together.
+const REFUSED: i32 = -32_000;
 /// Tip that is suggested, in wei per gas.
 const TIP: u128 = 1_000_000_000;
 
@@ -40,6 +41,7 @@ const TIP: u128 = 1_000_000_000;
 pub(super) struct EthereumBackend {
     pub(super) chain: Arc<EthereumChain>,
     events: broadcast::Sender<Event>,
+    waiting: Waiting,
 }
 
 fn nothing<T>() -> BackendResult<T> {
@@ -52,7 +54,11 @@ fn failed(error: &StateError) -> BackendError {
 
 impl EthereumBackend {
     pub(super) fn new(chain: EthereumChain) -> Self {
-        Self { chain: Arc::new(chain), events: broadcast::Sender::new(1) }
+        Self {
+            chain: Arc::new(chain),
+            events: broadcast::Sender::new(1),
+            waiting: Waiting::default(),
+        }
     }
 
     fn at(&self, block: BlockRef) -> Option<&Imported> {
@@ -66,6 +72,12 @@ impl EthereumBackend {
 
     fn known(&self, block: BlockRef) -> BackendResult<&Imported> {
         self.at(block).ok_or(BackendError::UnknownBlock)
+    }
+
+    fn pool(&self, sender: Option<Address>) -> PoolContent {
+        let state = &self.chain.head().state;
+        let nonce = |address| state.account(address).ok().flatten().unwrap_or_default().nonce;
+        self.waiting.content(sender, nonce)
     }
 
     /// Runs work that takes time off the threads that answer.
@@ -92,27 +104,10 @@ fn scene<'s>(
     call: &CallAt,
 ) -> Scene<'s, EthereumState> {
     let rules = Rules::Ethereum(chain.spec(&block.header));
-    Scene::new(&block.state, &chain.context(&block.header)).by(rules).with(call.overrides.clone())
-}
-
-/// A transaction as it is sent: one with blobs may come with them.
-fn decode(raw: &Bytes) -> BackendResult<Transaction> {
-    let malformed = || BackendError::InvalidInput("the transaction is malformed".into());
-    let envelope = TxEnvelope::decode_2718_exact(raw).or_else(|_| {
-        let inner = without_blobs(raw).ok_or_else(malformed)?;
-        TxEnvelope::decode_2718_exact(&inner).map_err(|_| malformed())
-    })?;
-    transaction(&envelope).map_err(|error| BackendError::InvalidInput(error.to_string()))
-}
-
-fn without_blobs(raw: &[u8]) -> Option<Vec<u8>> {
-    let mut rest = raw.strip_prefix(&[BLOB_TX_TYPE])?;
-    alloy_rlp::Header::decode(&mut rest).ok()?.list.then_some(())?;
-    let mut after = rest;
-    let inner = alloy_rlp::Header::decode(&mut after).ok()?;
-    let length = rest.len() - after.len() + inner.payload_length;
-    let list = inner.list.then(|| rest.get(..length)).flatten()?;
-    Some([&[BLOB_TX_TYPE], list].concat())
+    Scene::new(&block.state, &chain.context(&block.header))
+        .by(rules)
+        .difficult(block.header.difficulty)
+        .with(call.overrides.clone())
 }
 
 #[async_trait]
@@ -173,10 +168,16 @@ impl Backend for EthereumBackend {
                 receipt: view.receipts.get(index).cloned(),
                 first_log: before.iter().map(|receipt| receipt.logs.len() as u64).sum(),
                 blob_price: ethereum.and_then(|ethereum| ethereum.blob_price),
+                state_root: ethereum.and_then(|block| block.roots.get(index).copied()),
             };
             Some(TransactionView { transaction, included: Some(included) })
         };
-        Ok(self.chain.blocks.iter().find_map(find))
+        if let Some(found) = self.chain.blocks.iter().find_map(find) {
+            return Ok(Some(found));
+        }
+        let waiting = self.waiting.find(hash);
+        Ok(waiting
+            .map(|tx| TransactionView { transaction: Transaction::clone(&tx), included: None }))
     }
 
     async fn submit(&self, raw: Bytes) -> BackendResult<B256> {
@@ -194,7 +195,11 @@ impl Backend for EthereumBackend {
         if have < want {
             return Err(BackendError::InsufficientFunds { address, have, want });
         }
-        Ok(tx.hash)
+        let (got, limit) = (tx.gas_limit, self.chain.head().header.gas_limit);
+        if got > limit {
+            return Err(BackendError::GasLimitTooHigh { got, limit });
+        }
+        self.waiting.insert(tx)
     }
 
     async fn account(&self, address: Address, at: BlockRef) -> BackendResult<Account> {
@@ -213,7 +218,17 @@ impl Backend for EthereumBackend {
     }
 
     async fn pending_nonce(&self, address: Address) -> BackendResult<u64> {
-        Ok(self.account(address, BlockRef::Latest).await?.nonce)
+        let next = self.account(address, BlockRef::Latest).await?.nonce;
+        Ok(self.waiting.nonce_after(address, next))
+    }
+
+    async fn pool_status(&self) -> BackendResult<(u64, u64)> {
+        let content = self.pool(None);
+        Ok((content.pending.len() as u64, content.queued.len() as u64))
+    }
+
+    async fn pool_content(&self, sender: Option<Address>, _: usize) -> BackendResult<PoolContent> {
+        Ok(self.pool(sender))
     }
 
     async fn call(&self, call: CallAt) -> BackendResult<CallOutcome> {
@@ -298,7 +313,9 @@ impl Backend for EthereumBackend {
                 block_hash: Some(block.view.head.id),
             };
             let rules = Rules::Ethereum(chain.spec(header));
-            let scene = Scene::new(&before.state, &chain.context(header)).by(rules);
+            let scene = Scene::new(&before.state, &chain.context(header))
+                .by(rules)
+                .difficult(header.difficulty);
             let options = TraceOptions::new(options);
             let transactions = &block.view.transactions;
             neura_runtime::trace_block(&scene, &start, transactions, only, &options)
@@ -306,6 +323,29 @@ impl Backend for EthereumBackend {
                 .map_err(|error| trace_error(error, &CallRequest::default()))
         })
         .await
+    }
+
+    async fn build_block(&self, request: BuildRequest) -> BackendResult<BuiltBlock> {
+        let transactions = match &request.transactions {
+            Some(raw) => raw.iter().map(decode).collect::<BackendResult<Vec<_>>>()?,
+            None => {
+                let pending = self.pool(None).pending;
+                pending.iter().map(|tx| Transaction::clone(tx)).collect()
+            }
+        };
+        self.work(BlockRef::Id(request.parent), move |chain, parent| {
+            build::build(chain, parent, request, &transactions).map_err(|error| {
+                BackendError::Simulation { code: REFUSED, message: format!("{error:#}") }
+            })
+        })
+        .await
+    }
+
+    async fn fork_config(&self) -> BackendResult<Option<Value>> {
+        let genesis = &self.chain.blocks[0]; // There is always genesis.
+        let began = (genesis.view.head.id, genesis.header.timestamp);
+        let now = self.chain.head().header.timestamp;
+        Ok(Some(config::config(&self.chain.forks, began, now)))
     }
 
     async fn ethereum_proof(
@@ -435,8 +475,4 @@ impl Backend for EthereumBackend {
     fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
     }
-}
-
-fn next_base_fee(header: &EthereumHeader) -> u64 {
-    header.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default()
 }

@@ -11,13 +11,19 @@ use alloy_consensus::{
     Block as RlpBlock, EMPTY_OMMER_ROOT_HASH, EMPTY_ROOT_HASH, Header as EthereumHeader,
     Transaction as _, TxEnvelope, Typed2718, transaction::SignerRecoverable,
 };
-use alloy_eips::{eip2718::Encodable2718, eip4895::Withdrawal};
+use alloy_eips::{
+    eip1559::BaseFeeParams,
+    eip2718::{Decodable2718, Encodable2718},
+    eip4895::Withdrawal,
+};
 use alloy_primitives::b256;
 use alloy_rlp::Decodable;
+use alloy_trie::root::ordered_trie_root_encoded;
 use anyhow::{Context, Result, bail, ensure};
 use neura_api::{BlockHead, BlockView, EthereumBlock, ExecutedHead};
 use neura_runtime::{
-    Attendance, BlockContext, BlockStart, CallOutcome, Rules, Scene, ethereum::SpecId,
+    Attendance, BlockContext, BlockStart, CallError, CallOutcome, Replay, Rules, Scene, StateRoot,
+    ethereum::SpecId,
 };
 use neura_types::{
     Address, B256, Bytes, EpochConfig, ExecutedRoot, Header, Params, Receipt, Transaction, U256,
@@ -36,7 +42,8 @@ use super::{forks::Forks, state::EthereumState};
 /// Bytes of a file of blocks.
 const MAX_CHAIN_BYTES: u64 = 1 << 30;
 /// sha256 of nothing: a block without requests (EIP-7685).
-const NO_REQUESTS: B256 = b256!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+pub(super) const NO_REQUESTS: B256 =
+    b256!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
 /// Wei of one coin.
 const COIN: u128 = 1_000_000_000_000_000_000;
 
@@ -96,6 +103,30 @@ pub(super) struct Imported {
     pub(super) state: EthereumState,
 }
 
+/// What running a block's transactions gave.
+#[derive(Debug)]
+pub(super) struct Ran {
+    /// The state after them, without rewards of miners.
+    pub(super) state: EthereumState,
+    /// What each did.
+    pub(super) outcomes: Vec<CallOutcome>,
+    /// What the queues of requests gave.
+    pub(super) requests: [Bytes; 2],
+    /// State root after each, before Byzantium.
+    pub(super) roots: Vec<B256>,
+}
+
+/// What a block has besides its header.
+#[derive(Debug, Default)]
+struct Kept {
+    raw: Bytes,
+    transactions: Vec<Transaction>,
+    receipts: Vec<Receipt>,
+    roots: Vec<B256>,
+    uncles: Vec<EthereumHeader>,
+    withdrawals: Vec<Withdrawal>,
+}
+
 /// An imported chain.
 #[derive(Debug)]
 pub(super) struct EthereumChain {
@@ -141,10 +172,9 @@ impl EthereumChain {
         let mut chain =
             Self { forks, blocks: Vec::new(), by_hash: HashMap::new(), epoch: epoch()? };
         let mut block = RlpBlock::<TxEnvelope>::uncle(header.clone());
-        let withdrawals = header.withdrawals_root.map(|_| Vec::new());
-        block.body.withdrawals = withdrawals.clone().map(Into::into);
-        let raw = alloy_rlp::encode(&block).into();
-        chain.keep(header, hash, raw, Vec::new(), Vec::new(), withdrawals, state);
+        block.body.withdrawals = header.withdrawals_root.map(|_| Vec::new().into());
+        let body = Kept { raw: alloy_rlp::encode(&block).into(), ..Kept::default() };
+        chain.keep(header, hash, body, state);
         Ok(chain)
     }
 
@@ -159,22 +189,11 @@ impl EthereumChain {
         );
         let hash = header.hash_slow();
         let transactions = body.transactions.iter().map(transaction).collect::<Result<Vec<_>>>()?;
-        let withdrawals = body.withdrawals.map(|all| all.0);
-        let context = self.context(&header);
-        let scene = Scene::new(&parent.state, &context).by(Rules::Ethereum(self.spec(&header)));
-        let start = BlockStart {
-            parent_hash: header.parent_hash,
-            beacon_root: header.parent_beacon_block_root,
-            block_hash: Some(hash),
-        };
-        let blobs =
-            header.excess_blob_gas.map(|excess| (excess, self.forks.blobs(header.timestamp)));
-        let paid = withdrawals.clone().unwrap_or_default();
-        let replay = neura_runtime::replay(&scene, &start, &transactions, &paid, blobs)?;
-        let mut state = parent.state.clone();
-        state.apply(&replay.accounts, replay.code);
-        if !header.difficulty.is_zero() {
-            state.credit(header.beneficiary, U256::from(self.mining_reward(&header)));
+        let withdrawals = body.withdrawals.map(|all| all.0).unwrap_or_default();
+        let Ran { mut state, outcomes, roots, .. } =
+            self.run(parent, &header, Some(hash), &transactions, &withdrawals)?;
+        for (miner, reward) in self.mining_rewards(&header, &body.ommers) {
+            state.credit(miner, U256::from(reward));
         }
         let root = state.root();
         ensure!(
@@ -185,10 +204,62 @@ impl EthereumChain {
         let mut hashes = (*parent.state.hashes).clone();
         hashes.push(hash);
         state.hashes = Arc::new(hashes);
-        let receipts = receipts(&header, &transactions, &replay.outcomes);
+        let receipts = receipts(&header, &transactions, &outcomes);
+        let (root, stated) = (receipts_root(&receipts, &roots), header.receipts_root);
+        ensure!(root == stated, "its receipts' root is {root} here, the header says {stated}");
         let raw = Bytes::copy_from_slice(raw);
-        self.keep(header, hash, raw, transactions, receipts, withdrawals, state);
+        let uncles = body.ommers;
+        let body = Kept { raw, transactions, receipts, roots, uncles, withdrawals };
+        self.keep(header, hash, body, state);
         Ok(())
+    }
+
+    /// Runs a block's transactions over the state after its parent.
+    pub(super) fn run(
+        &self,
+        parent: &Imported,
+        header: &EthereumHeader,
+        hash: Option<B256>,
+        transactions: &[Transaction],
+        withdrawals: &[Withdrawal],
+    ) -> Result<Ran, CallError> {
+        let context = self.context(header);
+        let rules = Rules::Ethereum(self.spec(header));
+        let scene = Scene::new(&parent.state, &context).by(rules).difficult(header.difficulty);
+        let start = BlockStart {
+            parent_hash: header.parent_hash,
+            beacon_root: header.parent_beacon_block_root,
+            block_hash: hash,
+        };
+        let blobs =
+            header.excess_blob_gas.map(|excess| (excess, self.forks.blobs(header.timestamp)));
+        let replay = neura_runtime::replay(&scene, &start, transactions, withdrawals, blobs)?;
+        let Replay { outcomes, accounts, between, requests, code } = replay;
+        let roots = between.iter().map(|changed| StateRoot::root(&parent.state, changed));
+        let roots = roots.collect();
+        let mut state = parent.state.clone();
+        state.apply(&accounts, code);
+        Ok(Ran { state, outcomes, requests, roots })
+    }
+
+    /// What a block's miner and its uncles' receive; nobody since the merge.
+    fn mining_rewards(
+        &self,
+        header: &EthereumHeader,
+        uncles: &[EthereumHeader],
+    ) -> Vec<(Address, u128)> {
+        if header.difficulty.is_zero() {
+            return Vec::new();
+        }
+        let reward = self.mining_reward(header);
+        let with_uncles = reward + reward / 32 * uncles.len() as u128;
+        let mut rewards = vec![(header.beneficiary, with_uncles)];
+        for uncle in uncles {
+            let age = header.number.saturating_sub(uncle.number);
+            let share = u128::from(8u64.saturating_sub(age));
+            rewards.push((uncle.beneficiary, reward * share / 8));
+        }
+        rewards
     }
 
     fn mining_reward(&self, header: &EthereumHeader) -> u128 {
@@ -199,21 +270,14 @@ impl EthereumChain {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the parts of a block, once")]
-    fn keep(
-        &mut self,
-        header: EthereumHeader,
-        hash: B256,
-        raw: Bytes,
-        transactions: Vec<Transaction>,
-        receipts: Vec<Receipt>,
-        withdrawals: Option<Vec<Withdrawal>>,
-        state: EthereumState,
-    ) {
+    fn keep(&mut self, header: EthereumHeader, hash: B256, body: Kept, state: EthereumState) {
+        let Kept { raw, transactions, receipts, roots, uncles, withdrawals } = body;
         let params = self.forks.blobs(header.timestamp);
         let ethereum = EthereumBlock {
             header: header.clone(),
-            withdrawals: withdrawals.unwrap_or_default(),
+            uncles,
+            roots,
+            withdrawals,
             blob_price: header.blob_fee(params),
             next_blob_price: header.next_block_blob_fee(params),
             max_blob_gas: params.max_blob_gas_per_block(),
@@ -269,8 +333,7 @@ fn epoch() -> Result<EpochConfig> {
 
 fn genesis_header(file: &GenesisFile, forks: &Forks, root: B256) -> Result<EthereumHeader> {
     let time = small(&file.timestamp)?;
-    // Forks by time hold at genesis whatever its difficulty is.
-    let spec = forks.spec(0, time, true);
+    let spec = forks.genesis_spec(time);
     let difficulty = number(&file.difficulty)?;
     let is_at_least = |fork: SpecId| spec >= fork;
     let base_fee = match &file.base_fee_per_gas {
@@ -297,6 +360,18 @@ fn genesis_header(file: &GenesisFile, forks: &Forks, root: B256) -> Result<Ether
         requests_hash: is_at_least(SpecId::PRAGUE).then_some(NO_REQUESTS),
         ..EthereumHeader::default()
     })
+}
+
+/// Base fee of the block after one.
+pub(super) fn next_base_fee(header: &EthereumHeader) -> u64 {
+    header.next_block_base_fee(BaseFeeParams::ethereum()).unwrap_or_default()
+}
+
+/// Number of a transaction's blobs.
+pub(super) fn blobs_of(tx: &Transaction) -> u64 {
+    let envelope = TxEnvelope::decode_2718_exact(&tx.raw).ok();
+    let hashes = envelope.as_ref().and_then(|envelope| envelope.blob_versioned_hashes());
+    hashes.map_or(0, |hashes| hashes.len() as u64)
 }
 
 /// A transaction in our terms. Chain id 0 stands for none.
@@ -326,7 +401,7 @@ pub(super) fn transaction(envelope: &TxEnvelope) -> Result<Transaction> {
     })
 }
 
-fn receipts(
+pub(super) fn receipts(
     header: &EthereumHeader,
     transactions: &[Transaction],
     outcomes: &[CallOutcome],
@@ -353,6 +428,13 @@ fn receipts(
         }
     };
     transactions.iter().zip(outcomes).map(receipt).collect()
+}
+
+/// Root of a block's receipts.
+pub(super) fn receipts_root(receipts: &[Receipt], roots: &[B256]) -> B256 {
+    let mut roots = roots.iter().copied();
+    let encoded = receipts.iter().map(|one| neura_api::encoded_receipt(one, roots.next()));
+    ordered_trie_root_encoded(&encoded.collect::<Vec<_>>())
 }
 
 fn head(

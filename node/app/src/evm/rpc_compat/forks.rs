@@ -1,20 +1,25 @@
 //! Which rules hold where on an Ethereum chain, as its genesis file says.
 
+use std::collections::BTreeSet;
+
 use alloy_eips::eip7840::BlobParams;
 use anyhow::{Context, Result};
 use neura_runtime::ethereum::SpecId;
+use neura_types::Address;
 use serde_json::Value;
 
 /// A fork, the rules that it stands for, and its blob parameters.
 type BlobFork = (&'static str, &'static str, fn() -> BlobParams);
 
 /// Hardforks that begin at a block.
-const BY_BLOCK: [(&str, SpecId); 9] = [
+const BY_BLOCK: [(&str, SpecId); 10] = [
     ("homesteadBlock", SpecId::HOMESTEAD),
     ("eip150Block", SpecId::TANGERINE),
     ("eip158Block", SpecId::SPURIOUS_DRAGON),
     ("byzantiumBlock", SpecId::BYZANTIUM),
-    // Constantinople never held without Petersburg's repair, except on chains made for tests.
+    // The machine has no Constantinople without Petersburg's repair. Only chains made for tests do, and there the
+    // rules differ in what a second write of a word costs.
+    ("constantinopleBlock", SpecId::PETERSBURG),
     ("petersburgBlock", SpecId::PETERSBURG),
     ("istanbulBlock", SpecId::ISTANBUL),
     ("berlinBlock", SpecId::BERLIN),
@@ -43,7 +48,28 @@ pub(super) struct Forks {
     by_block: Vec<(u64, SpecId)>,
     by_time: Vec<(u64, SpecId)>,
     blobs: Vec<(u64, BlobParams)>,
+    /// Numbers and times at which anything changes, whether the machine knows it or not.
+    pub(super) changes: Changes,
     pub(super) chain_id: u64,
+    /// The contract that takes validators' deposits.
+    pub(super) deposits: Option<Address>,
+}
+
+/// Where a chain's rules change, in order.
+#[derive(Debug)]
+pub(super) struct Changes {
+    pub(super) blocks: BTreeSet<u64>,
+    pub(super) times: BTreeSet<u64>,
+}
+
+impl Changes {
+    fn read(config: &Value) -> Self {
+        let named = |end: &'static str| {
+            let members = config.as_object().into_iter().flatten();
+            members.filter(move |(name, _)| name.ends_with(end)).filter_map(|(_, at)| at.as_u64())
+        };
+        Self { blocks: named("Block").collect(), times: named("Time").collect() }
+    }
 }
 
 impl Forks {
@@ -67,7 +93,9 @@ impl Forks {
             by_block: by_block.collect(),
             by_time: by_time.collect(),
             blobs: blobs.collect(),
+            changes: Changes::read(config),
             chain_id,
+            deposits: config["depositContractAddress"].as_str().and_then(|at| at.parse().ok()),
         })
     }
 
@@ -83,6 +111,17 @@ impl Forks {
             spec = times.map(|(_, spec)| *spec).max().unwrap_or(SpecId::MERGE).max(spec);
         }
         spec
+    }
+
+    /// The rules of genesis: forks by time hold there whatever its difficulty is, if London does.
+    pub(super) fn genesis_spec(&self, time: u64) -> SpecId {
+        match self.spec(0, time, false) {
+            spec if spec >= SpecId::LONDON => {
+                let times = self.by_time.iter().filter(|(from, _)| *from <= time);
+                times.map(|(_, spec)| *spec).fold(spec, SpecId::max)
+            }
+            spec => spec,
+        }
     }
 
     /// How blobs are priced at a time.

@@ -3,19 +3,25 @@
 //! # Design
 //! - `io`: the files. `compare`: when two answers are the same. `player`: requests over HTTP.
 //! - Without a node to ask, the chain that belongs to the suite (`genesis.json`, `chain.rlp`) is imported (`forks`,
-//!   `chain`, `state`) and served by this node's own interface (`backend`): same machine, same methods, same JSON.
+//!   `config`, `chain`, `state`) and served by this node's own interface (`backend`, with `pool` and `build` for what is
+//!   sent to it): same machine, same methods, same JSON.
 //!
 //! # Invariants
 //! - A file that cannot be read is a failure, never a pass.
-//! - A block whose state root is another than its header's ends the import.
+//! - A block whose state root or receipts root is another than its header's ends the import.
 
 mod backend;
+mod build;
 mod chain;
 mod compare;
+mod config;
 mod forks;
 mod io;
 mod player;
+mod pool;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -68,7 +74,7 @@ pub async fn serve_chain(suite: &Path) -> Result<Served> {
         .context("importing chain.rlp")?;
     let height = chain.head().header.number;
     let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let config = ApiConfig { listen, ..ApiConfig::default() };
+    let config = ApiConfig { listen, debug: true, ..ApiConfig::default() };
     let backend = Arc::new(EthereumBackend::new(chain));
     let server = neura_api::serve(config, backend, Arc::new(Registry::default())).await?;
     Ok(Served { url: format!("http://{}", server.local_addr), height, server })

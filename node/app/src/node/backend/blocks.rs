@@ -84,6 +84,7 @@ fn included(chain: &Chain, place: TxLocation, receipt: Receipt) -> Answer<Transa
             receipt: Some(receipt),
             first_log: place.first_log_index.into(),
             blob_price: None,
+            state_root: None,
         }),
     })
 }
@@ -97,6 +98,9 @@ pub(super) fn logs(chain: &Chain, query: LogQuery, limit: usize) -> Answer<Vec<L
                 from: query.from,
                 suggested_to: query.from + (query.to - query.from) / 2,
             },
+            StorageError::RangeTooDense { limit, searched } => {
+                BackendError::LogsTooDense { limit, from: query.from, suggested_to: searched }
+            }
             StorageError::RangeTooWide { .. } => BackendError::InvalidInput(error.to_string()),
             other => storage(other),
         })?;

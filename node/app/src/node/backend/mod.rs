@@ -232,6 +232,10 @@ impl Backend for NodeBackend {
         self.chain.arrivals.subscribe()
     }
 
+    async fn oldest(&self) -> Answer<Height> {
+        self.read(|chain| chain.store.oldest_height().map_err(storage)).await
+    }
+
     async fn fees(&self) -> Answer<Fees> {
         let next_base_fee = self.chain.next_base_fee.load(Ordering::Relaxed);
         Ok(Fees { next_base_fee, priority_fee: SUGGESTED_TIP })
