@@ -12,21 +12,22 @@ pub(crate) struct Generations<K, V> {
     half: usize,
 }
 
-impl<K: Hash + Eq, V> Generations<K, V> {
+impl<K: Hash + Eq, V: Clone> Generations<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
         Self { young: HashMap::default(), old: HashMap::default(), half: capacity / 2 }
     }
 
-    pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<&V>
+    pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<V>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        if !self.young.contains_key(key) {
-            let (key, value) = self.old.remove_entry(key)?;
-            self.insert(key, value);
+        if let Some(value) = self.young.get(key) {
+            return Some(value.clone());
         }
-        self.young.get(key)
+        let (key, value) = self.old.remove_entry(key)?;
+        self.insert(key, value.clone());
+        Some(value)
     }
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
@@ -62,7 +63,7 @@ mod tests {
         for number in 1..200 {
             map.insert(number, 'b');
             assert!(map.len() <= 64);
-            assert_eq!(map.get(&0), Some(&'a'), "what is read stays");
+            assert_eq!(map.get(&0), Some('a'), "what is read stays");
         }
         assert_eq!(map.get(&1), None, "what is not read goes");
         let mut none = Generations::new(0);

@@ -48,7 +48,7 @@ impl RecentState {
     pub(crate) fn account(&self, address: Address, at: Height) -> Option<Option<Account>> {
         let mut shard = self.account_shard(&address);
         let (account, since) = shard.accounts.get(&address)?;
-        (*since <= at).then(|| account.clone())
+        (since <= at).then_some(account)
     }
 
     /// A word at a height, if that is known.
@@ -56,7 +56,7 @@ impl RecentState {
         let key = (address, slot);
         let mut shard = self.word_shard(&key);
         let (word, since) = shard.words.get(&key)?;
-        (*since <= at).then_some(*word)
+        (since <= at).then_some(word)
     }
 
     /// Keeps what was read at a height, unless a newer one exists: the key may have changed since.

@@ -241,6 +241,26 @@ fn a_view_does_not_see_what_is_committed_after_it() {
 }
 
 #[test]
+fn views_outlive_the_saves_of_the_state_that_come_after_them() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let mut chain = Chain::create(dir.path(), config(), &set_balance(1, 1));
+    let store = chain.store.clone();
+    let mut views = vec![store.state().expect("a view")];
+    for balance in 2..=4 * config().save_after_blocks {
+        chain.extend(&set_balance(1, balance));
+        views.push(store.state().expect("a view"));
+    }
+    let key = StateKey::Account(address(1));
+    for (view, balance) in views.iter().zip(1u64..) {
+        let held = view.account(address(1)).expect("read").expect("there");
+        assert_eq!(held.balance, U256::from(balance), "at height {}", view.height());
+        let proof = view.prove(&key).expect("proved");
+        let value = account_value(&account(balance));
+        verify_proof(proof.state_root, &key, Some(&value), &proof.proof).expect("it verifies");
+    }
+}
+
+#[test]
 fn stores_and_views_can_be_shared_between_threads() {
     const fn shared<T: Send + Sync>() {}
     shared::<neura_storage::Store>();
