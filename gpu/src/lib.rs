@@ -57,7 +57,7 @@ pub use kernels::{GemmKernel, MAX_KERNEL_ITERATIONS};
 pub use on_device::OnDevice;
 pub use selftest::self_test;
 pub use user_kernel::{
-    KernelBuffer, KernelError, KernelPass, MAX_KERNEL_BUFFERS, MAX_KERNEL_PASSES,
+    KernelBuffer, KernelError, KernelPass, KernelState, MAX_KERNEL_BUFFERS, MAX_KERNEL_PASSES,
     MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
 };
 pub use wgpu_backend::{

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use neura_gpu::{Budget, GpuError, KernelBuffer, KernelPass, KernelRunner, Selector, UserKernel};
+use neura_gpu::{
+    Budget, GpuError, KernelBuffer, KernelPass, KernelRunner, KernelState, Selector, UserKernel,
+};
 
 /// The machine's adapter; the tests need one, if only a software driver.
 fn runner() -> &'static KernelRunner {
@@ -47,6 +49,44 @@ fn passes_run_one_after_the_other_over_the_same_buffers() {
     let outputs = runner().run(&kernel).unwrap();
     assert_eq!(outputs.len(), 1);
     assert_eq!(read(&outputs[0]), values.iter().map(|value| value * value).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_job_taken_up_after_any_pass_gives_the_same_buffers() {
+    let source = "
+    @group(0) @binding(0) var<storage, read> step: array<u32>;
+    @group(0) @binding(1) var<storage, read_write> odd: array<u32>;
+    @group(0) @binding(2) var<storage, read_write> even: array<u32>;
+    @compute @workgroup_size(64)
+    fn there(@builtin(global_invocation_id) id: vec3<u32>) { even[id.x] = odd[id.x] * 3u + step[0]; }
+    @compute @workgroup_size(64)
+    fn back(@builtin(global_invocation_id) id: vec3<u32>) { odd[id.x] = even[id.x] ^ step[0]; }";
+    let values: Vec<u32> = (0..64).collect();
+    let step = KernelBuffer { output: false, ..words(&[7]) };
+    let even = KernelBuffer { bytes: 256, contents: Vec::new(), output: true };
+    let passes = (0..6).map(|at| pass(["there", "back"][at % 2], 1)).collect();
+    let kernel = UserKernel::new(source, vec![step, words(&values), even], passes, 10).unwrap();
+    let mut states = Vec::new();
+    let whole = runner().run_from(&kernel, None, |done, state| {
+        states.push(state()?.unwrap());
+        assert_eq!(states.last().unwrap().passes, done);
+        Ok(())
+    });
+    let whole = whole.unwrap();
+    assert_eq!(states.len(), 6);
+    let last = states.pop().unwrap();
+    assert!(kernel.check_state(&last).is_err(), "nothing is left to do after it");
+    for state in states {
+        let mut done = Vec::new();
+        let rest = runner().run_from(&kernel, Some(&state), |passes, _| {
+            done.push(passes);
+            Ok(())
+        });
+        assert_eq!(rest.unwrap(), whole, "after {}", state.passes);
+        assert_eq!(done, (state.passes + 1..=6).collect::<Vec<_>>());
+        let short = KernelState { contents: state.contents[1..].to_vec(), ..state };
+        assert!(runner().run_from(&kernel, Some(&short), |_, _| Ok(())).is_err());
+    }
 }
 
 #[test]

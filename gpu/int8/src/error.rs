@@ -145,6 +145,12 @@ pub enum ModelError {
         /// Why.
         reason: &'static str,
     },
+    /// A checkpoint that no run of this job could have made.
+    #[error("the checkpoint does not belong to this job: {reason}")]
+    Checkpoint {
+        /// Why.
+        reason: &'static str,
+    },
     /// A cell that an operator needs was not given.
     #[error("cell {index} of {what} is needed and was not given")]
     Cell {

@@ -86,6 +86,19 @@ impl<'a> Generation<'a> {
         Ok(Generation { model, prompt, cache, next, made: Vec::new(), ended: false })
     }
 
+    /// Goes on with a prompt after which these tokens were made. Their rows are computed again with
+    /// the next step, all at once, and are the same.
+    ///
+    /// # Errors
+    /// As [`Generation::new`], for prompt and tokens together.
+    pub fn resume(model: &'a Model, prompt: Prompt, made: Vec<i32>) -> Result<Self, ModelError> {
+        let mut generation = Generation::new(model, prompt)?;
+        generation.next.extend_from_slice(&made);
+        model.check_inputs(&[crate::Tensor::list(generation.next.clone())?])?;
+        generation.made = made;
+        Ok(generation)
+    }
+
     /// Computes the next token; `None` once a stop token, the greatest number of tokens or the
     /// model's greatest number of rows is reached.
     ///
@@ -109,6 +122,12 @@ impl<'a> Generation<'a> {
             || self.prompt.stop.contains(&token)
             || rows >= self.model.manifest().max_rows();
         Ok(Some(token))
+    }
+
+    /// Whether no token follows.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// The tokens generated so far.

@@ -1,7 +1,7 @@
 //! Hold what an owner sends to a provider: an encoded model and encoded requests.
 
 use crate::{
-    Cost, Int8Result, Kernels, MAX_JOB_BYTES, MAX_MODEL_BYTES, MAX_REQUESTS_BYTES,
+    Cost, Course, Int8Result, Kernels, MAX_JOB_BYTES, MAX_MODEL_BYTES, MAX_REQUESTS_BYTES,
     MAX_RESULT_BYTES, Model, ModelError, Request,
     codec::{HEADER_BYTES, MAGIC_BYTES, Reader, Writer},
     error::bounded,
@@ -40,8 +40,9 @@ impl OpenJob {
     /// # Errors
     /// [`ModelError::Kernel`] if a kernel fails.
     pub fn run(&self, kernels: &dyn Kernels) -> Result<Int8Result, ModelError> {
-        let answers = self.requests.iter().map(|request| request.answer(&self.model, kernels));
-        Int8Result::new(answers.collect::<Result<_, _>>()?)
+        let mut course = Course::new(self);
+        while course.step(kernels, u64::MAX)? {}
+        course.finish()
     }
 }
 

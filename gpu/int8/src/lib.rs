@@ -11,7 +11,8 @@
 //! [`Manifest::dependencies`] says which cells another one is made of, and
 //! [`Manifest::recompute_cell`] makes it of them, without the rest of the model.
 //!
-//! An [`Int8Job`] is what an owner sends, an [`Int8Result`] what a provider returns. Every format
+//! An [`Int8Job`] is what an owner sends, an [`Int8Result`] what a provider returns; a [`Course`]
+//! leads from one to the other in steps, between which it can be put down. Every format
 //! has one encoding, drawn to the byte in the crate's README.
 //!
 //! # Invariants
@@ -56,6 +57,7 @@
 mod builder;
 mod cell;
 mod codec;
+mod course;
 mod error;
 mod gemm;
 mod generate;
@@ -81,6 +83,7 @@ mod trace;
 
 pub use builder::Builder;
 pub use cell::{CellRef, Recorder};
+pub use course::Course;
 pub use error::{ModelError, NodeProblem};
 pub use generate::{Generation, MAX_STOPS, Prompt};
 pub use graph::{Node, Rows, ValueId, ValueType};

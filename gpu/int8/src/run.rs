@@ -42,6 +42,11 @@ pub struct Cache {
 }
 
 impl Cache {
+    /// What there is before row `rows` where no row is attended to.
+    pub(crate) fn after(rows: usize) -> Self {
+        Cache { contexts: BTreeMap::new(), rows }
+    }
+
     /// Rows computed so far.
     #[must_use]
     pub fn rows(&self) -> usize {

@@ -197,6 +197,19 @@ impl Data {
         }
     }
 
+    /// `length` values from `start` on, as far as there are any.
+    pub(crate) fn part(&self, start: usize, length: usize) -> Data {
+        fn of<T: Clone>(list: &[T], start: usize, length: usize) -> Vec<T> {
+            list.iter().skip(start).take(length).cloned().collect()
+        }
+        match self {
+            Data::I8(list) => Data::I8(of(list, start, length)),
+            Data::I16(list) => Data::I16(of(list, start, length)),
+            Data::U16(list) => Data::U16(of(list, start, length)),
+            Data::I32(list) => Data::I32(of(list, start, length)),
+        }
+    }
+
     /// All values, little-endian.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {

@@ -93,6 +93,15 @@ pub struct KernelPass {
     pub workgroups: [u32; 3],
 }
 
+/// What there is of a job between two of its passes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KernelState {
+    /// Passes done.
+    pub passes: u64,
+    /// Contents of the buffers that kernels can write, one after the other.
+    pub contents: Vec<u8>,
+}
+
 /// How a kernel uses a buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Usage {
@@ -139,6 +148,31 @@ impl UserKernel {
     pub fn memory_bytes(&self) -> u64 {
         let of = |buffer: &KernelBuffer| buffer.bytes.saturating_mul(1 + u64::from(buffer.output));
         self.buffers.iter().map(of).fold(0, u64::saturating_add)
+    }
+
+    /// Number of passes.
+    #[must_use]
+    pub fn passes(&self) -> u64 {
+        self.passes.len() as u64
+    }
+
+    /// Checks that a state can be one of this job: between two passes, with contents as long as its buffers.
+    ///
+    /// # Errors
+    /// [`KernelError::Mismatch`] if it is not.
+    pub fn check_state(&self, state: &KernelState) -> Result<(), KernelError> {
+        let written = self.buffers.iter().zip(&self.usages);
+        let written = written.filter(|(_, usage)| **usage == Usage::ReadWrite);
+        let bytes: u64 = written.map(|(buffer, _)| buffer.bytes).sum();
+        let (passes, found) = (state.passes, state.contents.len() as u64);
+        if passes == 0 || passes >= self.passes() {
+            let all = self.passes();
+            return Err(mismatch(format!("the state is after pass {passes} of {all}")));
+        }
+        if found != bytes {
+            return Err(mismatch(format!("the state has {found} bytes, the buffers {bytes}")));
+        }
+        Ok(())
     }
 
     /// The module with fuel injected, validated.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::{Budget, Context, Run};
 use crate::{
-    DeviceInfo, GpuError, KernelError, Selector, UserKernel,
+    DeviceInfo, GpuError, KernelBuffer, KernelError, KernelState, Selector, UserKernel,
     device::select,
     user_kernel::{FLAG_GROUP, Usage},
 };
@@ -53,6 +53,22 @@ impl KernelRunner {
     /// [`GpuError::OverBudget`] before anything is done; [`GpuError::OutOfFuel`] if an invocation spent its fuel, or the
     /// driver would end its loops early; the device's own errors otherwise.
     pub fn run(&self, kernel: &UserKernel) -> Result<Vec<Vec<u8>>, GpuError> {
+        self.run_from(kernel, None, |_, _| Ok(()))
+    }
+
+    /// The same, from a state between two passes, or from the beginning. After each pass `after` is told how many are
+    /// done, and can read the state; there is none once an invocation has spent its fuel.
+    ///
+    /// # Errors
+    /// As [`KernelRunner::run`]; [`GpuError::Kernel`] for a state that [`UserKernel::check_state`] refuses; what `after`
+    /// gives.
+    pub fn run_from(
+        &self,
+        kernel: &UserKernel,
+        start: Option<&KernelState>,
+        after: impl FnMut(u64, &ReadState<'_>) -> Result<(), GpuError>,
+    ) -> Result<Vec<Vec<u8>>, GpuError> {
+        start.map_or(Ok(()), |state| kernel.check_state(state)).map_err(GpuError::Kernel)?;
         let (needed, budget) = (kernel.memory_bytes(), self.budget.max_bytes);
         if needed > budget {
             return Err(GpuError::OverBudget { needed, budget });
@@ -62,17 +78,22 @@ impl KernelRunner {
         let fuel = kernel.fuel.min(limit);
         let module = kernel.fuelled(fuel).map_err(GpuError::Kernel)?;
         self.context.start(self.budget.timeout)?.guarded(|run| {
-            let outputs = dispatch(run, kernel, module)?;
+            let outputs = dispatch(run, kernel, module, start, after)?;
             outputs.ok_or(GpuError::OutOfFuel { fuel, asked: kernel.fuel })
         })
     }
 }
+
+/// Reads the state between two passes.
+type ReadState<'a> = dyn Fn() -> Result<Option<KernelState>, GpuError> + 'a;
 
 /// The outputs, or none if fuel was spent.
 fn dispatch(
     run: &Run<'_>,
     kernel: &UserKernel,
     module: wgpu::naga::Module,
+    start: Option<&KernelState>,
+    mut after: impl FnMut(u64, &ReadState<'_>) -> Result<(), GpuError>,
 ) -> Result<Option<Vec<Vec<u8>>>, GpuError> {
     let device = run.device();
     let shader = device.create_shader_module(wgpu::ShaderModuleDescriptor {
@@ -89,22 +110,13 @@ fn dispatch(
         bind_group_layouts: &layouts,
         immediate_size: 0,
     });
-    let buffers: Vec<wgpu::Buffer> = kernel
-        .buffers
-        .iter()
-        .zip(&kernel.usages)
-        .map(|(buffer, usage)| {
-            let made = run.buffer("job", buffer.bytes, usage_of(*usage));
-            let mut contents = buffer.contents.clone();
-            contents.resize(contents.len().next_multiple_of(4), 0);
-            run.write(&made, &contents);
-            made
-        })
-        .collect();
+    let buffers = filled(run, kernel, start);
     let flag = run.storage("fuel", 4);
     let groups =
         [group(device, &own, &buffers), group(device, &metered, std::slice::from_ref(&flag))];
-    for pass in &kernel.passes {
+    let done = start.map_or(0, |state| state.passes);
+    let skipped = usize::try_from(done).unwrap_or(usize::MAX);
+    for (pass, done) in kernel.passes.iter().skip(skipped).zip(done + 1..) {
         let pipeline = device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
             label: Some(&pass.entry),
             layout: Some(&pipelines),
@@ -116,15 +128,56 @@ fn dispatch(
         run.pass(&pipeline, [&groups[0], &groups[1]], pass.workgroups);
         // A pass that never ends is found before the next one is queued.
         run.wait()?;
+        after(done, &|| {
+            if run.read(&flag, 4)? != [0] {
+                return Ok(None);
+            }
+            let mut contents = Vec::new();
+            for (made, buffer) in written(kernel, &buffers) {
+                contents.extend(bytemuck::cast_slice(&run.read(made, buffer.bytes)?));
+            }
+            Ok(Some(KernelState { passes: done, contents }))
+        })?;
     }
     if run.read(&flag, 4)? != [0] {
         return Ok(None);
     }
     let outputs = buffers.iter().zip(&kernel.buffers).filter(|(_, buffer)| buffer.output);
-    let read = |(made, buffer): (&wgpu::Buffer, &crate::KernelBuffer)| {
+    let read = |(made, buffer): (&wgpu::Buffer, &KernelBuffer)| {
         Ok(bytemuck::pod_collect_to_vec(&run.read(made, buffer.bytes)?))
     };
     outputs.map(read).collect::<Result<_, _>>().map(Some)
+}
+
+/// The buffers as the job gives them, or as they were at a state.
+fn filled(run: &Run<'_>, kernel: &UserKernel, start: Option<&KernelState>) -> Vec<wgpu::Buffer> {
+    let made = kernel.buffers.iter().zip(&kernel.usages).map(|(buffer, usage)| {
+        let made = run.buffer("job", buffer.bytes, usage_of(*usage));
+        let mut contents = buffer.contents.clone();
+        contents.resize(contents.len().next_multiple_of(4), 0);
+        run.write(&made, &contents);
+        made
+    });
+    let buffers: Vec<wgpu::Buffer> = made.collect();
+    let mut rest = start.map_or(&[][..], |state| &state.contents);
+    for (made, buffer) in written(kernel, &buffers) {
+        let length = usize::try_from(buffer.bytes).unwrap_or(usize::MAX).min(rest.len());
+        let (contents, after) = rest.split_at(length);
+        if !contents.is_empty() {
+            run.write(made, contents);
+        }
+        rest = after;
+    }
+    buffers
+}
+
+/// The buffers that kernels can write, with their descriptions.
+fn written<'a>(
+    kernel: &'a UserKernel,
+    buffers: &'a [wgpu::Buffer],
+) -> impl Iterator<Item = (&'a wgpu::Buffer, &'a KernelBuffer)> {
+    let all = buffers.iter().zip(&kernel.buffers).zip(&kernel.usages);
+    all.filter(|(_, usage)| **usage == Usage::ReadWrite).map(|(both, _)| both)
 }
 
 fn usage_of(usage: Usage) -> wgpu::BufferUsages {
