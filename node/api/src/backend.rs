@@ -8,6 +8,7 @@ use neura_types::{
     Account, Amount, Block, Epoch, Height, Receipt, Transaction,
     block::{BlockId, ExecutedRoot, Header},
     keys::PublicKey,
+    note::TaskNote,
     provider::{Provider, Requester},
     rest::{
         AccountProof, EpochInfo, Finality, ProposalInfo, StakingAccount, Status, TaskChange,
@@ -204,6 +205,15 @@ pub struct Listing<T, K> {
     /// Where the next part begins; none at the end. A part may hold fewer entries than were asked for and still have
     /// a next one, where a search stopped at its bound.
     pub next: Option<K>,
+}
+
+/// Notes of a task: those that are still there, in order, then those to come.
+#[derive(Debug)]
+pub struct NoteFeed {
+    /// The notes that the node has.
+    pub kept: Vec<Arc<TaskNote>>,
+    /// Those from now on.
+    pub live: broadcast::Receiver<Arc<TaskNote>>,
 }
 
 /// What happens on the chain. Sent in order: a block is ordered, then executed.
@@ -449,6 +459,19 @@ pub trait Backend: Send + Sync + Debug + 'static {
 
     /// Size of a blob, without reading it.
     async fn blob_size(&self, hash: B256) -> BackendResult<Option<u64>>;
+
+    /// Takes a provider's note about the task that it is working on.
+    ///
+    /// # Errors
+    /// [`BackendError::NoteRefused`].
+    async fn note(&self, _note: TaskNote) -> BackendResult<()> {
+        unsupported("a note")
+    }
+
+    /// The notes of a task that anybody may read: they are sealed to its owner.
+    async fn notes(&self, _task: TaskId) -> BackendResult<NoteFeed> {
+        unsupported("the notes of a task")
+    }
 
     /// What happens from now on. A receiver that falls behind loses the oldest events and is told so.
     fn subscribe(&self) -> broadcast::Receiver<Event>;

@@ -218,6 +218,9 @@ pub enum BackendError {
         /// Bytes left.
         free: u64,
     },
+    /// A note that does not come from the provider of a running task, or is no newer than the last.
+    #[error("the note is not taken: {0}")]
+    NoteRefused(String),
     /// A simulation that cannot be run, with the code that JSON-RPC has for it.
     #[error("{message}")]
     Simulation {
@@ -271,6 +274,7 @@ impl BackendError {
             Self::NoBlobStore => "no_blob_store",
             Self::BlobTooLarge { .. } => "blob_too_large",
             Self::BlobQuota { .. } => "blob_quota",
+            Self::NoteRefused(_) => "note_refused",
             Self::Simulation { .. } => "simulation_refused",
             Self::Trace(_) => "trace_refused",
             Self::Unsupported(_) => "unsupported",
@@ -297,6 +301,7 @@ impl BackendError {
             | Self::PoolFull
             | Self::Module { .. }
             | Self::Halted(_)
+            | Self::NoteRefused(_)
             | Self::Simulation { .. }
             | Self::Trace(_)
             | Self::Unsupported(_)

@@ -29,7 +29,7 @@ mod shared;
 pub use backend::{
     Backend, BackendResult, BlockHead, BlockRef, BlockView, BuildRequest, BuiltBlock, CallAt,
     CallOutcome, EpochRef, EthereumBlock, EthereumProof, Event, ExecutedHead, Fees, Included,
-    Listing, LogEntry, LogQuery, PoolContent, TaskQuery, TransactionView, ValidatorRef,
+    Listing, LogEntry, LogQuery, NoteFeed, PoolContent, TaskQuery, TransactionView, ValidatorRef,
 };
 pub use config::ApiConfig;
 pub use error::{BackendError, ErrorClass};

@@ -6,11 +6,12 @@ mod transport;
 
 use neura_types::{
     Address, Amount, B256, Block, Bytes, Height, Params, codec,
+    note::TaskNote,
     provider::{Provider, Requester},
     rest::{
         AccountInfo, BlobStored, BlockDetail, DelegationInfo, EpochInfo, FaucetGrant,
-        FaucetRequest, MatchRequest, Page, ProposalInfo, ProviderMatch, StakingAccount, Status,
-        SubmitRequest, Submitted, TransactionInfo, ValidatorInfo, Validators,
+        FaucetRequest, MatchRequest, NoteTaken, Page, ProposalInfo, ProviderMatch, StakingAccount,
+        Status, SubmitRequest, Submitted, TransactionInfo, ValidatorInfo, Validators,
     },
     task::{Requirement, Task, TaskId},
 };
@@ -317,9 +318,21 @@ impl Client {
         Ok(self.status().await?.executed)
     }
 
-    /// Opens the stream of events after the one named `last`.
-    pub(crate) async fn open_events(&self, last: Option<&str>) -> Result<Response, ClientError> {
-        self.transport.stream("/v1/events", last).await
+    /// Says something to a task's owner: for the task's provider.
+    ///
+    /// # Errors
+    /// `note_refused`.
+    pub async fn post_note(&self, note: &TaskNote) -> Result<NoteTaken, ClientError> {
+        self.transport.post(&format!("/v1/tasks/{}/notes", note.task), note).await
+    }
+
+    /// Opens a stream after the event named `last`.
+    pub(crate) async fn open_stream(
+        &self,
+        path: &str,
+        last: Option<&str>,
+    ) -> Result<Response, ClientError> {
+        self.transport.stream(path, last).await
     }
 }
 

@@ -1,12 +1,13 @@
-//! The stream of events, read again from where it broke off.
+//! Streams of events and of notes, read again from where they broke off.
 
 #[cfg(test)]
 mod tests;
 
 use std::{collections::VecDeque, time::Duration};
 
-use neura_types::rest::ChainEvent;
+use neura_types::{note::TaskNote, rest::ChainEvent, task::TaskId};
 use reqwest::Response;
+use serde::de::DeserializeOwned;
 
 use crate::{Client, ClientError};
 
@@ -19,16 +20,31 @@ const SILENCE: Duration = Duration::from_secs(45);
 /// reconnects at the next call, from the last event seen. Where events were lost in between, [`ChainEvent::Missed`]
 /// comes first.
 #[derive(Debug)]
-pub struct EventStream {
+pub struct EventStream<T = ChainEvent> {
     client: Client,
+    path: String,
     response: Option<Response>,
-    parser: Parser,
+    parser: Parser<T>,
 }
 
 impl EventStream {
     /// A stream from the moment it is first opened or read.
     pub fn new(client: Client) -> Self {
-        Self { client, response: None, parser: Parser::default() }
+        Self::at(client, "/v1/events".into())
+    }
+}
+
+impl EventStream<TaskNote> {
+    /// What a task's provider says to its owner: the last notes that the node has, then those to come. Whether they
+    /// are the provider's is for the reader to check.
+    pub fn notes(client: Client, task: TaskId) -> Self {
+        Self::at(client, format!("/v1/tasks/{task}/notes"))
+    }
+}
+
+impl<T: DeserializeOwned> EventStream<T> {
+    fn at(client: Client, path: String) -> Self {
+        Self { client, path, response: None, parser: Parser::default() }
     }
 
     /// Connects, if it is not connected: every event from now on will be given by [`EventStream::next`].
@@ -38,7 +54,8 @@ impl EventStream {
     pub async fn open(&mut self) -> Result<(), ClientError> {
         if self.response.is_none() {
             self.parser.restart();
-            self.response = Some(self.client.open_events(self.parser.id.as_deref()).await?);
+            let last = self.parser.id.as_deref();
+            self.response = Some(self.client.open_stream(&self.path, last).await?);
         }
         Ok(())
     }
@@ -47,7 +64,7 @@ impl EventStream {
     ///
     /// # Errors
     /// If the connection cannot be made or breaks; call again to reconnect.
-    pub async fn next(&mut self) -> Result<ChainEvent, ClientError> {
+    pub async fn next(&mut self) -> Result<T, ClientError> {
         loop {
             if let Some(event) = self.parser.ready.pop_front() {
                 return Ok(event);
@@ -78,8 +95,8 @@ impl EventStream {
 struct TooLong;
 
 /// Takes events out of the bytes of a server-sent event stream, however they are cut.
-#[derive(Debug, Default)]
-struct Parser {
+#[derive(Debug)]
+struct Parser<T> {
     /// Bytes of a line that has not ended.
     line: Vec<u8>,
     /// `data` of an event that has not ended.
@@ -88,10 +105,17 @@ struct Parser {
     pending_id: Option<String>,
     /// `id` of the last whole event.
     id: Option<String>,
-    ready: VecDeque<ChainEvent>,
+    ready: VecDeque<T>,
 }
 
-impl Parser {
+impl<T> Default for Parser<T> {
+    fn default() -> Self {
+        let (line, data, ready) = (Vec::new(), String::new(), VecDeque::new());
+        Self { line, data, pending_id: None, id: None, ready }
+    }
+}
+
+impl<T: DeserializeOwned> Parser<T> {
     /// Forgets what a broken connection left unfinished.
     fn restart(&mut self) {
         self.line.clear();

@@ -38,6 +38,8 @@ pub enum Domain {
     Randomness,
     /// Proof that a validator's key is held by who registers it.
     Possession,
+    /// A provider's note to a task's owner.
+    Note,
 }
 
 impl Domain {
@@ -60,6 +62,7 @@ impl Domain {
             Self::Result => "neura v1 result",
             Self::Randomness => "neura v1 randomness",
             Self::Possession => "neura v1 proof of possession",
+            Self::Note => "neura v1 task note",
         }
     }
 }

@@ -33,6 +33,7 @@ pub mod genesis;
 pub mod hash;
 pub mod job;
 pub mod keys;
+pub mod note;
 pub mod params;
 pub mod provider;
 pub mod receipt;

@@ -17,8 +17,8 @@ use alloy_primitives::U256;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use answers::{
-    BlobStored, ChainEvent, FaucetGrant, FaucetRequest, MatchRequest, Problem, ProviderMatch,
-    Shortfall, SubmitRequest, Submitted, TaskChange,
+    BlobStored, ChainEvent, FaucetGrant, FaucetRequest, MatchRequest, NoteTaken, Problem,
+    ProviderMatch, Shortfall, SubmitRequest, Submitted, TaskChange,
 };
 pub use chain::{
     AccountInfo, AccountProof, BlockDetail, BlockExecution, BlockSummary, Finality, Inclusion,

@@ -9,6 +9,7 @@ mod extract;
 mod faucet;
 mod governance;
 mod node;
+mod notes;
 mod staking;
 mod stream;
 mod transactions;
@@ -36,6 +37,8 @@ pub(crate) fn routes() -> OpenApiRouter<AppState> {
         .routes(routes!(compute::requester))
         .routes(routes!(compute::tasks))
         .routes(routes!(compute::task))
+        .routes(routes!(notes::post))
+        .routes(routes!(notes::stream))
         .routes(routes!(staking::validators))
         .routes(routes!(staking::candidates))
         .routes(routes!(staking::validator))

@@ -6,11 +6,13 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use neura_api::{
     Backend, BackendError, BackendResult, BlockHead, BlockRef, BlockView, CallAt, CallOutcome,
-    EpochRef, Event, Fees, Listing, LogEntry, LogQuery, TaskQuery, TransactionView, ValidatorRef,
+    EpochRef, Event, Fees, Listing, LogEntry, LogQuery, NoteFeed, TaskQuery, TransactionView,
+    ValidatorRef,
 };
 use neura_types::{
     Account, Amount, Block, Height,
     block::ExecutedRoot,
+    note::TaskNote,
     provider::{Provider, Requester, TrackRecord},
     rest::{
         AccountProof, EpochInfo, ProposalInfo, StakingAccount, Status, ValidatorInfo, Validators,
@@ -56,6 +58,8 @@ pub(crate) struct MemoryBackend {
     /// Reads of gated code that have come to the gate.
     pub(crate) at_gate: watch::Sender<usize>,
     pub(crate) gate: Semaphore,
+    pub(crate) notes: Mutex<Vec<Arc<TaskNote>>>,
+    pub(crate) live_notes: broadcast::Sender<Arc<TaskNote>>,
 }
 
 impl MemoryBackend {
@@ -67,6 +71,8 @@ impl MemoryBackend {
             syncing: false,
             at_gate: watch::Sender::new(0),
             gate: Semaphore::new(0),
+            notes: Mutex::default(),
+            live_notes: broadcast::Sender::new(64),
         }
     }
 
@@ -343,6 +349,22 @@ impl Backend for MemoryBackend {
             return Err(BackendError::FaucetAmount { max, asked });
         }
         Ok((B256::repeat_byte(5), asked))
+    }
+
+    async fn note(&self, note: TaskNote) -> BackendResult<()> {
+        let note = Arc::new(note);
+        let mut notes = self.notes.lock().unwrap();
+        if notes.last().is_some_and(|last| note.number <= last.number) {
+            return Err(BackendError::NoteRefused("it is old".into()));
+        }
+        notes.push(Arc::clone(&note));
+        let _ = self.live_notes.send(note);
+        Ok(())
+    }
+
+    async fn notes(&self, _task: TaskId) -> BackendResult<NoteFeed> {
+        let notes = self.notes.lock().unwrap();
+        Ok(NoteFeed { kept: notes.clone(), live: self.live_notes.subscribe() })
     }
 
     async fn blob_put(&self, bytes: Bytes) -> BackendResult<BlobRef> {

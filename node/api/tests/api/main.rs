@@ -4,6 +4,7 @@ mod backend;
 mod chain;
 mod crowd;
 mod harness;
+mod notes;
 mod openapi;
 mod rest;
 mod rpc;

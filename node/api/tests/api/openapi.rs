@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{chain::Chain, harness::Server, staking};
 
-const ROUTES: [(&str, &[&str]); 24] = [
+const ROUTES: [(&str, &[&str]); 25] = [
     ("/v1/status", &["get"]),
     ("/v1/blocks", &["get"]),
     ("/v1/blocks/{block}", &["get"]),
@@ -28,6 +28,7 @@ const ROUTES: [(&str, &[&str]); 24] = [
     ("/v1/requesters/{address}", &["get"]),
     ("/v1/tasks", &["get"]),
     ("/v1/tasks/{id}", &["get"]),
+    ("/v1/tasks/{id}/notes", &["post", "get"]),
     ("/v1/validators", &["get"]),
     ("/v1/validators/{validator}", &["get"]),
     ("/v1/validators/{validator}/delegations/{delegator}", &["get"]),
@@ -126,6 +127,7 @@ fn each_schema_names_the_members_of_its_value() {
         ("BlobRef", members(&task.terms.payload)),
         ("Requirement", members(&task.terms.requirement)),
         ("Checkpoint", members(checkpoint)),
+        ("TaskNote", members(crate::notes::note(1))),
         ("Outcome", members(outcome)),
         ("Settlement", members(Settlement::default())),
         ("Params", members(Params::default())),

@@ -19,6 +19,7 @@ pub mod executor;
 pub mod follow;
 pub mod intake;
 pub mod metrics;
+pub mod notes;
 pub mod peers;
 pub mod serve;
 pub mod snapshots;

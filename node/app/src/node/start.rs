@@ -27,9 +27,10 @@ use super::{
     follow::Follower,
     intake::Intake,
     metrics,
+    notes::Notes,
     peers::{Peers, peer_ids},
     snapshots::{self, Snapshots},
-    traffic::{self, BatchDoor},
+    traffic::{self, BatchDoor, Stores},
     workload::{OpaqueWorkload, PoolWorkload, Workload},
 };
 use crate::{bounded, config::NodeConfig, keyfile};
@@ -82,6 +83,7 @@ impl Node {
         metrics::register(&mut registry, &chain, &network.handle);
         let blobs = Arc::new(open_blobs(config, &network.handle)?);
         chain.spawn(Arc::clone(&blobs).keep(Arc::clone(&chain)));
+        let notes = Arc::new(Notes::new(Arc::clone(&chain), network.handle.clone()));
         let snapshots = serve_snapshots(config, &chain)?;
         let intake = Intake::start(
             Arc::clone(&chain),
@@ -102,7 +104,7 @@ impl Node {
             network.events,
             intake.clone(),
             BatchDoor { peers: Arc::clone(&peers), inlet },
-            (Arc::clone(&blobs), snapshots),
+            Stores { blobs: Arc::clone(&blobs), snapshots, notes: Arc::clone(&notes) },
         ));
         let reports = report_evidence(config, &chain, &intake, &key);
         let backend = NodeBackend {
@@ -110,6 +112,7 @@ impl Node {
             network: network.handle.clone(),
             intake,
             blobs,
+            notes,
             faucet: read_faucet(config)?,
         };
         let (listen, debug) = (config.api, config.debug_api);

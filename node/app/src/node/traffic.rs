@@ -10,6 +10,7 @@ use super::{
     batches::{Frame, Incoming, Inlet},
     chain::Chain,
     intake::Intake,
+    notes::Notes,
     peers::Peers,
     serve,
     snapshots::Snapshots,
@@ -47,6 +48,17 @@ impl BatchDoor {
     }
 }
 
+/// What other nodes are served from, beside the chain.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The off-chain store.
+    pub blobs: Arc<BlobKeeper>,
+    /// States of earlier blocks.
+    pub snapshots: Arc<Snapshots>,
+    /// What providers say to owners.
+    pub notes: Arc<Notes>,
+}
+
 /// Runs until the network stops.
 pub async fn run(
     chain: Arc<Chain>,
@@ -54,7 +66,7 @@ pub async fn run(
     mut events: Events,
     intake: Intake,
     batches: BatchDoor,
-    (blobs, snapshots): (Arc<BlobKeeper>, Arc<Snapshots>),
+    stores: Stores,
 ) {
     while let Some(event) = events.next().await {
         match event {
@@ -64,8 +76,8 @@ pub async fn run(
                 network.report(id, from, verdict);
             }
             Event::Request { bytes, reply, .. } => {
-                let parts = (Arc::clone(&chain), Arc::clone(&blobs), Arc::clone(&snapshots));
-                chain.spawn(async move { answer(parts, &bytes, reply).await });
+                let (of_chain, stores) = (Arc::clone(&chain), stores.clone());
+                chain.spawn(async move { answer(of_chain, stores, &bytes, reply).await });
             }
             // The driver's.
             Event::Connected(_) | Event::Disconnected(_) | Event::Banned { .. } => {}
@@ -74,7 +86,8 @@ pub async fn run(
 }
 
 async fn answer(
-    (chain, blobs, snapshots): (Arc<Chain>, Arc<BlobKeeper>, Arc<Snapshots>),
+    chain: Arc<Chain>,
+    Stores { blobs, snapshots, notes }: Stores,
     bytes: &[u8],
     reply: ReplyHandle,
 ) {
@@ -88,6 +101,7 @@ async fn answer(
             answer.unwrap_or_else(|error| Err(error.into()))
         }
         Request::Blob(request) => serve::blob(&blobs, request).await.map(|a| wire::encode(&a)),
+        Request::Notes(request) => Ok(wire::encode(&notes.newer(&request))),
     };
     match answer {
         Ok(answer) => {

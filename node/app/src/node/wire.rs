@@ -7,6 +7,8 @@ use neura_types::{
     B256, Block, Bytes, Height,
     block::BlockId,
     codec::{self, CodecError},
+    note::TaskNote,
+    task::TaskId,
     transaction::MAX_TRANSACTION_BYTES,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,6 +29,8 @@ pub const MAX_RANGE_BLOCKS: u64 = 64;
 pub const MAX_RANGE_BYTES: usize = 4 << 20;
 /// Bytes of a blob in one answer.
 pub const MAX_BLOB_PART: usize = 4 << 20;
+/// Most bytes of an answer of notes: as many as a node keeps of a task, and more.
+pub const MAX_NOTES_BYTES: usize = 256 << 10;
 /// Longest time that a request may wait for a block that does not exist yet, in milliseconds.
 pub const MAX_WAIT_MS: u64 = 5_000;
 
@@ -45,7 +49,22 @@ pub enum Request {
     Snapshot(SnapshotRequest),
     /// For batches by digest, at most [`MAX_BATCHES_ASKED`]: answered by a [`BatchAnswer`].
     Batches(Vec<B256>),
+    /// For what a task's provider said: answered by a [`NotesAnswer`].
+    Notes(NotesRequest),
 }
+
+/// A request for the notes of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NotesRequest {
+    /// The task.
+    pub task: TaskId,
+    /// Only notes with numbers above this one.
+    pub after: u64,
+}
+
+/// The notes that the answering node has of those asked for, in order.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct NotesAnswer(pub Vec<TaskNote>);
 
 /// The encoded batches that the answering node has of those asked for, as many as fit into [`MAX_RANGE_BYTES`], at least
 /// one.

@@ -13,7 +13,7 @@ id:run-2\r\nevent: of_a_later_version\r\ndata: {\"kind\":\"of_a_later_version\"}
 id: run-3\nevent: missed\ndata: {\"kind\":\"missed\"}\n\n\
 id: run-4\ndata: {\"kind\":";
 
-fn heights(parser: &Parser) -> Vec<Option<u64>> {
+fn heights(parser: &Parser<ChainEvent>) -> Vec<Option<u64>> {
     let height = |event: &ChainEvent| match event {
         ChainEvent::BlockOrdered { height, .. } => Some(*height),
         _ => None,
@@ -24,7 +24,7 @@ fn heights(parser: &Parser) -> Vec<Option<u64>> {
 proptest! {
     #[test]
     fn events_are_the_same_however_the_bytes_are_cut(size in 1usize..40) {
-        let mut parser = Parser::default();
+        let mut parser = Parser::<ChainEvent>::default();
         for part in TEXT.as_bytes().chunks(size) {
             parser.feed(part).unwrap();
         }
@@ -34,23 +34,23 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
-        let _ = Parser::default().feed(&bytes);
+        let _ = Parser::<ChainEvent>::default().feed(&bytes);
     }
 }
 
 #[test]
 fn an_event_without_end_is_refused_before_it_fills_the_memory() {
     let part = vec![b'x'; MAX_EVENT / 4 + 1];
-    let mut one_line = Parser::default();
+    let mut one_line = Parser::<ChainEvent>::default();
     assert!((0..4).any(|_| one_line.feed(&part) == Err(TooLong)));
-    let mut many_lines = Parser::default();
+    let mut many_lines = Parser::<ChainEvent>::default();
     let line = [b"data: ", &part[..], b"\n"].concat();
     assert!((0..4).any(|_| many_lines.feed(&line) == Err(TooLong)));
 }
 
 #[test]
 fn what_a_broken_connection_left_is_not_mixed_with_what_follows() {
-    let mut parser = Parser::default();
+    let mut parser = Parser::<ChainEvent>::default();
     parser.feed(b"id: 1\ndata: {\"kind\":\"missed\"}\n\nid: 2\ndata: {\"ki").unwrap();
     parser.restart();
     parser.feed(b"id: 3\ndata: {\"kind\":\"missed\"}\n\n").unwrap();

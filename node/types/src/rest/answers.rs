@@ -50,6 +50,14 @@ pub struct Submitted {
     pub hash: B256,
 }
 
+/// Answer to a note: who reads the task's notes gets it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct NoteTaken {
+    /// Its number.
+    pub number: u64,
+}
+
 /// `POST /v1/match`: which providers can serve a job?
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

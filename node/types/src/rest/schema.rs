@@ -124,6 +124,18 @@ pub struct TaskResult {
     pub at: u64,
 }
 
+/// A word of a task's provider to its owner, sealed.
+#[derive(Debug, ToSchema)]
+pub struct TaskNote {
+    pub task: u64,
+    /// Rises from one note of a task to the next.
+    pub number: u64,
+    /// Envelope to the owner, in hexadecimal, 4096 bytes at most.
+    pub sealed: String,
+    /// ed25519 signature of the provider's identity key, in hexadecimal.
+    pub signature: String,
+}
+
 /// State of unfinished work, from which the job can go on.
 #[derive(Debug, ToSchema)]
 pub struct Checkpoint {

@@ -31,6 +31,8 @@ pub enum Purpose {
     Result,
     /// State of unfinished work, from a provider to whoever continues it.
     Checkpoint,
+    /// Progress and log of a task, from the provider to its owner.
+    Note,
 }
 
 impl Purpose {
@@ -39,6 +41,7 @@ impl Purpose {
             Self::Payload => 1,
             Self::Result => 2,
             Self::Checkpoint => 3,
+            Self::Note => 4,
         }
     }
 }

@@ -15,12 +15,14 @@ use std::sync::{Arc, atomic::Ordering};
 use async_trait::async_trait;
 use neura_api::{
     Backend, BackendError, BlockHead, BlockRef, BlockView, CallAt, CallOutcome, EpochRef, Event,
-    Fees, Listing, LogEntry, LogQuery, PoolContent, TaskQuery, TransactionView, ValidatorRef,
+    Fees, Listing, LogEntry, LogQuery, NoteFeed, PoolContent, TaskQuery, TransactionView,
+    ValidatorRef,
 };
 use neura_p2p::NetworkHandle;
 use neura_storage::StorageError;
 use neura_types::{
     Account, Address, Amount, B256, Block, Bytes, Height, StateRead, Transaction, U256,
+    note::TaskNote,
     provider::{Provider, Requester},
     rest::{
         AccountProof, EpochInfo, ProposalInfo, StakingAccount, Status, ValidatorInfo, Validators,
@@ -34,11 +36,12 @@ use tokio::sync::broadcast;
 
 pub use blobs::BlobKeeper;
 pub use faucet::Faucet;
+pub(super) use registry::provider_of;
 pub use simulation::{call_error, simulation_error, trace_error};
 
-use super::{chain::Chain, intake::Intake};
+use super::{chain::Chain, intake::Intake, notes::Notes};
 
-type Answer<T> = Result<T, BackendError>;
+pub(super) type Answer<T> = Result<T, BackendError>;
 
 /// Blocks behind its peers from which a node says that it is syncing.
 const SYNCING_LAG: Height = 16;
@@ -56,11 +59,13 @@ pub struct NodeBackend {
     pub intake: Intake,
     /// Off-chain store.
     pub blobs: Arc<BlobKeeper>,
+    /// What providers say to owners.
+    pub notes: Arc<Notes>,
     /// The faucet, on a devnet.
     pub faucet: Option<Faucet>,
 }
 
-fn internal(error: impl std::fmt::Display) -> BackendError {
+pub(super) fn internal(error: impl std::fmt::Display) -> BackendError {
     BackendError::Internal(error.to_string())
 }
 
@@ -320,6 +325,14 @@ impl Backend for NodeBackend {
 
     async fn blob_size(&self, hash: B256) -> Answer<Option<u64>> {
         self.blobs.size(hash).await
+    }
+
+    async fn note(&self, note: TaskNote) -> Answer<()> {
+        self.notes.take(note).await
+    }
+
+    async fn notes(&self, task: TaskId) -> Answer<NoteFeed> {
+        Ok(self.notes.feed(task))
     }
 
     fn subscribe(&self) -> broadcast::Receiver<Event> {

@@ -63,6 +63,12 @@ pub(super) fn provider(chain: &Chain, address: Address) -> Answer<Option<Provide
     at_tip(chain, |host| provider_module::get(host, address))
 }
 
+/// A task with its provider's entry.
+pub(in crate::node) fn provider_of(chain: &Chain, id: TaskId) -> Answer<Option<(Task, Provider)>> {
+    let Some(task) = task(chain, id)? else { return Ok(None) };
+    Ok(provider(chain, task.terms.provider)?.map(|provider| (task, provider)))
+}
+
 pub(super) fn requester(chain: &Chain, address: Address) -> Answer<Option<Requester>> {
     at_tip(chain, |host| requesters::get(host, address))
 }

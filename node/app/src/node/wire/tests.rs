@@ -5,7 +5,7 @@
 
 use std::{fmt::Debug, path::PathBuf};
 
-use neura_types::ExecutedRoot;
+use neura_types::{ExecutedRoot, keys::Signature};
 
 use super::*;
 use crate::node::batches::Frame;
@@ -48,6 +48,7 @@ fn every_request() {
     let blob = BlobRequest { hash, offset: 1 << 22 };
     round_trip("request-blob", &Request::Blob(blob));
     round_trip("request-batches", &Request::Batches(vec![hash, B256::repeat_byte(2)]));
+    round_trip("request-notes", &Request::Notes(NotesRequest { task: 3, after: 1 << 40 }));
     for (name, request) in [
         ("epochs", SnapshotRequest::Epochs { from: 3 }),
         ("newest", SnapshotRequest::Newest),
@@ -68,6 +69,9 @@ fn every_answer() {
     round_trip("answer-blob", &Some(part));
     round_trip("answer-no-blob", &None::<BlobAnswer>);
     round_trip("answer-batches", &BatchAnswer(vec![frame().bytes, Bytes::new()]));
+    let (sealed, signature) = (Bytes::from_static(b"sealed"), Signature([1; 64]));
+    let note = TaskNote { task: 3, number: 9, sealed, signature };
+    round_trip("answer-notes", &NotesAnswer(vec![note]));
     round_trip("answer-epochs", &vec![Bytes::from_static(b"record"), Bytes::new()]);
     round_trip("answer-chunk", &Some(Bytes::from_static(b"chunk")));
 }
