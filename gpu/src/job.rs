@@ -1,7 +1,7 @@
 //! Run a job where that is best, and go on where it can be when a device fails.
 
 use crate::{Backend, DeviceKind, GpuError, LoadedModel, OnDevice};
-use neura_int8::{Int8Result, OpenJob, Request, Tensor};
+use neura_int8::{Course, Int8Result, OpenJob};
 use neura_native::Native;
 
 /// What came of a job.
@@ -50,64 +50,90 @@ impl<'a> JobRunner<'a> {
     /// Answers every request of a job.
     ///
     /// # Errors
-    /// [`GpuError::OverBudget`] if the model's parameters are more than a request may use of the
-    /// device: nothing has been done then. [`GpuError::Refused`] if the device computes wrongly,
-    /// [`GpuError::Model`] if the job is not valid. Other failures of the device are none: see
-    /// [`Ran::fell_back`].
+    /// See [`JobRunner::start`] and [`RunningJob::step`].
     pub fn run(&self, job: &'a OpenJob) -> Result<Ran, GpuError> {
-        let mut fell_back = None;
-        let mut way = self.load(job, &mut fell_back)?;
-        let mut answers = Vec::with_capacity(job.requests.len());
-        for request in &job.requests {
-            answers.push(self.answer(&mut way, (job, request), &mut fell_back)?);
-        }
-        Ok(Ran { result: Int8Result::new(answers)?, fell_back })
+        let mut running = self.start(job)?;
+        let mut course = Course::new(job);
+        while running.step(&mut course, u64::MAX)? {}
+        Ok(Ran { result: course.finish()?, fell_back: running.fell_back })
     }
 
-    fn load(&self, job: &'a OpenJob, said: &mut Option<GpuError>) -> Result<Way<'a>, GpuError> {
+    /// Loads a job's model.
+    ///
+    /// # Errors
+    /// [`GpuError::OverBudget`] if the model's parameters are more than a request may use of the
+    /// device. [`GpuError::Refused`] if the device computes wrongly. Other failures of the device
+    /// are none: see [`RunningJob::fell_back`].
+    pub fn start(&self, job: &'a OpenJob) -> Result<RunningJob<'a>, GpuError> {
+        let mut running =
+            RunningJob { backend: self.backend, way: Way::ByOperator, fell_back: None };
         if !self.loads {
-            return Ok(Way::ByOperator);
+            return Ok(running);
         }
         match self.backend.load(&job.model) {
-            Ok(Some(loaded)) => Ok(Way::Loaded(loaded)),
-            Ok(None) => Ok(Way::ByOperator),
-            Err(error @ GpuError::OverBudget { .. }) => Err(error),
-            Err(error) => match remedy(&error) {
-                Some(Remedy::Split) => Ok(say(error, Way::ByOperator, said)),
-                Some(Remedy::Leave) => Ok(say(error, Way::Native, said)),
-                None => Err(error),
-            },
+            Ok(Some(loaded)) => running.way = Way::Loaded(loaded),
+            Ok(None) => {}
+            Err(error @ GpuError::OverBudget { .. }) => return Err(error),
+            Err(error) => running.turn(error)?,
         }
+        Ok(running)
+    }
+}
+
+/// A job whose model is where it will be run.
+#[derive(Debug)]
+pub struct RunningJob<'a> {
+    backend: &'a dyn Backend,
+    way: Way<'a>,
+    fell_back: Option<GpuError>,
+}
+
+impl<'a> RunningJob<'a> {
+    /// Why not all is computed as planned, if so: the first reason.
+    #[must_use]
+    pub fn fell_back(&self) -> Option<&GpuError> {
+        self.fell_back.as_ref()
     }
 
-    fn answer(
-        &self,
-        way: &mut Way<'a>,
-        (job, request): (&OpenJob, &Request),
-        said: &mut Option<GpuError>,
-    ) -> Result<Vec<Tensor>, GpuError> {
-        if let Way::Loaded(loaded) = way {
+    /// Does the next step of a job; false if there is none. A loaded model answers a request in one
+    /// step; otherwise see [`Course::step`].
+    ///
+    /// # Errors
+    /// [`GpuError::Model`] if the job is not valid. Other failures of the device are none: see
+    /// [`RunningJob::fell_back`].
+    pub fn step(&mut self, course: &mut Course<'a>, macs: u64) -> Result<bool, GpuError> {
+        if let (Way::Loaded(loaded), Some(request)) = (&mut self.way, course.untouched()) {
             match loaded.answer(request) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => match remedy(&error) {
-                    Some(Remedy::Split) => say(error, (), said),
-                    Some(Remedy::Leave) => *way = say(error, Way::Native, said),
-                    None => return Err(error),
-                },
+                Ok(answer) => {
+                    course.take(answer);
+                    return Ok(true);
+                }
+                Err(error) => self.turn(error)?,
             }
         }
-        if !matches!(way, Way::Native) {
+        if !matches!(self.way, Way::Native) {
             let kernels = OnDevice::new(self.backend);
-            let found = request.answer(&job.model, &kernels);
-            match kernels.outcome(found) {
-                Ok(answer) => return Ok(answer),
-                Err(error) => match remedy(&error) {
-                    Some(Remedy::Leave) => *way = say(error, Way::Native, said),
-                    _ => return Err(error),
-                },
+            let stepped = course.step(&kernels, macs);
+            match kernels.outcome(stepped) {
+                Ok(more) => return Ok(more),
+                Err(error) if matches!(remedy(&error), Some(Remedy::Leave)) => self.turn(error)?,
+                Err(error) => return Err(error),
             }
         }
-        Ok(request.answer(&job.model, &Native::best())?)
+        Ok(course.step(&Native::best(), macs)?)
+    }
+
+    /// Goes on another way after a failure that is not the job's own, and says why. What is too
+    /// large for the device leaves the model loaded, for requests that are not.
+    fn turn(&mut self, error: GpuError) -> Result<(), GpuError> {
+        match remedy(&error) {
+            Some(Remedy::Split) => {}
+            Some(Remedy::Leave) => self.way = Way::Native,
+            None => return Err(error),
+        }
+        tracing::warn!(%error, "not computed on the device as planned");
+        self.fell_back.get_or_insert(error);
+        Ok(())
     }
 }
 
@@ -130,11 +156,4 @@ fn remedy(error: &GpuError) -> Option<Remedy> {
         | GpuError::Driver { .. } => Some(Remedy::Leave),
         _ => None,
     }
-}
-
-/// Goes on as `way` says, and says why.
-fn say<T>(error: GpuError, way: T, said: &mut Option<GpuError>) -> T {
-    tracing::warn!(%error, "not computed on the device as planned");
-    said.get_or_insert(error);
-    way
 }

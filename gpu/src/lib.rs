@@ -52,7 +52,7 @@ pub use budget::{Budget, DEFAULT_MAX_BYTES, DEFAULT_TIMEOUT};
 pub use cpu::CpuBackend;
 pub use device::{DeviceInfo, DeviceKind, Selector, discover};
 pub use error::GpuError;
-pub use job::{JobRunner, Ran};
+pub use job::{JobRunner, Ran, RunningJob};
 pub use kernels::{GemmKernel, MAX_KERNEL_ITERATIONS};
 pub use on_device::OnDevice;
 pub use selftest::self_test;

@@ -105,6 +105,21 @@ impl<'a> Course<'a> {
         self.job.requests.iter().map(units).fold(0, u64::saturating_add)
     }
 
+    /// The next request, if nothing of its answer is made yet.
+    #[must_use]
+    pub fn untouched(&self) -> Option<&'a Request> {
+        match self.current {
+            Current::Nothing => self.job.requests.get(self.answers.len()),
+            _ => None,
+        }
+    }
+
+    /// Takes the whole answer to the request at hand, made by other means than [`Course::step`].
+    pub fn take(&mut self, answer: Vec<Tensor>) {
+        self.answers.push(answer);
+        self.current = Current::Nothing;
+    }
+
     /// Does the next step; false if there is none. Of a run whose rows stand alone, as many rows as
     /// take at most `macs` multiply-accumulates are computed, and one at least.
     ///

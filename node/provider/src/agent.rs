@@ -10,7 +10,9 @@
 mod answer;
 mod core;
 mod drive;
+mod keep;
 mod serve;
+mod tell;
 mod work;
 
 use std::sync::Arc;

@@ -18,6 +18,10 @@ pub const DEFAULT_WORKER_MEMORY: u64 = 8 << 30;
 /// How often a failed execution is tried: a crash of a driver may pass, a job that breaks it will not.
 pub const DEFAULT_ATTEMPTS: u32 = 2;
 
+/// Time between two checkpoints of a job unless told otherwise: what a crash costs at most, against the fee of a call
+/// and a copy of the state. Shorter jobs have none.
+pub const DEFAULT_CHECKPOINT_EVERY: Duration = Duration::from_secs(60);
+
 /// Everything that an agent is told.
 #[derive(Debug, Clone)]
 pub struct AgentConfig {
@@ -94,6 +98,8 @@ pub struct Timing {
     pub retry_last: Duration,
     /// How often a payload that the store does not have, or has wrong, is asked for before the task is declined.
     pub fetch_attempts: u32,
+    /// Between two checkpoints of a job; none for no checkpoints.
+    pub checkpoint_every: Option<Duration>,
     /// Blocks without a transaction to the registry after which the provider shows that it is alive.
     pub heartbeat_every_blocks: u64,
 }
@@ -178,6 +184,7 @@ impl Default for Timing {
             retry_first: Duration::from_millis(250),
             retry_last: Duration::from_secs(15),
             fetch_attempts: 6,
+            checkpoint_every: Some(DEFAULT_CHECKPOINT_EVERY),
             heartbeat_every_blocks: 5_000,
         }
     }

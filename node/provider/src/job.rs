@@ -146,7 +146,14 @@ pub(crate) fn seal_result(
         .map_err(|error| Refusal::new("invalid_key", error))
 }
 
-fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
+/// A note to the task's owner; none if the owner gave no key.
+pub(crate) fn seal_note(chain_id: ChainId, task: &Task, plain: &[u8]) -> Option<Vec<u8>> {
+    let key = EncryptionPublicKey::from_bytes(task.terms.result_key.0).ok()?;
+    seal(&context(chain_id, task, Purpose::Note), &[key], plain, &mut rand::rng()).ok()
+}
+
+/// What an envelope of a task is bound to.
+pub(crate) fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
     EnvelopeContext {
         chain_id,
         purpose,

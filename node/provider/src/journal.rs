@@ -1,11 +1,12 @@
 //! Remember how far each task has come, so that a killed agent goes on where it was.
 //!
-//! One folder per chain, in it up to three files per task:
+//! One folder per chain, in it up to four files per task:
 //!
 //! ```text
-//! <task>.json     the entry: round and stage, with the signed transaction of a stage that sends one
-//! <task>.payload  the sealed payload as fetched
-//! <task>.result   the result as it is stored off chain (sealed, or plain if it is public)
+//! <task>.json        the entry: round and stage, with the signed transaction of a stage that sends one
+//! <task>.payload     the sealed payload as fetched
+//! <task>.checkpoint  the last state of the unfinished work, sealed
+//! <task>.result      the result as it is stored off chain (sealed, or plain if it is public)
 //! ```
 //!
 //! A file is written beside its place, synced, and renamed into it, so that a reader finds the old or the new one. A
@@ -102,16 +103,18 @@ impl Entry {
 pub(crate) enum Part {
     Entry,
     Payload,
+    Checkpoint,
     Result,
 }
 
 impl Part {
-    const ALL: [Self; 3] = [Self::Entry, Self::Payload, Self::Result];
+    const ALL: [Self; 4] = [Self::Entry, Self::Payload, Self::Checkpoint, Self::Result];
 
     fn extension(self) -> &'static str {
         match self {
             Self::Entry => "json",
             Self::Payload => "payload",
+            Self::Checkpoint => "checkpoint",
             Self::Result => "result",
         }
     }
@@ -217,16 +220,18 @@ impl Journal {
 
     /// Forgets a task.
     pub(crate) fn forget(&self, task: TaskId) -> Result<(), JournalError> {
-        for part in Part::ALL {
-            let path = self.path(task, part);
-            match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(failed("remove", &path)(error));
-                }
-                _ => {}
+        Part::ALL.into_iter().try_for_each(|part| self.remove(task, part))
+    }
+
+    /// Removes a file of a task, if there is one.
+    pub(crate) fn remove(&self, task: TaskId, part: Part) -> Result<(), JournalError> {
+        let path = self.path(task, part);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(failed("remove", &path)(error))
             }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn path(&self, task: TaskId, part: Part) -> PathBuf {

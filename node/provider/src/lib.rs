@@ -11,6 +11,7 @@
 //! # Invariants
 //! - A transaction is on disk before it is sent; after a restart the same bytes are sent, and take effect once only.
 //! - Everything that can be found wrong with a task is found before it is accepted, and it is declined with a reason.
+//! - A job that is cut off goes on from its last checkpoint, or from the beginning: the result is the same bits.
 //! - No key enters a worker; a worker does not outlive its agent or its time.
 //! - Nothing that a stranger names is called: payloads come from the operator's own nodes, by their hash.
 //! - Key files are readable by their owner alone, or not used.
@@ -34,6 +35,7 @@
 
 mod agent;
 mod benchmark;
+mod checkpoint;
 mod config;
 mod containers;
 mod doctor;
@@ -56,8 +58,8 @@ pub use benchmark::{
     BenchmarkReport, ChainCheck, ChainPlan, ChainReport, benchmark, last_benchmark,
 };
 pub use config::{
-    AgentConfig, DEFAULT_ATTEMPTS, DEFAULT_CAPACITY, DEFAULT_JOB_TIMEOUT, DEFAULT_PRICE_PER_BLOCK,
-    DEFAULT_WORKER_MEMORY, JobLimits, OfferConfig, Timing, WorkerCommand,
+    AgentConfig, DEFAULT_ATTEMPTS, DEFAULT_CAPACITY, DEFAULT_CHECKPOINT_EVERY, DEFAULT_JOB_TIMEOUT,
+    DEFAULT_PRICE_PER_BLOCK, DEFAULT_WORKER_MEMORY, JobLimits, OfferConfig, Timing, WorkerCommand,
 };
 pub use containers::Images;
 pub use doctor::{ExecutorReport, Means};

@@ -138,6 +138,11 @@ impl Operator {
         self.pay(call, Amount::ZERO).await
     }
 
+    /// Calls the tasks module.
+    pub(crate) async fn call_tasks<C: SolCall>(&self, call: C) -> Result<Confirmed, ProviderError> {
+        Ok(self.sender.call(system::TASKS, U256::ZERO, call.abi_encode()).await?)
+    }
+
     pub(crate) async fn pay<C: SolCall>(
         &self,
         call: C,

@@ -73,6 +73,20 @@ pub enum Progress {
     Executing { task: TaskId, attempt: u32 },
     /// The worker has opened its device.
     DeviceOpened { task: TaskId, device: String, backend: String },
+    /// A job begins from a checkpoint.
+    GoingOn { task: TaskId, step: u64 },
+    /// A checkpoint is of another job, or damaged, and is not used.
+    CheckpointSetAside { task: TaskId, cause: String },
+    /// So much of a job is done.
+    Advanced { task: TaskId, done: u64, total: u64, note: String },
+    /// What a job says to its owner.
+    Logged { task: TaskId, text: String },
+    /// The state of a job is written down.
+    CheckpointKept { task: TaskId, step: u64, bytes: u64 },
+    /// The chain has the reference of a checkpoint, the store its bytes.
+    CheckpointNoted { task: TaskId, step: u64, height: Height },
+    /// The chain was told that a task is being worked on.
+    SignOfLife { task: TaskId, height: Height },
     /// The result is computed and written down.
     Executed { task: TaskId, milliseconds: u64, result_bytes: u64, commitment: B256 },
     /// The store has the result.
@@ -105,6 +119,13 @@ impl Progress {
             | Self::Declined { task, .. }
             | Self::Executing { task, .. }
             | Self::DeviceOpened { task, .. }
+            | Self::GoingOn { task, .. }
+            | Self::CheckpointSetAside { task, .. }
+            | Self::Advanced { task, .. }
+            | Self::Logged { task, .. }
+            | Self::CheckpointKept { task, .. }
+            | Self::CheckpointNoted { task, .. }
+            | Self::SignOfLife { task, .. }
             | Self::Executed { task, .. }
             | Self::ResultStored { task, .. }
             | Self::Submitting { task, .. }
@@ -179,15 +200,6 @@ impl Progress {
                 write!(f, "declining ({transaction}): {reason}")
             }
             Self::Declined { height, .. } => write!(f, "declined in block {height}"),
-            Self::Executing { attempt: 1, .. } => write!(f, "executing"),
-            Self::Executing { attempt, .. } => write!(f, "executing, attempt {attempt}"),
-            Self::DeviceOpened { device, backend, .. } => write!(f, "on {device} ({backend})"),
-            Self::Executed { milliseconds, result_bytes, .. } => {
-                write!(f, "executed in {milliseconds} ms, {result_bytes} bytes of result")
-            }
-            Self::ResultStored { locator, bytes, .. } => {
-                write!(f, "result stored as {locator}, {bytes} bytes")
-            }
             Self::Submitting { transaction, .. } => write!(f, "submitting ({transaction})"),
             Self::Submitted { height, .. } => write!(f, "submitted in block {height}"),
             Self::Contested { .. } => {
@@ -200,6 +212,34 @@ impl Progress {
                     reason.map(|reason| format!(" ({})", reason.name())).unwrap_or_default();
                 write!(f, "{}{reason}, earned {earned}", state.name())
             }
+            _ => self.of_work(f),
+        }
+    }
+
+    fn of_work(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Executing { attempt: 1, .. } => write!(f, "executing"),
+            Self::Executing { attempt, .. } => write!(f, "executing, attempt {attempt}"),
+            Self::DeviceOpened { device, backend, .. } => write!(f, "on {device} ({backend})"),
+            Self::Executed { milliseconds, result_bytes, .. } => {
+                write!(f, "executed in {milliseconds} ms, {result_bytes} bytes of result")
+            }
+            Self::ResultStored { locator, bytes, .. } => {
+                write!(f, "result stored as {locator}, {bytes} bytes")
+            }
+            Self::GoingOn { step, .. } => write!(f, "going on from the checkpoint at step {step}"),
+            Self::CheckpointSetAside { cause, .. } => {
+                write!(f, "the checkpoint is not used, beginning anew: {cause}")
+            }
+            Self::Advanced { done, total, note, .. } => write!(f, "{done} of {total} done, {note}"),
+            Self::Logged { text, .. } => write!(f, "{text}"),
+            Self::CheckpointKept { step, bytes, .. } => {
+                write!(f, "checkpoint at step {step} written, {bytes} bytes")
+            }
+            Self::CheckpointNoted { step, height, .. } => {
+                write!(f, "checkpoint at step {step} noted in block {height}")
+            }
+            Self::SignOfLife { height, .. } => write!(f, "sign of life in block {height}"),
             _ => Ok(()),
         }
     }

@@ -4,8 +4,10 @@
 //! its standard output and ends. It ends as well when its input closes: then the agent is gone.
 //!
 //! ```text
-//! request   one line of JSON: what to do, on which device, within what; for a job then its payload, plain
-//! answer    lines of JSON: which device was opened; then done with the result's size, and the result; or failed
+//! request   one line of JSON: what to do, on which device, within what; for a job then its payload, plain, and the
+//!           checkpoint that it goes on from, if there is one
+//! answer    lines of JSON: which device was opened; how far the work is; what the owner may read; checkpoints, each
+//!           followed by its bytes; then done with the result's size, and the result; or failed
 //! ```
 //!
 //! The worker has an empty folder as its place, of the environment only what graphics drivers need, a process group
@@ -19,7 +21,7 @@ mod process;
 mod protocol;
 
 pub use child::main;
-pub(crate) use process::{Limits, Worker};
+pub(crate) use process::{Job, Limits, Worker};
 pub use process::{WorkerError, check_once};
 pub(crate) use protocol::Probed;
 pub use protocol::{FailureKind, JobFailure};

@@ -13,6 +13,9 @@ use crate::{bounded, keyfile};
 /// Longest keystore file.
 const MAX_KEYSTORE: u64 = 64 << 10;
 
+/// The account's key file in the folder of wallets, unless another is named.
+const DEFAULT_KEY: &str = "wallet/default.key";
+
 /// What an account asks of a devnet's faucet when it has too little.
 const TOP_UP: Amount = Amount::ankr(1_000);
 /// Below this an account counts as empty.
@@ -50,7 +53,7 @@ impl Account {
     /// # Errors
     /// If a key file is missing, not private, or no key.
     pub fn open(shared: &Shared) -> Result<Self> {
-        let default = home()?.join("wallet/default.key");
+        let default = home()?.join(DEFAULT_KEY);
         let path = shared.key.clone().unwrap_or_else(|| default.clone());
         if path == default && !path.exists() {
             keyfile::write_secret(&path, &keyfile::random_secret()?, None)?;
@@ -58,6 +61,12 @@ impl Account {
         let key = read_key(&path)?;
         let result_key = result_key(&path)?;
         Ok(Self { key, result_key, client: Client::new(&shared.url)? })
+    }
+
+    /// The same account where there is one; none is made.
+    pub fn existing(shared: &Shared) -> Option<Self> {
+        let default = home().ok()?.join(DEFAULT_KEY);
+        if shared.key.is_some() || default.exists() { Self::open(shared).ok() } else { None }
     }
 
     /// Sends the account's transactions.

@@ -3,13 +3,14 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result, bail};
 use neura_provider::{
-    Agent, AgentConfig, BenchmarkReport, ChainPlan, Device, Keys, MachineReport, Means, Operator,
-    Progress, ProviderError, StatusReport, WorkerCommand, inspect, last_benchmark,
+    Agent, AgentConfig, BenchmarkReport, ChainPlan, DEFAULT_CHECKPOINT_EVERY, Device, Keys,
+    MachineReport, Means, Operator, Progress, ProviderError, StatusReport, WorkerCommand, inspect,
+    last_benchmark,
 };
 use neura_types::{Address, Amount};
 
@@ -145,6 +146,9 @@ pub(super) struct Join {
     /// Most tasks at a time.
     #[arg(long, default_value_t = 4)]
     capacity: u32,
+    /// Seconds between two checkpoints of a job; 0 for none.
+    #[arg(long, default_value_t = DEFAULT_CHECKPOINT_EVERY.as_secs_f64())]
+    checkpoint_every: f64,
 }
 
 /// Arguments of the worker: it reads everything from standard input.
@@ -191,9 +195,16 @@ async fn join(args: Join, shared: Shared) -> Result<()> {
     config.offer.payout = args.payout;
     config.offer.region = args.region;
     config.offer.capacity = args.capacity;
+    let checkpoint_every = Duration::try_from_secs_f64(args.checkpoint_every)
+        .with_context(|| format!("--checkpoint-every {}", args.checkpoint_every))?;
+    config.timing.checkpoint_every = Some(checkpoint_every).filter(|every| !every.is_zero());
     let screen = Screen::new(false);
     let json = shared.json;
     let observer = Arc::new(move |progress: &Progress| {
+        // Several in a second: for programs, not for people.
+        if !json && matches!(progress, Progress::Advanced { .. }) {
+            return;
+        }
         let line = if json {
             serde_json::to_string(progress).unwrap_or_else(|error| error.to_string())
         } else {

@@ -9,6 +9,11 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+/// What is shown while something is waited for.
+const WAITING: &str = "{spinner} {msg} ({elapsed})";
+/// The same where it is known how far it is.
+const ADVANCING: &str = "{spinner} {bar:30} {pos}/{len} {msg} ({elapsed})";
+
 /// Lines of text, a spinner while waiting; or, with `--json`, only the result.
 #[derive(Debug)]
 pub struct Screen {
@@ -45,13 +50,40 @@ impl Screen {
         }
         let spinner = self.spinner.get_or_insert_with(|| {
             let spinner = ProgressBar::new_spinner();
-            if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+            if let Ok(style) = ProgressStyle::with_template(WAITING) {
                 spinner.set_style(style);
             }
             spinner.enable_steady_tick(Duration::from_millis(120));
             spinner
         });
+        if spinner.length().is_some()
+            && let Ok(style) = ProgressStyle::with_template(WAITING)
+        {
+            spinner.set_style(style);
+            spinner.unset_length();
+        }
         spinner.set_message(text.to_owned());
+    }
+
+    /// Shows how far what is being waited for is; says whether there is a place for that.
+    pub fn advance(&self, done: u64, total: u64, note: &str) -> bool {
+        let Some(spinner) = &self.spinner else { return false };
+        if spinner.length() != Some(total)
+            && let Ok(style) = ProgressStyle::with_template(ADVANCING)
+        {
+            spinner.set_style(style);
+            spinner.set_length(total);
+        }
+        spinner.set_position(done);
+        spinner.set_message(note.to_owned());
+        true
+    }
+
+    /// Prints a value as a line of JSON, before the result.
+    pub fn json_line<T: Serialize>(&self, value: &T) {
+        if let Ok(text) = serde_json::to_string(value) {
+            print(&text);
+        }
     }
 
     /// A bar for work of known size; hidden where there is no terminal.

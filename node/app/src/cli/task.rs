@@ -1,10 +1,12 @@
 //! `neura task`: submit, watch, show, result, approve, challenge, cancel, reassign, list.
 
+mod notes;
 mod show;
 
 use std::path::PathBuf;
 
 use anyhow::{Result, bail, ensure};
+use neura_blobs::EncryptionSecretKey;
 use neura_client::{Client, ClientError};
 use neura_types::{
     Address, Amount, U256,
@@ -16,6 +18,7 @@ use serde::Serialize;
 
 use super::{Account, Screen, Shared};
 use crate::job::{self, Choice, Job, Report};
+use notes::NoteView;
 use show::{describe_end, print_task, show_step};
 pub(crate) use show::{print_end, print_report};
 
@@ -36,7 +39,7 @@ pub(super) enum Command {
         #[arg(long)]
         no_approve: bool,
     },
-    /// Follow a task to its end.
+    /// Follow a task to its end, with what its provider says to its owner; with --json each of that on a line of its own.
     Watch {
         /// Its number.
         id: TaskId,
@@ -131,9 +134,14 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
         Command::Watch { id } => {
             let client = Client::new(&shared.url)?;
             screen.waiting(&format!("task {id}"));
+            let watched = job::watch(&client, id, TaskState::Assigned, &[], |step| {
+                show_step(&screen, &step);
+            });
+            // Whoever is not the owner cannot read what the provider says.
+            let key = Account::existing(&shared).map(|account| account.result_key);
             let task =
-                job::watch(&client, id, TaskState::Assigned, &[], |step| show_step(&screen, &step))
-                    .await?;
+                with_notes((&client, id), key.as_ref(), NoteView::new(&screen, true), watched);
+            let task = task.await?;
             if !screen.result(&task)? {
                 print_end(&screen, &task);
                 if let Some(reason) = job::declined_because(&client, &task).await {
@@ -183,6 +191,20 @@ pub(crate) async fn submit(
     Ok(id)
 }
 
+/// Follows a task, and shows what its provider says meanwhile if there is a key to read that with.
+async fn with_notes(
+    (client, id): (&Client, TaskId),
+    key: Option<&EncryptionSecretKey>,
+    mut view: NoteView<'_>,
+    watched: impl Future<Output = Result<Task>>,
+) -> Result<Task> {
+    let Some(key) = key else { return watched.await };
+    tokio::select! {
+        task = watched => task,
+        never = job::read_notes(client, id, key, |remark| view.show(&remark)) => match never {},
+    }
+}
+
 /// Steps 6 and 7: waits for the result, opens it, approves it, waits for the settlement.
 pub(crate) async fn finish(
     account: &Account,
@@ -193,10 +215,12 @@ pub(crate) async fn finish(
 ) -> Result<Finished> {
     let client = &account.client;
     screen.waiting("the provider works");
-    let submitted = job::watch(client, id, TaskState::Assigned, &[TaskState::Submitted], |step| {
-        show_step(screen, &step);
-    })
-    .await?;
+    let shown = &*screen;
+    let watched = job::watch(client, id, TaskState::Assigned, &[TaskState::Submitted], |step| {
+        show_step(shown, &step);
+    });
+    let key = Some(&account.result_key);
+    let submitted = with_notes((client, id), key, NoteView::new(shown, false), watched).await?;
     if !matches!(submitted.state, TaskState::Submitted | TaskState::Settled) {
         let because = job::declined_because(client, &submitted).await;
         let because = because.map(|reason| format!(": {reason}")).unwrap_or_default();

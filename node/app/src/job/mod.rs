@@ -4,6 +4,7 @@
 //! ciphertext, send the task transaction, have it confirmed, wait for the provider's result, settle and open it.
 
 mod file;
+mod notes;
 mod outcome;
 mod reassign;
 mod submit;
@@ -12,6 +13,7 @@ mod tests;
 mod work;
 
 pub use file::{Job, JobError, check_text};
+pub use notes::read_notes;
 pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
 pub use reassign::reassign;
 pub use submit::{Choice, Offer, Refusal, Step, declined_because, pick, submit, watch};

@@ -3,8 +3,8 @@
 use neura::node::{
     batches::{Frame, MAX_FRAME_BYTES},
     wire::{
-        BatchAnswer, BlobAnswer, BlockResponse, Bundle, MAX_BUNDLE_BYTES, MAX_REQUEST_BYTES,
-        Request,
+        BatchAnswer, BlobAnswer, BlockResponse, Bundle, MAX_BUNDLE_BYTES, MAX_NOTES_BYTES,
+        MAX_REQUEST_BYTES, NotesAnswer, Request,
     },
 };
 use neura_p2p::{PeerId, decoders};
@@ -27,11 +27,12 @@ pub(super) const TARGETS: &[Target] = &[
         request,
         vectors!("node/app": "request-committed", "request-ancestors", "request-blob", "request-batches",
             "request-snapshot-epochs", "request-snapshot-newest", "request-snapshot-base",
-            "request-snapshot-chunk"),
+            "request-snapshot-chunk", "request-notes"),
     ),
     Target::new("block-answer", blocks, vectors!("node/app": "answer-blocks", "answer-no-blocks")),
     Target::new("blob-answer", blob, vectors!("node/app": "answer-blob", "answer-no-blob")),
     Target::new("batch-answer", batches, vectors!("node/app": "answer-batches", "answer-epochs")),
+    Target::new("notes-answer", notes, vectors!("node/app": "answer-notes")),
     Target::new("chunk-answer", chunk, vectors!("node/app": "answer-chunk")),
     Target::new("bundle", bundle, vectors!("node/app": "bundle")),
     Target::new("batch-frame", frame, vectors!("node/app": "batch-frame")),
@@ -58,6 +59,10 @@ fn blob(bytes: &[u8]) {
 
 fn batches(bytes: &[u8]) {
     one_encoding::<BatchAnswer>(bytes, MAX_DECODED_BYTES);
+}
+
+fn notes(bytes: &[u8]) {
+    one_encoding::<NotesAnswer>(bytes, MAX_NOTES_BYTES);
 }
 
 fn chunk(bytes: &[u8]) {

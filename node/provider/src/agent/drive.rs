@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::core::{Core, TaskError};
 use crate::{
     Progress,
-    journal::{Entry, SignedTx, Stage},
+    journal::{Entry, Part, SignedTx, Stage},
     plan::{Step, next_step},
 };
 use neura_client::ClientError;
@@ -29,8 +29,10 @@ pub(super) struct Drive {
     pub(super) device: Option<OwnedSemaphorePermit>,
     /// Times that the store did not give the payload.
     pub(super) fetches: u32,
-    /// Executions begun.
+    /// Executions begun since one got further.
     pub(super) attempts: u32,
+    /// Whether the last execution got further before it failed.
+    pub(super) advanced: bool,
     /// Whether the task was announced.
     announced: bool,
 }
@@ -51,7 +53,9 @@ impl Core {
                 Err(failed) => failed,
             };
             let code = error.code().to_owned();
-            failures = if code == last_code { failures + 1 } else { 1 };
+            let advanced = std::mem::take(&mut drive.advanced);
+            let repeated = code == last_code && !advanced;
+            failures = if repeated { failures + 1 } else { 1 };
             let cause = error.to_string();
             if let (Some(tries), Some(task)) = (error.tries(&self.config), &task)
                 && failures >= tries
@@ -100,6 +104,7 @@ impl Core {
             Step::Send(tx) => self.send(entry, tx).await,
             Step::Redo(round) => {
                 self.say(Progress::Contested { task: id, round });
+                self.with_journal(move |journal| journal.remove(id, Part::Checkpoint)).await?;
                 self.save(&Entry { round, ..Entry::new(id) }).await?;
                 Ok(Next::Again)
             }

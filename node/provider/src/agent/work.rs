@@ -17,13 +17,14 @@ use neura_types::{
 use super::{
     core::{Core, TaskError, blocking},
     drive::{Drive, Next},
+    keep::Run,
 };
 use crate::{
     Progress,
     executor::{self, Executor},
     job::{Refusal, open_payload, seal_result},
     journal::{Entry, Part, ResultRecord, SignedTx, Stage},
-    worker::{Limits, WorkerError},
+    worker::WorkerError,
 };
 
 /// The result that tells the owner why foreign code failed by its own fault: it took too long, or broke its worker more
@@ -58,12 +59,16 @@ impl Core {
         drive: &mut Drive,
     ) -> Result<Next, TaskError> {
         self.in_time(task)?;
-        if drive.device.is_none() {
-            drive.device = self.device.clone().acquire_owned().await.ok();
-        }
+        let computed = async {
+            if drive.device.is_none() {
+                drive.device = self.device.clone().acquire_owned().await.ok();
+            }
+            self.compute(task, entry.round, drive).await
+        };
         let plain = tokio::select! {
-            result = self.compute(task, drive) => result?,
+            result = computed => result?,
             () = self.reached(task.deadline) => return Err(TaskError::Deadline(task.deadline)),
+            error = self.show_work(task) => return Err(error),
         };
         let (id, of, chain_id) = (task.id, task.clone(), self.chain_id);
         let journal = self.journal.clone();
@@ -83,27 +88,34 @@ impl Core {
     }
 
     /// The plain result, from a worker.
-    async fn compute(&self, task: &Task, drive: &mut Drive) -> Result<Vec<u8>, TaskError> {
+    async fn compute(
+        &self,
+        task: &Task,
+        round: u8,
+        drive: &mut Drive,
+    ) -> Result<Vec<u8>, TaskError> {
         let id = task.id;
         let executor = Executor::named(&task.terms.executor)
             .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
         let sealed = self.payload(task).await?;
         let (chain_id, keys, of) = (self.chain_id, self.operator.keys.clone(), task.clone());
-        let payload =
-            blocking(move || open_payload(chain_id, &of, &keys, &sealed, executor.max_payload()));
-        let payload = payload.await??;
+        let opened = blocking(move || {
+            let plain = open_payload(chain_id, &of, &keys, &sealed, executor.max_payload())?;
+            let hash = content_hash(&plain);
+            Ok::<_, Refusal>((plain, hash))
+        });
+        let (payload, hash) = opened.await??;
+        let start = self.last_checkpoint(task, round, (executor, hash)).await?;
         drive.attempts += 1;
         self.say(Progress::Executing { task: id, attempt: drive.attempts });
         let started = Instant::now();
-        let opened = |device: neura_gpu::DeviceInfo| {
-            let (device, backend) = (device.name, device.backend);
-            self.say(Progress::DeviceOpened { task: id, device, backend });
-        };
-        let limits =
-            Limits { timeout: self.config.limits.job_timeout, max_result: self.power.max_stored };
-        let ran = self.worker.run(executor, &payload, limits, opened).await;
-        let last = drive.attempts >= self.config.limits.attempts;
-        let plain = ran.or_else(|error| own_fault(executor, error, last))?;
+        let ran = self.run(Run { task, round, executor, payload: &payload, start }).await?;
+        if ran.advanced {
+            // A run that got further is no failed try: the next one has less to do.
+            (drive.attempts, drive.advanced) = (0, true);
+        }
+        let last = !ran.advanced && drive.attempts >= self.config.limits.attempts;
+        let plain = ran.result.or_else(|error| own_fault(executor, error, last))?;
         // Nothing leaves that is not a result, whatever became of the worker.
         let result = match executor {
             Executor::Int8 => Int8Result::decode(&plain).map(drop).map_err(|e| e.to_string()),

@@ -4,15 +4,19 @@ mod int8;
 mod npy;
 mod oci;
 mod onnx;
+mod relay;
+#[cfg(test)]
+mod tests;
 mod wasi;
 mod wasm;
 mod wgsl;
 
+pub(crate) use relay::{Keeping, MAX_TEXT, Relay, Said, clipped};
 pub use wgsl::check_kernel;
 
 use std::time::Duration;
 
-use neura_gpu::{Backend, Budget, CpuBackend, DeviceInfo, GpuError, Options, Tuning, WgpuBackend};
+use neura_gpu::{Backend, Budget, CpuBackend, GpuError, Options, Tuning, WgpuBackend};
 use neura_types::job::{JobFault, JobFormat, JobResult, NamedBytes};
 use serde::{Deserialize, Serialize};
 
@@ -122,25 +126,25 @@ pub(crate) fn run(
     payload: &[u8],
     &Given { device, bounds, containers }: &Given<'_>,
     tuning: &mut Tuning,
-    opened: impl FnOnce(DeviceInfo),
+    relay: &mut Relay<'_>,
 ) -> Result<Vec<u8>, JobFailure> {
     let result = match executor {
         Executor::Int8 => {
             let backend = open(device, bounds, tuning)?;
-            opened(backend.info().clone());
-            return int8::run(backend.as_ref(), payload);
+            relay.opened(backend.info().clone());
+            return int8::run(backend.as_ref(), payload, relay);
         }
-        Executor::Wgsl => wgsl::run(payload, device, bounds, opened)?,
+        Executor::Wgsl => wgsl::run(payload, device, bounds, relay)?,
         Executor::Onnx => {
-            opened(CpuBackend::new().info().clone());
+            relay.opened(CpuBackend::new().info().clone());
             onnx::run(payload)?
         }
         Executor::Wasm => {
-            opened(CpuBackend::new().info().clone());
+            relay.opened(CpuBackend::new().info().clone());
             wasm::run(payload, bounds)?
         }
         Executor::Oci => {
-            opened(CpuBackend::new().info().clone());
+            relay.opened(CpuBackend::new().info().clone());
             oci::run(payload, containers, bounds)?
         }
     };

@@ -1,11 +1,11 @@
 //! Run users' own kernels on the GPU.
 
 use neura_gpu::{
-    DeviceInfo, GpuError, KernelBuffer, KernelError, KernelPass, KernelRunner, UserKernel,
+    GpuError, KernelBuffer, KernelError, KernelPass, KernelRunner, KernelState, UserKernel,
 };
 use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, WgslJob};
 
-use super::{Bounds, of_device, of_job, output};
+use super::{Bounds, Relay, of_device, of_job, output};
 use crate::{
     Device,
     worker::{FailureKind, JobFailure},
@@ -24,7 +24,7 @@ pub(super) fn run(
     payload: &[u8],
     device: &Device,
     bounds: &Bounds,
-    opened: impl FnOnce(DeviceInfo),
+    relay: &mut Relay<'_>,
 ) -> Result<JobResult, JobFailure> {
     let (kernel, names) = read(payload)?;
     let Some(selector) = device.selector() else {
@@ -33,8 +33,25 @@ pub(super) fn run(
     };
     let runner =
         KernelRunner::new(&selector, bounds.budget()).map_err(|error| of_device(&error))?;
-    opened(runner.info().clone());
-    match runner.run(&kernel) {
+    relay.opened(runner.info().clone());
+    let start = relay.resumed(|step, state| {
+        let state = KernelState { passes: step, contents: state.to_vec() };
+        kernel.check_state(&state).map(|()| state)
+    });
+    if let Some(state) = &start {
+        relay.log(format!("going on after pass {}", state.passes));
+    }
+    let ran = runner.run_from(&kernel, start.as_ref(), |passes, state| {
+        relay.progress(passes, kernel.passes(), || "passes".to_owned());
+        if passes < kernel.passes()
+            && relay.wants_checkpoint()
+            && let Some(state) = state()?
+        {
+            relay.checkpoint(passes, &state.contents);
+        }
+        Ok(())
+    });
+    match ran {
         Ok(outputs) => {
             let outputs = names.into_iter().zip(outputs).map(|(name, bytes)| output(name, bytes));
             Ok(JobResult { fault: None, outputs: outputs.collect() })

@@ -4,17 +4,19 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     process::ExitCode,
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use neura_gpu::{Backend, GemmShape, Tuning, discover};
+use neura_types::hash::content_hash;
 use nix::sys::resource::{Resource, setrlimit};
 
 use super::protocol::{
-    FailureKind, JobFailure, MAX_LINE, OF_CONTAINERS, Probed, ROLE, Report, Request, Work,
+    FailureKind, JobFailure, KeepingTerms, MAX_LINE, OF_CONTAINERS, Probed, ROLE, Report, Request,
+    Work,
 };
 use crate::{
-    executor::{self, Executor, Given},
+    executor::{self, Executor, Given, Keeping, Relay, Said},
     sandbox,
 };
 
@@ -36,12 +38,13 @@ pub fn main() -> ExitCode {
         let _ = io::copy(&mut input, &mut io::sink());
         std::process::exit(0);
     });
-    let answered = match received.and_then(|(request, payload)| {
+    let answered = match received.and_then(|(request, parts)| {
         limit(&request)?;
-        work(&request, &payload, &mut |report| say(&mut output.lock(), report))
+        // Whether anybody reads this shows when the answer is sent.
+        work(&request, parts, &mut |report, bytes| drop(send(&mut output.lock(), report, bytes)))
     }) {
-        Ok(answer) => send(&mut output.lock(), answer),
-        Err(failure) => say(&mut output.lock(), &Report::Failed(failure)),
+        Ok((report, bytes)) => send(&mut output.lock(), &report, &bytes),
+        Err(failure) => send(&mut output.lock(), &Report::Failed(failure), &[]),
     };
     match answered {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,8 +55,15 @@ pub fn main() -> ExitCode {
 /// The last line of an answer, and what follows it.
 type Answer = (Report, Vec<u8>);
 
+/// What follows the line of a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Parts {
+    payload: Vec<u8>,
+    checkpoint: Vec<u8>,
+}
+
 /// Refuses what is not for a worker of this role.
-fn suits(received: (Request, Vec<u8>), contained: bool) -> Result<(Request, Vec<u8>), JobFailure> {
+fn suits(received: (Request, Parts), contained: bool) -> Result<(Request, Parts), JobFailure> {
     let container = matches!(received.0.work, Work::Job { executor: Executor::Oci, .. });
     if container == contained {
         return Ok(received);
@@ -62,8 +72,8 @@ fn suits(received: (Request, Vec<u8>), contained: bool) -> Result<(Request, Vec<
     Err(JobFailure { kind: FailureKind::Request, detail })
 }
 
-/// Reads a request and its payload.
-fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
+/// Reads a request and its parts.
+fn receive(input: &mut impl BufRead) -> Result<(Request, Parts), JobFailure> {
     let wrong = |problem: String| JobFailure { kind: FailureKind::Request, detail: problem };
     let mut line = Vec::new();
     input
@@ -72,25 +82,36 @@ fn receive(input: &mut impl BufRead) -> Result<(Request, Vec<u8>), JobFailure> {
         .map_err(|error| wrong(format!("the request cannot be read: {error}")))?;
     let request: Request = serde_json::from_slice(&line)
         .map_err(|error| wrong(format!("the request is not understood: {error}")))?;
-    let mut payload = Vec::new();
-    if let Work::Job { executor, payload_bytes } | Work::Check { executor, payload_bytes } =
-        request.work
-    {
-        if payload_bytes > executor.max_payload() {
-            return Err(wrong(format!("a payload of {payload_bytes} bytes is too large")));
+    let (executor, payload_bytes, keeping) = match request.work {
+        Work::Probe => return Ok((request, Parts::default())),
+        Work::Check { executor, payload_bytes } => {
+            (executor, payload_bytes, KeepingTerms::default())
         }
-        input
-            .take(payload_bytes)
-            .read_to_end(&mut payload)
-            .map_err(|error| wrong(format!("the payload cannot be read: {error}")))?;
-        if payload.len() as u64 != payload_bytes {
-            return Err(wrong(format!(
-                "{} of {payload_bytes} bytes of payload came",
-                payload.len()
-            )));
-        }
+        Work::Job { executor, payload_bytes, keeping } => (executor, payload_bytes, keeping),
+    };
+    let payload = read_part(input, "payload", payload_bytes, executor.max_payload())?;
+    let (length, max) = (keeping.checkpoint_bytes, keeping.max_bytes);
+    let checkpoint = read_part(input, "checkpoint", length, max)?;
+    Ok((request, Parts { payload, checkpoint }))
+}
+
+fn read_part(
+    input: &mut impl BufRead,
+    what: &str,
+    length: u64,
+    max: u64,
+) -> Result<Vec<u8>, JobFailure> {
+    let wrong = |detail| JobFailure { kind: FailureKind::Request, detail };
+    if length > max {
+        return Err(wrong(format!("a {what} of {length} bytes is too large")));
     }
-    Ok((request, payload))
+    let mut part = Vec::new();
+    let read = input.take(length).read_to_end(&mut part);
+    read.map_err(|error| wrong(format!("the {what} cannot be read: {error}")))?;
+    if part.len() as u64 != length {
+        return Err(wrong(format!("{} of {length} bytes of {what} came", part.len())));
+    }
+    Ok(part)
 }
 
 /// Gives up the system calls that no executor needs.
@@ -115,27 +136,47 @@ fn limit(request: &Request) -> Result<(), JobFailure> {
 
 fn work(
     request: &Request,
-    payload: &[u8],
-    report: &mut impl FnMut(&Report) -> io::Result<()>,
+    Parts { payload, checkpoint }: Parts,
+    report: &mut dyn FnMut(&Report, &[u8]),
 ) -> Result<Answer, JobFailure> {
     let Request { device, bounds, containers, .. } = request;
     let given = Given { device, bounds, containers: containers.as_ref() };
     let mut tuning = request.tuning.clone();
-    // Whether anybody reads this shows when the answer is sent.
-    let mut opened = |device| drop(report(&Report::Opened { device: Box::new(device) }));
     match request.work {
         Work::Probe => {
             let backend = executor::open(device, bounds, &mut tuning)?;
-            opened(backend.info().clone());
+            report(&Report::Opened { device: Box::new(backend.info().clone()) }, &[]);
             Ok((Report::Probed(Box::new(probe(backend.as_ref(), tuning)?)), Vec::new()))
         }
         Work::Check { executor, .. } => {
-            executor::check(executor, payload, &given)?;
+            executor::check(executor, &payload, &given)?;
             Ok((Report::Checked, Vec::new()))
         }
-        Work::Job { executor, .. } => {
-            let result = executor::run(executor, payload, &given, &mut tuning, opened)?;
+        Work::Job { executor, keeping, .. } => {
+            let keeping = Keeping {
+                start: (keeping.checkpoint_bytes > 0).then_some(checkpoint),
+                every: keeping.every_ms.map(Duration::from_millis),
+                max_bytes: keeping.max_bytes,
+            };
+            let mut say = |said| tell(said, report);
+            let mut relay = Relay::new(executor, content_hash(&payload), keeping, &mut say);
+            let result = executor::run(executor, &payload, &given, &mut tuning, &mut relay)?;
             Ok((Report::Done { bytes: result.len() as u64 }, result))
+        }
+    }
+}
+
+/// Passes on what an executor says.
+fn tell(said: Said, report: &mut dyn FnMut(&Report, &[u8])) {
+    match said {
+        Said::Opened(device) => report(&Report::Opened { device }, &[]),
+        Said::Progress { done, total, note } => {
+            report(&Report::Progress { done, total, note }, &[])
+        }
+        Said::Log(text) => report(&Report::Log { text }, &[]),
+        Said::SetAside(reason) => report(&Report::SetAside { reason }, &[]),
+        Said::Checkpoint { step, bytes } => {
+            report(&Report::Checkpoint { step, bytes: bytes.len() as u64 }, &bytes);
         }
     }
 }
@@ -157,16 +198,12 @@ fn probe(backend: &dyn Backend, tuning: Tuning) -> Result<Probed, JobFailure> {
     })
 }
 
-fn send(output: &mut impl Write, (report, bytes): Answer) -> io::Result<()> {
-    say(output, &report)?;
-    output.write_all(&bytes)?;
-    output.flush()
-}
-
-fn say(output: &mut impl Write, report: &Report) -> io::Result<()> {
+/// Writes a line, and what follows it.
+fn send(output: &mut impl Write, report: &Report, bytes: &[u8]) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
     output.write_all(&line)?;
+    output.write_all(bytes)?;
     output.flush()
 }
 
@@ -188,19 +225,27 @@ mod tests {
         line
     }
 
+    fn job(payload_bytes: u64, keeping: KeepingTerms) -> Vec<u8> {
+        request(Work::Job { executor: Executor::Int8, payload_bytes, keeping })
+    }
+
     #[test]
-    fn a_request_comes_with_exactly_its_payload() {
-        let line = request(Work::Job { executor: Executor::Int8, payload_bytes: 3 });
-        let (_, payload) = receive(&mut &[&line[..], b"abcd"].concat()[..]).unwrap();
-        assert_eq!(payload, b"abc");
-        let failure = receive(&mut &[&line[..], b"ab"].concat()[..]).unwrap_err();
-        assert_eq!(failure.kind, FailureKind::Request);
+    fn a_request_comes_with_exactly_its_parts() {
+        let keeping = KeepingTerms { checkpoint_bytes: 2, every_ms: None, max_bytes: 2 };
+        let line = job(3, keeping);
+        let (_, parts) = receive(&mut &[&line[..], b"abcdef"].concat()[..]).unwrap();
+        assert_eq!(parts, Parts { payload: b"abc".to_vec(), checkpoint: b"de".to_vec() });
+        for short in [&b"ab"[..], b"abcd"] {
+            let failure = receive(&mut &[&line[..], short].concat()[..]).unwrap_err();
+            assert_eq!(failure.kind, FailureKind::Request);
+        }
     }
 
     #[test]
     fn only_a_worker_of_containers_starts_one_and_it_starts_nothing_else() {
         let received = |executor| {
-            let line = request(Work::Job { executor, payload_bytes: 0 });
+            let keeping = KeepingTerms { checkpoint_bytes: 0, every_ms: None, max_bytes: 0 };
+            let line = request(Work::Job { executor, payload_bytes: 0, keeping });
             receive(&mut &line[..]).unwrap()
         };
         assert!(suits(received(Executor::Oci), true).is_ok());
@@ -214,7 +259,9 @@ mod tests {
         for bytes in [&b""[..], b"\n", b"{}\n", b"\xff\xfe", &vec![b'x'; 1 << 20]] {
             assert_eq!(receive(&mut &bytes[..]).unwrap_err().kind, FailureKind::Request);
         }
-        let huge = request(Work::Job { executor: Executor::Int8, payload_bytes: u64::MAX });
-        assert!(receive(&mut &huge[..]).unwrap_err().detail.contains("too large"));
+        let much = KeepingTerms { checkpoint_bytes: u64::MAX, every_ms: None, max_bytes: 1 };
+        for huge in [job(u64::MAX, KeepingTerms::default()), job(0, much)] {
+            assert!(receive(&mut &huge[..]).unwrap_err().detail.contains("too large"));
+        }
     }
 }

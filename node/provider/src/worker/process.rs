@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use neura_gpu::{DeviceInfo, Tuning};
+use neura_gpu::Tuning;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -20,14 +20,14 @@ use tokio::{
 };
 
 use super::protocol::{
-    FailureKind, JobFailure, MAX_LINE, MAX_LINES, OF_CONTAINERS, Probed, ROLE, Report, Request,
-    Work,
+    FailureKind, JobFailure, KeepingTerms, MAX_LINE, MAX_LINES, OF_CONTAINERS, Probed, ROLE,
+    Report, Request, Work,
 };
 use crate::{
     Device,
     config::WorkerCommand,
     containers::Containers,
-    executor::{Bounds, Executor},
+    executor::{Bounds, Executor, Keeping, Said, clipped},
     keys::private_dir,
     sandbox::Sandbox,
 };
@@ -91,6 +91,10 @@ pub enum WorkerError {
     },
 }
 
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 fn told(stderr: &str) -> String {
     if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
 }
@@ -137,6 +141,17 @@ pub async fn check_once(
     let (place, sandbox) = (place.to_owned(), sandbox.cloned());
     let worker = Worker::new(command.clone(), Device::Cpu, None, place, sandbox);
     worker.check(Executor::Int8, payload, limits).await
+}
+
+/// A job to run.
+#[derive(Debug)]
+pub(crate) struct Job<'a> {
+    /// How.
+    pub(crate) executor: Executor,
+    /// Its plain payload.
+    pub(crate) payload: &'a [u8],
+    /// What is asked beside the result.
+    pub(crate) keeping: Keeping,
 }
 
 /// Memory of a job of foreign code where the operator sets no limit, in bytes.
@@ -201,7 +216,7 @@ impl Worker {
     /// Opens and tests the device, and chooses its kernels.
     pub(crate) async fn probe(&self) -> Result<Probed, WorkerError> {
         let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
-        match self.ask(Work::Probe, &[], limits, |_| {}).await? {
+        match self.ask(Work::Probe, [&[], &[]], limits, |_| {}).await? {
             (Report::Probed(probed), _) => {
                 self.keep(&probed.tuning);
                 Ok(*probed)
@@ -218,22 +233,28 @@ impl Worker {
         limits: Limits,
     ) -> Result<(), WorkerError> {
         let work = Work::Check { executor, payload_bytes: payload.len() as u64 };
-        match self.ask(work, payload, limits, |_| {}).await? {
+        match self.ask(work, [payload, &[]], limits, |_| {}).await? {
             (Report::Checked, _) => Ok(()),
             (other, _) => Err(unexpected(&other)),
         }
     }
 
-    /// Executes a payload and returns the result.
+    /// Executes a job and returns the result; passes on what is said meanwhile.
     pub(crate) async fn run(
         &self,
-        executor: Executor,
-        payload: &[u8],
+        job: Job<'_>,
         limits: Limits,
-        opened: impl FnMut(DeviceInfo),
+        said: impl FnMut(Said),
     ) -> Result<Vec<u8>, WorkerError> {
-        let work = Work::Job { executor, payload_bytes: payload.len() as u64 };
-        match self.ask(work, payload, limits, opened).await? {
+        let Job { executor, payload, keeping } = job;
+        let start = keeping.start.unwrap_or_default();
+        let terms = KeepingTerms {
+            checkpoint_bytes: start.len() as u64,
+            every_ms: keeping.every.map(milliseconds),
+            max_bytes: keeping.max_bytes,
+        };
+        let work = Work::Job { executor, payload_bytes: payload.len() as u64, keeping: terms };
+        match self.ask(work, [payload, &start], limits, said).await? {
             (Report::Done { .. }, result) => Ok(result),
             (other, _) => Err(unexpected(&other)),
         }
@@ -242,15 +263,15 @@ impl Worker {
     async fn ask(
         &self,
         work: Work,
-        payload: &[u8],
+        parts: [&[u8]; 2],
         Limits { timeout, max_result }: Limits,
-        opened: impl FnMut(DeviceInfo),
+        said: impl FnMut(Said),
     ) -> Result<(Report, Vec<u8>), WorkerError> {
         let (device, memory_bytes) = (self.device.clone(), self.memory_bytes);
         let bounds = Bounds {
             memory_bytes: memory_bytes.unwrap_or(MEMORY_WITHOUT_LIMIT),
             max_result,
-            timeout_ms: u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX),
+            timeout_ms: milliseconds(timeout),
         };
         let contained = matches!(work, Work::Job { executor: Executor::Oci, .. });
         let containers = self.containers.clone();
@@ -258,7 +279,7 @@ impl Worker {
         let request = Request { device, memory_bytes, bounds, containers, tuning, work };
         let mut running = self.start(contained)?;
         // However this ends, dropping `running` ends the worker and all that it started.
-        tokio::time::timeout(timeout, running.converse(&request, payload, max_result, opened))
+        tokio::time::timeout(timeout, running.converse(&request, parts, said))
             .await
             .unwrap_or(Err(WorkerError::TimedOut { limit: timeout }))
     }
@@ -327,9 +348,8 @@ impl Running {
     async fn converse(
         &mut self,
         request: &Request,
-        payload: &[u8],
-        max_result: u64,
-        opened: impl FnMut(DeviceInfo),
+        parts: [&[u8]; 2],
+        said: impl FnMut(Said),
     ) -> Result<(Report, Vec<u8>), WorkerError> {
         let (Some(stdin), Some(stdout), Some(stderr)) =
             (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())
@@ -337,8 +357,8 @@ impl Running {
             return Err(WorkerError::Protocol { problem: "it has no standard streams".into() });
         };
         // The input stays open until the answer is there: its end tells the worker that nobody waits.
-        let fed = feed(stdin, request, payload);
-        let answered = read_answer(BufReader::new(stdout), max_result, opened);
+        let fed = feed(stdin, request, parts);
+        let answered = read_answer(BufReader::new(stdout), Sizes::of(request), said);
         let (fed, answered, stderr) = tokio::join!(fed, answered, read_tail(stderr));
         drop(fed);
         match answered {
@@ -355,20 +375,39 @@ impl Running {
 }
 
 /// Writes the request. A worker that ends early does not read it: what it says, or how it ended, tells more.
-async fn feed(mut stdin: ChildStdin, request: &Request, payload: &[u8]) -> Option<ChildStdin> {
+async fn feed(mut stdin: ChildStdin, request: &Request, parts: [&[u8]; 2]) -> Option<ChildStdin> {
     let mut line = serde_json::to_vec(request).ok()?;
     line.push(b'\n');
     stdin.write_all(&line).await.ok()?;
-    stdin.write_all(payload).await.ok()?;
+    for part in parts {
+        stdin.write_all(part).await.ok()?;
+    }
     stdin.flush().await.ok()?;
     Some(stdin)
+}
+
+/// The sizes that parts of an answer may have, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Sizes {
+    result: u64,
+    checkpoint: u64,
+}
+
+impl Sizes {
+    fn of(request: &Request) -> Self {
+        let checkpoint = match request.work {
+            Work::Job { keeping, .. } if keeping.every_ms.is_some() => keeping.max_bytes,
+            _ => 0,
+        };
+        Self { result: request.bounds.max_result, checkpoint }
+    }
 }
 
 /// Reads lines up to the last one, and what follows it; none if the output ends before.
 async fn read_answer(
     mut output: impl AsyncBufRead + Unpin,
-    max_result: u64,
-    mut opened: impl FnMut(DeviceInfo),
+    sizes: Sizes,
+    mut said: impl FnMut(Said),
 ) -> Result<Option<(Report, Vec<u8>)>, String> {
     for _ in 0..MAX_LINES {
         let mut line = Vec::new();
@@ -377,21 +416,43 @@ async fn read_answer(
             let long = line.len() as u64 >= MAX_LINE;
             return if long { Err("a line is too long".into()) } else { Ok(None) };
         }
-        match serde_json::from_slice(&line).map_err(|error| error.to_string())? {
-            Report::Opened { device } => opened(*device),
-            Report::Done { bytes } if bytes > max_result => {
-                return Err(format!("a result of {bytes} bytes is over the limit of {max_result}"));
+        let said_now = match serde_json::from_slice(&line).map_err(|error| error.to_string())? {
+            Report::Opened { device } => Said::Opened(device),
+            Report::Progress { done, total, note } => {
+                Said::Progress { done, total, note: clipped(note) }
+            }
+            Report::Log { text } => Said::Log(clipped(text)),
+            Report::SetAside { reason } => Said::SetAside(clipped(reason)),
+            Report::Checkpoint { step, bytes } => {
+                match read_part(&mut output, "checkpoint", bytes, sizes.checkpoint).await? {
+                    Some(bytes) => Said::Checkpoint { step, bytes },
+                    None => return Ok(None),
+                }
             }
             Report::Done { bytes } => {
-                let mut result = Vec::new();
-                let read = (&mut output).take(bytes).read_to_end(&mut result).await;
-                let whole = read.is_ok() && result.len() as u64 == bytes;
-                return Ok(whole.then_some((Report::Done { bytes }, result)));
+                let result = read_part(&mut output, "result", bytes, sizes.result).await?;
+                return Ok(result.map(|result| (Report::Done { bytes }, result)));
             }
             last => return Ok(Some((last, Vec::new()))),
-        }
+        };
+        said(said_now);
     }
     Err(format!("there are more than {MAX_LINES} lines"))
+}
+
+/// Reads so many bytes; none if the output ends before.
+async fn read_part(
+    output: &mut (impl AsyncBufRead + Unpin),
+    what: &str,
+    bytes: u64,
+    max: u64,
+) -> Result<Option<Vec<u8>>, String> {
+    if bytes > max {
+        return Err(format!("a {what} of {bytes} bytes is over the limit of {max}"));
+    }
+    let mut part = Vec::new();
+    let read = output.take(bytes).read_to_end(&mut part).await;
+    Ok((read.is_ok() && part.len() as u64 == bytes).then_some(part))
 }
 
 /// Reads to the end and keeps the last part.
@@ -409,6 +470,7 @@ async fn read_tail(mut stream: impl AsyncRead + Unpin) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::executor::MAX_TEXT;
 
     #[test]
     fn a_worker_gets_nothing_of_the_environment_but_what_drivers_need() {
@@ -444,7 +506,33 @@ mod tests {
     }
 
     async fn answer(bytes: &[u8]) -> Result<Option<(Report, Vec<u8>)>, String> {
-        read_answer(bytes, 4, |_| {}).await
+        read_answer(bytes, SIZES, |_| {}).await
+    }
+
+    const SIZES: Sizes = Sizes { result: 4, checkpoint: 3 };
+
+    #[tokio::test]
+    async fn what_a_worker_says_is_passed_on_in_order_and_bounded() {
+        let long = "x".repeat(2 * MAX_TEXT);
+        let text = format!(
+            "{{\"report\":\"log\",\"text\":\"{long}\"}}\n{}{}",
+            "{\"report\":\"checkpoint\",\"step\":7,\"bytes\":3}\nabc",
+            "{\"report\":\"progress\",\"done\":1,\"total\":2,\"note\":\"\"}\n"
+        );
+        let mut all = Vec::new();
+        let ended = read_answer(text.as_bytes(), SIZES, |said| all.push(said)).await;
+        assert_eq!(ended, Ok(None));
+        let checkpoint = Said::Checkpoint { step: 7, bytes: b"abc".to_vec() };
+        let progress = Said::Progress { done: 1, total: 2, note: String::new() };
+        assert_eq!(all, [Said::Log("x".repeat(MAX_TEXT)), checkpoint, progress]);
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_that_is_too_long_or_cut_off_is_not_passed_on() {
+        let long = answer(b"{\"report\":\"checkpoint\",\"step\":7,\"bytes\":4}\nabcd").await;
+        assert!(long.unwrap_err().contains("over the limit"));
+        let cut = answer(b"{\"report\":\"checkpoint\",\"step\":7,\"bytes\":3}\nab").await;
+        assert_eq!(cut, Ok(None));
     }
 
     #[tokio::test]

@@ -11,8 +11,8 @@ use crate::{
 
 /// Longest line, in bytes: a report of a machine's adapters.
 pub(super) const MAX_LINE: u64 = 64 << 10;
-/// Most lines before an answer is complete.
-pub(super) const MAX_LINES: usize = 64;
+/// Most lines before an answer is complete: with a few in a second, some days of work.
+pub(super) const MAX_LINES: usize = 1 << 20;
 
 /// Variable by which a worker knows that it is to start a container, and is not to be confined itself.
 pub(super) const ROLE: &str = "NEURA_WORKER_ROLE";
@@ -45,7 +45,23 @@ pub(super) enum Work {
     /// Read the payload that follows the line as a job, and run nothing.
     Check { executor: Executor, payload_bytes: u64 },
     /// Execute the payload that follows the line.
-    Job { executor: Executor, payload_bytes: u64 },
+    Job {
+        executor: Executor,
+        payload_bytes: u64,
+        #[serde(default)]
+        keeping: KeepingTerms,
+    },
+}
+
+/// What is asked of a job beside its result.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct KeepingTerms {
+    /// Bytes of the checkpoint that follows the payload, from which the job goes on; 0 for none.
+    pub(super) checkpoint_bytes: u64,
+    /// Least time between two checkpoints, in milliseconds; none for no checkpoints.
+    pub(super) every_ms: Option<u64>,
+    /// Longest checkpoint, in bytes.
+    pub(super) max_bytes: u64,
 }
 
 /// One line of an answer.
@@ -58,6 +74,14 @@ pub(super) enum Report {
     Probed(Box<Probed>),
     /// The payload is a job that can be run.
     Checked,
+    /// So much of the whole is done.
+    Progress { done: u64, total: u64, note: String },
+    /// Something for the owner to read.
+    Log { text: String },
+    /// The checkpoint was not taken; the job begins at the beginning.
+    SetAside { reason: String },
+    /// The state of the work follows; then come more lines.
+    Checkpoint { step: u64, bytes: u64 },
     /// The result follows.
     Done { bytes: u64 },
     /// The work was not done.

@@ -34,6 +34,8 @@ async fn a_task_is_taken_from_its_offer_to_its_payment() {
         "accepted",
         "executing",
         "device_opened",
+        "logged",
+        "advanced",
         "executed",
         "result_stored",
         "submitting",

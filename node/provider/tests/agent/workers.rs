@@ -30,7 +30,7 @@ fn worker(script: &str) -> WorkerCommand {
     WorkerCommand { program: "/bin/sh".into(), args }
 }
 
-async fn serving(script: &str, timeout: Duration) -> (Node, Watched, tempfile::TempDir) {
+pub(crate) async fn serving(script: &str, timeout: Duration) -> (Node, Watched, tempfile::TempDir) {
     let node = Node::start(Chain { faucet: true, approving: true, ..Chain::default() }).await;
     let data = tempfile::tempdir().unwrap();
     let mut config = config(&node, data.path());
@@ -76,13 +76,13 @@ async fn a_job_that_its_worker_finds_malformed_is_not_tried_again() {
 }
 
 /// Tells when the writers of a pipe have begun, and when the last of them is gone.
-struct Writers {
-    begun: oneshot::Receiver<()>,
+pub(crate) struct Writers {
+    pub(crate) begun: oneshot::Receiver<()>,
     gone: JoinHandle<()>,
 }
 
 /// A worker that hangs, with a child of its own; both hold a pipe open for as long as they live.
-fn hanging(place: &tempfile::TempDir) -> (String, Writers) {
+pub(crate) fn hanging(place: &tempfile::TempDir) -> (String, Writers) {
     let pipe = place.path().join("pipe");
     mkfifo(&pipe, Mode::S_IRWXU).unwrap();
     let script = format!("exec 9>'{}'; echo begun >&9; sleep 1000 & wait", pipe.display());

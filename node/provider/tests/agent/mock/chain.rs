@@ -10,10 +10,14 @@ use neura_types::{
         SolInterface,
     },
     keys::PublicKey,
+    note::TaskNote,
     provider::{Provider, ProviderStatus, TrackRecord},
     rest::{ChainEvent, Finality, Inclusion, ReceiptInfo, TaskChange, TransactionInfo, Wei},
     system,
-    task::{EndReason, Outcome, Party, Settlement, Task, TaskId, TaskResult, TaskState, Terms},
+    task::{
+        Checkpoint, EndReason, Outcome, Party, Settlement, Task, TaskId, TaskResult, TaskState,
+        Terms,
+    },
 };
 
 pub(crate) const CHAIN_ID: u64 = 7_331;
@@ -37,6 +41,8 @@ pub(crate) struct Chain {
     /// Further calls of the provider's modules that are lost on their way, by name.
     pub(crate) losing: Vec<&'static str>,
     pub(crate) changed: Vec<TaskId>,
+    /// Sealed notes, in order.
+    pub(crate) notes: Vec<TaskNote>,
 }
 
 type Refused = Result<(), String>;
@@ -242,14 +248,18 @@ impl Chain {
             TasksCall::accept(call) => call.taskId,
             TasksCall::decline(call) => call.taskId,
             TasksCall::submit(call) => call.taskId,
+            TasksCall::heartbeat(call) => call.taskId,
+            TasksCall::checkpoint(call) => call.taskId,
             _ => return Err("unknown_function: none".into()),
         };
         let height = self.height;
         let windows = self.params.approve_window_blocks;
         let task = self.tasks.get_mut(&id).ok_or("unknown_task: none")?;
+        task.seen_at = height;
         assert_eq!(task.terms.provider, tx.sender);
         let wanted: &[TaskState] = match call {
             TasksCall::submit(_) => &[TaskState::Running, TaskState::Verifying],
+            TasksCall::heartbeat(_) | TasksCall::checkpoint(_) => &[TaskState::Running],
             _ => &[TaskState::Assigned],
         };
         if !wanted.contains(&task.state) {
@@ -269,6 +279,14 @@ impl Chain {
                 if self.approving {
                     self.end(id, TaskState::Settled, EndReason::Approved);
                 }
+            }
+            TasksCall::heartbeat(_) => {}
+            TasksCall::checkpoint(call) => {
+                if task.checkpoint.as_ref().is_some_and(|noted| call.step <= noted.step) {
+                    return Err("step_not_higher: than the last".into());
+                }
+                let blob = call.blob.into();
+                task.checkpoint = Some(Checkpoint { step: call.step, at: height, blob });
             }
             _ => self.end(id, TaskState::Refunded, EndReason::Declined),
         }

@@ -44,6 +44,7 @@ impl Node {
             .route("/v1/providers/{address}", get(routes::provider))
             .route("/v1/tasks", get(routes::tasks))
             .route("/v1/tasks/{id}", get(routes::task))
+            .route("/v1/tasks/{id}/notes", post(routes::note))
             .route("/v1/faucet", post(routes::faucet))
             .route("/v1/blobs", post(routes::put_blob))
             .route("/v1/blobs/{hash}", get(routes::blob))

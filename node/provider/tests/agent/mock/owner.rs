@@ -10,9 +10,9 @@ use neura_blobs::{
     EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Locator, Purpose, open, seal,
 };
 use neura_int8::{
-    Builder, DType, Data, Int8Job, Model, Reference, Requant, Request, Scale, Tensor,
-    encode_requests,
-    ops::{linear::Linear, reduce::Argmax},
+    Builder, DType, Data, Int8Job, Model, Prompt, Reference, Requant, Request, Sampling, Scale,
+    Tensor, encode_requests,
+    ops::{embed::Embed, linear::Linear, reduce::Argmax, sample::Sample},
 };
 use neura_provider::{Agent, AgentConfig, Device, Progress, ProviderError, WorkerCommand};
 use neura_types::{
@@ -69,12 +69,37 @@ pub(crate) fn job() -> Vec<u8> {
     int8_job().encode().unwrap()
 }
 
-/// What the reference says of the job.
-pub(crate) fn expected() -> Vec<u8> {
-    int8_job().open().unwrap().run(&Reference).unwrap().encode()
+/// What the reference says of a job.
+fn answer(job: &Int8Job) -> Vec<u8> {
+    job.open().unwrap().run(&Reference).unwrap().encode()
 }
 
-fn context(purpose: Purpose, provider: Address) -> EnvelopeContext {
+/// A job of many steps: a decoder that generates from two prompts, with a run between them.
+pub(crate) fn long_job() -> Int8Job {
+    const WORDS: usize = 11;
+    let mut builder = Builder::new(20);
+    let tokens = builder.input("tokens", DType::I32, &[], (0, WORDS as i32 - 1));
+    let mut param =
+        |name: &str| builder.param(name, Tensor::new(vec![WORDS, 8], values(WORDS * 8)).unwrap());
+    let (table, weights) = (param("table"), param("weights"));
+    let x = builder.node(Embed { table }, &[tokens]).unwrap();
+    let logits = builder.node(Linear { weights, bias: None, finish: None }, &[x]).unwrap();
+    let next = builder.node(Sample { scale: Scale::new(1 << 30, 34).unwrap() }, &[logits]).unwrap();
+    builder.output("next", next);
+    let sampling = Sampling { seed: [6; 32], temperature: 2 << 16 };
+    let prompt = |first, max_tokens| {
+        Request::Generate(Prompt { tokens: vec![first, 2], max_tokens, stop: vec![], sampling })
+    };
+    let inputs = vec![Tensor::list(vec![1, 2, 3, 4]).unwrap()];
+    let requests = [prompt(1, 4), Request::Run { inputs, sampling }, prompt(9, 3)];
+    let model = builder.build().unwrap().encode();
+    Int8Job { model, requests: encode_requests(&requests).unwrap() }
+}
+
+/// Steps of the long job: a token each, and the run.
+pub(crate) const LONG_STEPS: usize = 8;
+
+pub(crate) fn context(purpose: Purpose, provider: Address) -> EnvelopeContext {
     EnvelopeContext {
         chain_id: CHAIN_ID,
         purpose,
@@ -112,7 +137,12 @@ pub(crate) fn terms(node: &Node, provider: Address, payload: &[u8]) -> Terms {
 
 /// Stores the job and creates its task.
 pub(crate) fn offer_job(node: &Node, provider: Address) -> TaskId {
-    let payload = sealed(node, provider, &job());
+    offer(node, provider, &int8_job())
+}
+
+/// The same with another job.
+pub(crate) fn offer(node: &Node, provider: Address, job: &Int8Job) -> TaskId {
+    let payload = sealed(node, provider, &job.encode().unwrap());
     let terms = terms(node, provider, &payload);
     node.chain().blobs.insert(terms.payload.hash, payload);
     node.act(|chain| chain.create(OWNER, terms))
@@ -120,6 +150,11 @@ pub(crate) fn offer_job(node: &Node, provider: Address) -> TaskId {
 
 /// Opens the result as the owner does, and checks it in every respect.
 pub(crate) fn check_result(node: &Node, id: TaskId) {
+    check_result_of(node, id, &int8_job());
+}
+
+/// The same of another job.
+pub(crate) fn check_result_of(node: &Node, id: TaskId, job: &Int8Job) {
     let chain = node.chain();
     let task: &Task = &chain.tasks[&id];
     let result = task.result.as_ref().expect("a result was submitted");
@@ -132,16 +167,26 @@ pub(crate) fn check_result(node: &Node, id: TaskId) {
             open(&context, &owner_key(), stored, 1 << 20).unwrap().to_vec()
         }
     };
-    assert_eq!(plain, expected());
+    assert_eq!(plain, answer(job));
     assert_eq!(result.commitment, result_commitment(CHAIN_ID, id, task.terms.provider, &plain));
 }
 
-/// The worker that the example is; cargo builds examples before tests.
+/// The worker that the example is.
 pub(crate) fn worker() -> WorkerCommand {
+    WorkerCommand { program: example("worker"), args: Vec::new() }
+}
+
+/// A worker that dies after its first checkpoint, in this way.
+pub(crate) fn mortal_worker(end: &str) -> WorkerCommand {
+    WorkerCommand { program: example("mortal"), args: vec![end.into(), example("worker").into()] }
+}
+
+/// An example's program; cargo builds examples before tests.
+fn example(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let program = test.parent().and_then(Path::parent).unwrap().join("examples/worker");
+    let program = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
     assert!(program.exists(), "run `cargo build -p neura-provider --examples` first");
-    WorkerCommand { program, args: Vec::new() }
+    program
 }
 
 pub(crate) fn config(node: &Node, data: &Path) -> AgentConfig {

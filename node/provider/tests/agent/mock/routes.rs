@@ -16,9 +16,10 @@ use futures::{Stream, stream};
 use neura_types::{
     Address, Amount, B256, Params, Transaction,
     hash::content_hash,
+    note::TaskNote,
     rest::{
         AccountInfo, BlobStored, BlockDetail, BlockExecution, BlockSummary, FaucetGrant,
-        FaucetRequest, Finality, Page, Problem, Status, SubmitRequest, Submitted, Wei,
+        FaucetRequest, Finality, NoteTaken, Page, Problem, Status, SubmitRequest, Submitted, Wei,
     },
     task::{Task, TaskId},
 };
@@ -169,6 +170,20 @@ pub(super) async fn task(State(node): State<Node>, Path(id): Path<TaskId>) -> Re
         Some(task) => Json(task.clone()).into_response(),
         None => refuse(404, "unknown_task"),
     }
+}
+
+pub(super) async fn note(
+    State(node): State<Node>,
+    Path(id): Path<TaskId>,
+    Json(note): Json<TaskNote>,
+) -> Response {
+    let mut chain = node.chain();
+    let provider = &chain.providers[&chain.tasks[&id].terms.provider];
+    note.verify(CHAIN_ID, &provider.identity).unwrap();
+    assert!(chain.notes.last().is_none_or(|last| note.number > last.number));
+    let number = note.number;
+    chain.notes.push(note);
+    (StatusCode::ACCEPTED, Json(NoteTaken { number })).into_response()
 }
 
 pub(super) async fn faucet(
