@@ -265,13 +265,25 @@ pub(crate) struct ProviderProcess {
 impl ProviderProcess {
     /// Starts it with keys and journal in a folder, and waits until it serves.
     pub(crate) async fn join(url: &str, folder: &Path) -> Self {
+        Self::join_with(url, folder, &[]).await
+    }
+
+    /// The same with further arguments.
+    pub(crate) async fn join_with(url: &str, folder: &Path, args: &[&str]) -> Self {
         let data = folder.join("provider");
         let mut command = neura(folder);
-        command.args(["provider", "join", url, "--device", "cpu", "--data"]).arg(&data);
+        command.args(["provider", "join", url, "--device", "cpu", "--data"]).arg(&data).args(args);
         let mut running = Running::start(command);
         running.says("serving as").await;
         let address = Keys::load(&data).unwrap().address();
         Self { running, address }
+    }
+
+    /// Kills the worker that it has now.
+    pub(crate) fn kill_worker(&self) {
+        let workers = children(self.running.pid());
+        assert!(!workers.is_empty(), "no worker runs");
+        workers.into_iter().for_each(|(pid, _)| send_signal(pid, Signal::SIGKILL));
     }
 
     /// Kills it and waits until it is gone.
