@@ -114,6 +114,7 @@ fn code(executor: Executor) -> u8 {
         Executor::Wgsl => 1,
         Executor::Onnx => 2,
         Executor::Wasm => 3,
+        Executor::Oci => 4,
     }
 }
 
