@@ -44,4 +44,32 @@ impl Level {
             _ => false,
         }
     }
+
+    /// Runs plain code compiled for this level, which must be available. What is to gain by that
+    /// is to be inlined: the closure, by its attribute, and what it calls.
+    #[inline(always)]
+    #[allow(unsafe_code, reason = "instructions that were found to be there")]
+    pub(crate) fn run<R>(self, act: impl FnOnce() -> R) -> R {
+        match self {
+            // SAFETY: a level is used only where its instructions are available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => unsafe { run_avx512(act) },
+            // SAFETY: a level is used only where its instructions are available.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { run_avx2(act) },
+            _ => act(),
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn run_avx512<R>(act: impl FnOnce() -> R) -> R {
+    act()
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn run_avx2<R>(act: impl FnOnce() -> R) -> R {
+    act()
 }

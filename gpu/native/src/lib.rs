@@ -23,12 +23,16 @@
 //! ```
 
 mod attention;
+mod cells;
 mod finish;
 mod gemm;
 mod level;
 mod native;
+mod norm;
 mod peak;
 mod softmax;
+mod values;
+mod view;
 
 pub use level::Level;
 pub use native::Native;

@@ -25,29 +25,11 @@ impl Softmax {
     }
 
     /// The probabilities of scores that are all seen; `powers` is room for as many.
-    #[allow(unsafe_code, reason = "instructions that were found to be there")]
     pub(crate) fn row(&self, level: Level, scores: &[i32], powers: &mut [u32], terms: &mut [u16]) {
-        match level {
-            // SAFETY: a level is used only where its instructions are available.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => unsafe { self.row_avx512(scores, powers, terms) },
-            // SAFETY: a level is used only where its instructions are available.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { self.row_avx2(scores, powers, terms) },
-            _ => self.row_portable(scores, powers, terms),
-        }
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    fn row_avx512(&self, scores: &[i32], powers: &mut [u32], terms: &mut [u16]) {
-        self.row_portable(scores, powers, terms);
-    }
-
-    #[cfg(target_arch = "x86_64")]
-    #[target_feature(enable = "avx2")]
-    fn row_avx2(&self, scores: &[i32], powers: &mut [u32], terms: &mut [u16]) {
-        self.row_portable(scores, powers, terms);
+        level.run(
+            #[inline(always)]
+            || self.row_portable(scores, powers, terms),
+        );
     }
 
     #[inline(always)]

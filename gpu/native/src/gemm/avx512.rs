@@ -3,6 +3,8 @@
 //! The instruction takes unsigned by signed bytes. `B` is packed with 128 added to each value,
 //! which the sums begin with the opposite of. All sums wrap; what they end at is exact.
 
+use super::transpose::transposed;
+use crate::view::View;
 use std::arch::x86_64::*;
 
 /// Columns of a panel: the sums of one vector.
@@ -11,14 +13,21 @@ const LANES: usize = 16;
 const STEP: usize = 4;
 /// Panels computed together, and rows: 24 sums stay in registers.
 const PANELS: usize = 3;
-const ROWS: usize = 8;
+pub(crate) const ROWS: usize = 8;
+/// Steps after which sums are put down: three panels of so many, and a tile, are 28 KiB, which the
+/// nearest cache holds while other tiles are multiplied by them.
+const BLOCK: usize = 128;
 
 /// Four values of each of sixteen columns.
 #[derive(Debug, Clone, Copy)]
 #[repr(align(64))]
 pub(crate) struct Quads([u8; LANES * STEP]);
 
-/// `B`, panel after panel of sixteen columns, each in steps of four values of depth.
+/// Four values of each of some rows.
+type Words = [[i8; STEP]; ROWS];
+
+/// `B`, three panels after three of sixteen columns: for each step of four values of depth, one
+/// vector of each panel. There are fewer panels in the last group.
 #[derive(Debug)]
 pub(crate) struct Packed {
     columns: usize,
@@ -27,103 +36,125 @@ pub(crate) struct Packed {
 }
 
 impl Packed {
-    /// Packs rows of `depth` values; what is missing to whole panels and steps is padding.
-    pub(crate) fn new(b: &[i8], depth: usize) -> Self {
-        let (columns, steps) = (b.len() / depth, depth.div_ceil(STEP));
+    /// Packs rows, each of which makes a column of sums; what is missing to whole panels and steps
+    /// is padding. The level must be available.
+    #[allow(unsafe_code, reason = "instructions that were found to be there")]
+    pub(crate) fn new(b: View<'_, i8>) -> Self {
+        let (columns, steps) = (b.count(), b.width().div_ceil(STEP));
         let mut quads = vec![Quads([0; LANES * STEP]); columns.div_ceil(LANES) * steps];
-        let panels = b.chunks(LANES * depth).zip(quads.chunks_mut(steps));
-        super::each(b.len(), panels, |(rows, panel)| {
-            for (lane, row) in rows.chunks_exact(depth).enumerate() {
-                let (whole, rest) = row.as_chunks::<STEP>();
-                for (values, quads) in whole.iter().zip(panel.iter_mut()) {
-                    let word = u32::from_le_bytes(values.map(i8::cast_unsigned)) ^ 0x8080_8080;
-                    quads.0[lane * STEP..][..STEP].copy_from_slice(&word.to_le_bytes());
-                }
-                if let (false, Some(last)) = (rest.is_empty(), panel.last_mut()) {
-                    for (to, value) in last.0[lane * STEP..].iter_mut().zip(rest) {
-                        *to = value.cast_unsigned() ^ 0x80;
-                    }
-                }
-            }
+        let groups = b.blocks(PANELS * LANES).zip(quads.chunks_mut(PANELS * steps));
+        super::each(columns * b.width(), groups, |(rows, group)| {
+            // SAFETY: a level is used only where its instructions are available.
+            unsafe { pack(rows, group) }
         });
         Packed { columns, steps, quads }
     }
 }
 
-/// `C = A · Bᵀ` for some rows of `A`.
+/// Packs the rows of a group.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn rows(a: &[i8], depth: usize, b: &Packed, c: &mut [i32]) {
-    for (a, c) in a.chunks(ROWS * depth).zip(c.chunks_mut(ROWS * b.columns)) {
-        let tile = Tile::new(a, depth);
-        for (index, panels) in b.quads.chunks(PANELS * b.steps).enumerate() {
-            let first = index * PANELS * LANES;
-            let (one, rest) = panels.split_at(b.steps);
-            let (two, three) = rest.split_at(rest.len().min(b.steps));
-            match (two.is_empty(), three.is_empty()) {
-                (true, _) => tile.multiply([one], c, (b.columns, first)),
-                (false, true) => tile.multiply([one, two], c, (b.columns, first)),
-                (false, false) => tile.multiply([one, two, three], c, (b.columns, first)),
+fn pack(rows: View<'_, i8>, group: &mut [Quads]) {
+    let panels = rows.count().div_ceil(LANES);
+    let sign = _mm512_set1_epi8(-128);
+    for (panel, rows) in rows.blocks(LANES).enumerate() {
+        for (part, quads) in group.chunks_mut(panels * LANES).enumerate() {
+            let mut words = [_mm512_setzero_si512(); LANES];
+            for (words, row) in words.iter_mut().zip(rows.rows()) {
+                let values = &row[part * WIDTH..];
+                *words = _mm512_xor_si512(load_part(values), sign);
+            }
+            let quads = quads.iter_mut().skip(panel).step_by(panels);
+            for (words, quads) in transposed(words).iter().zip(quads) {
+                store(*words, quads);
             }
         }
     }
 }
 
-/// Up to [`ROWS`] rows of `A`.
-struct Tile {
-    /// For each step of depth, four values of each row, zeros where there are none.
-    steps: Vec<[[i8; STEP]; ROWS]>,
-    /// What the sums begin with: -128 times the sum of the row.
-    start: [i32; ROWS],
-}
-
-impl Tile {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn new(a: &[i8], depth: usize) -> Self {
-        let mut steps = vec![[[0; STEP]; ROWS]; depth.div_ceil(STEP)];
-        let mut start = [0; ROWS];
-        for (row, values) in a.chunks_exact(depth).enumerate().take(ROWS) {
-            let (whole, rest) = values.as_chunks();
-            for (values, step) in whole.iter().zip(&mut steps) {
-                step[row] = *values;
-            }
-            if let (false, Some(last)) = (rest.is_empty(), steps.last_mut()) {
-                last[row][..rest.len()].copy_from_slice(rest);
-            }
-            let sum = values.iter().fold(0_i32, |sum, x| sum.wrapping_add(i32::from(*x)));
-            start[row] = sum.wrapping_mul(-128);
-        }
-        Tile { steps, start }
-    }
-
-    /// Computes these panels' columns, the first of which is `first` of `columns`.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn multiply<const P: usize>(
-        &self,
-        panels: [&[Quads]; P],
-        c: &mut [i32],
-        (columns, first): (usize, usize),
-    ) {
-        let panels = panels.map(|panel| &panel[..self.steps.len()]);
-        let mut sums = [[_mm512_setzero_si512(); P]; ROWS];
-        for (sums, start) in sums.iter_mut().zip(self.start) {
-            *sums = [_mm512_set1_epi32(start); P];
-        }
-        for (step, a) in self.steps.iter().enumerate() {
-            let mut b = [_mm512_setzero_si512(); P];
-            for panel in 0..P {
-                b[panel] = load(&panels[panel][step].0);
-            }
-            for row in 0..ROWS {
-                let a = broadcast(a[row]);
-                for panel in 0..P {
-                    sums[row][panel] = _mm512_dpbusd_epi32(sums[row][panel], b[panel], a);
+/// `C = A · Bᵀ` for some rows of `A`; those of `c` are `stride` apart.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+pub(crate) fn rows(a: View<'_, i8>, b: &Packed, c: &mut [i32], stride: usize) {
+    let tiles = a.count().div_ceil(ROWS);
+    let mut words = vec![[[0; STEP]; ROWS]; tiles * b.steps];
+    let starts: Vec<_> =
+        a.blocks(ROWS).zip(words.chunks_mut(b.steps)).map(|(a, words)| fill(a, words)).collect();
+    for (index, group) in b.quads.chunks(PANELS * b.steps).enumerate() {
+        let panels = group.len() / b.steps;
+        let columns = index * PANELS * LANES..b.columns.min((index + 1) * PANELS * LANES);
+        for (block, group) in group.chunks(BLOCK * panels).enumerate() {
+            let tiles = words.chunks(b.steps).zip(&starts).zip(c.chunks_mut(ROWS * stride));
+            for ((words, start), c) in tiles {
+                let words = &words[block * BLOCK..];
+                let start = (block == 0).then_some(start);
+                let place = Place { c, stride, columns: (columns.start, columns.end) };
+                match panels {
+                    1 => multiply::<1>(words, group, start, place),
+                    2 => multiply::<2>(words, group, start, place),
+                    _ => multiply::<PANELS>(words, group, start, place),
                 }
             }
         }
-        for (sums, c) in sums.iter().zip(c.chunks_exact_mut(columns)) {
-            for (sums, c) in sums.iter().zip(c[first..].chunks_mut(LANES)) {
-                store(*sums, c);
+    }
+}
+
+/// Lays up to [`ROWS`] rows of `A` out: for each step, four values of each row, zeros where there
+/// are none. Gives what the sums begin with: -128 times the sum of each row.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn fill(a: View<'_, i8>, words: &mut [Words]) -> [i32; ROWS] {
+    let mut start = [0; ROWS];
+    for (row, values) in a.rows().enumerate().take(ROWS) {
+        let (whole, rest) = values.as_chunks();
+        for (values, word) in whole.iter().zip(&mut *words) {
+            word[row] = *values;
+        }
+        if let (false, Some(last)) = (rest.is_empty(), words.last_mut()) {
+            last[row][..rest.len()].copy_from_slice(rest);
+        }
+        let sum = values.iter().fold(0_i32, |sum, x| sum.wrapping_add(i32::from(*x)));
+        start[row] = sum.wrapping_mul(-128);
+    }
+    start
+}
+
+/// Where the sums of a tile go.
+struct Place<'a> {
+    /// The rows of the tile, `stride` apart.
+    c: &'a mut [i32],
+    stride: usize,
+    /// First and end of the columns.
+    columns: (usize, usize),
+}
+
+/// Adds a tile's products with some steps of `P` panels to what is there, or to a start.
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+fn multiply<const P: usize>(
+    words: &[Words],
+    group: &[Quads],
+    start: Option<&[i32; ROWS]>,
+    place: Place<'_>,
+) {
+    let mut sums = [[_mm512_setzero_si512(); P]; ROWS];
+    for (words, panels) in words.iter().zip(group.as_chunks::<P>().0) {
+        for row in 0..ROWS {
+            let a = broadcast(words[row]);
+            for panel in 0..P {
+                sums[row][panel] = _mm512_dpbusd_epi32(sums[row][panel], load(&panels[panel]), a);
             }
+        }
+    }
+    // Of constant indices alone, so that sums never leave the registers.
+    let mut rows = place.c.chunks_mut(place.stride);
+    for row in 0..ROWS {
+        let Some(c) = rows.next() else { return };
+        let c = &mut c[place.columns.0..place.columns.1];
+        let mut parts = c.chunks_mut(LANES);
+        for panel in 0..P {
+            let Some(c) = parts.next() else { break };
+            let before = match start {
+                Some(start) => _mm512_set1_epi32(start[row]),
+                None => load_sums(c),
+            };
+            store_sums(_mm512_add_epi32(before, sums[row][panel]), c);
         }
     }
 }
@@ -167,10 +198,10 @@ fn dots_of_four(a: [&[[u8; WIDTH]]; 4], column: &[i8]) -> [i32; 4] {
     let mut sums = [_mm512_setzero_si512(); 4];
     let mut offset = _mm512_setzero_si512();
     for (step, values) in whole.iter().chain(last).enumerate() {
-        let b = load(&values.map(i8::cast_unsigned));
+        let b = load_bytes(&values.map(i8::cast_unsigned));
         offset = _mm512_dpbusd_epi32(offset, _mm512_set1_epi8(-128), b);
         for row in 0..4 {
-            sums[row] = _mm512_dpbusd_epi32(sums[row], load(&a[row][step]), b);
+            sums[row] = _mm512_dpbusd_epi32(sums[row], load_bytes(&a[row][step]), b);
         }
     }
     sums.map(|sum| _mm512_reduce_add_epi32(_mm512_sub_epi32(sum, offset)))
@@ -178,9 +209,35 @@ fn dots_of_four(a: [&[[u8; WIDTH]]; 4], column: &[i8]) -> [i32; 4] {
 
 #[target_feature(enable = "avx512f")]
 #[allow(unsafe_code, reason = "loads take pointers")]
-fn load(values: &[u8; WIDTH]) -> __m512i {
+fn load_bytes(values: &[u8; WIDTH]) -> __m512i {
     // SAFETY: the pointer is to 64 bytes that can be read, and needs no alignment.
     unsafe { _mm512_loadu_si512(values.as_ptr().cast()) }
+}
+
+/// Up to 64 values, zeros after them.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[allow(unsafe_code, reason = "loads take pointers")]
+fn load_part(values: &[i8]) -> __m512i {
+    let places = match values.len() {
+        length @ 0..WIDTH => (1_u64 << length) - 1,
+        _ => u64::MAX,
+    };
+    // SAFETY: only the bytes of `places` are read: those that `values` has.
+    unsafe { _mm512_maskz_loadu_epi8(places, values.as_ptr()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "loads take pointers")]
+fn load(quads: &Quads) -> __m512i {
+    // SAFETY: the pointer is to 64 bytes that can be read, aligned as their type says.
+    unsafe { _mm512_load_si512(quads.0.as_ptr().cast()) }
+}
+
+#[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "stores take pointers")]
+fn store(words: __m512i, to: &mut Quads) {
+    // SAFETY: the pointer is to 64 bytes that can be written, aligned as their type says.
+    unsafe { _mm512_store_si512(to.0.as_mut_ptr().cast(), words) }
 }
 
 #[target_feature(enable = "avx512f")]
@@ -188,11 +245,22 @@ fn broadcast(values: [i8; STEP]) -> __m512i {
     _mm512_set1_epi32(i32::from_le_bytes(values.map(i8::cast_unsigned)))
 }
 
+/// The lanes of a vector that a slice of sums has.
+fn places(sums: &[i32]) -> __mmask16 {
+    ((1_u32 << sums.len().min(LANES)) - 1) as __mmask16
+}
+
+#[target_feature(enable = "avx512f")]
+#[allow(unsafe_code, reason = "loads take pointers")]
+fn load_sums(from: &[i32]) -> __m512i {
+    // SAFETY: only the lanes that `from` has are read.
+    unsafe { _mm512_maskz_loadu_epi32(places(from), from.as_ptr()) }
+}
+
 /// Writes as many of the sums as there is place for.
 #[target_feature(enable = "avx512f")]
 #[allow(unsafe_code, reason = "stores take pointers")]
-fn store(sums: __m512i, to: &mut [i32]) {
-    let places = u16::MAX >> (LANES - to.len().min(LANES));
-    // SAFETY: only the lanes of `places` are written: those that `to` has.
-    unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr(), places, sums) }
+fn store_sums(sums: __m512i, to: &mut [i32]) {
+    // SAFETY: only the lanes that `to` has are written.
+    unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr(), places(to), sums) }
 }

@@ -5,8 +5,10 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod portable;
+#[cfg(target_arch = "x86_64")]
+mod transpose;
 
-use crate::Level;
+use crate::{Level, view::View};
 use neura_int8::Product;
 use rayon::prelude::*;
 
@@ -16,8 +18,8 @@ const FEW: usize = 12;
 const LEAST_PARALLEL: usize = 1 << 17;
 /// Greatest number of rows that a thread takes at once: they stay in its nearer caches.
 const MOST_ROWS: usize = 96;
-/// Rows are taken in multiples of this, which every kernel's tile divides.
-const TILE_ROWS: usize = 24;
+/// Parts that work is cut into for each thread, so that one that was held up takes fewer.
+const PARTS: usize = 2;
 
 /// Calls `act` for each item, on all cores if there are `work` steps worth it.
 pub(crate) fn each<T: Send>(
@@ -32,16 +34,34 @@ pub(crate) fn each<T: Send>(
     }
 }
 
-/// Rows that a thread takes at once, of `rows`.
-pub(crate) fn share(rows: usize) -> usize {
-    let fair = rows.div_ceil(2 * rayon::current_num_threads());
-    fair.next_multiple_of(TILE_ROWS).min(MOST_ROWS)
+/// Items that a thread takes at once, of `items`; at least 1.
+pub(crate) fn parts(items: usize) -> usize {
+    items.div_ceil(PARTS * rayon::current_num_threads()).max(1)
+}
+
+/// Rows of a product that a thread takes at once, of `rows`: whole tiles.
+pub(crate) fn share(level: Level, rows: usize) -> usize {
+    let tile = match level {
+        Level::Portable => 1,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx2 => avx2::ROWS,
+        #[cfg(target_arch = "x86_64")]
+        Level::Avx512Vnni => avx512::ROWS,
+        #[cfg(not(target_arch = "x86_64"))]
+        _ => 1,
+    };
+    parts(rows).next_multiple_of(tile).min(MOST_ROWS)
+}
+
+/// Whether so few rows are multiplied that `B` is not worth packing.
+pub(crate) fn is_few(level: Level, rows: usize) -> bool {
+    rows <= FEW && level == Level::Avx512Vnni
 }
 
 /// `B`, laid out for a level's kernel.
 #[derive(Debug)]
 pub(crate) enum Packed<'a> {
-    Portable(&'a [i8]),
+    Portable(View<'a, i8>),
     #[cfg(target_arch = "x86_64")]
     Avx2(avx2::Packed),
     #[cfg(target_arch = "x86_64")]
@@ -49,48 +69,66 @@ pub(crate) enum Packed<'a> {
 }
 
 impl<'a> Packed<'a> {
-    /// `b` is rows of `depth` values. The level must be available.
-    pub(crate) fn new(level: Level, b: &'a [i8], depth: usize) -> Self {
+    /// Each row of `b` makes a column of sums. The level must be available.
+    pub(crate) fn new(level: Level, b: View<'a, i8>) -> Self {
         match level {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => Packed::Avx512(avx512::Packed::new(b, depth)),
-            _ => Packed::for_wide(level, b, depth),
-        }
-    }
-
-    /// The same for rows of `A` of 16-bit values.
-    pub(crate) fn for_wide(level: Level, b: &'a [i8], depth: usize) -> Self {
-        match level {
+            Level::Avx512Vnni => Packed::Avx512(avx512::Packed::new(b)),
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni | Level::Avx2 => Packed::Avx2(avx2::Packed::new(b, depth)),
+            Level::Avx2 => Packed::Avx2(avx2::Packed::new(b)),
             _ => Packed::Portable(b),
         }
     }
 
-    /// Writes the product with some rows of `a` into `c`, which is zeros.
+    /// Writes the product with some rows of `a` into rows of `c`, `stride` apart, which is zeros.
     #[allow(unsafe_code, reason = "instructions that were found to be there")]
-    pub(crate) fn rows(&self, a: &[i8], depth: usize, c: &mut [i32]) {
+    pub(crate) fn rows(&self, a: View<'_, i8>, c: &mut [i32], stride: usize) {
         match self {
-            Packed::Portable(b) => portable::rows(a, b, depth, c),
+            Packed::Portable(b) => portable::rows(a, *b, c, stride),
             // SAFETY: a level is used only where its instructions are available.
             #[cfg(target_arch = "x86_64")]
-            Packed::Avx2(b) => unsafe { avx2::rows(a, depth, b, c) },
+            Packed::Avx2(b) => unsafe { avx2::rows(a, b, c, stride) },
             // SAFETY: a level is used only where its instructions are available.
             #[cfg(target_arch = "x86_64")]
-            Packed::Avx512(b) => unsafe { avx512::rows(a, depth, b, c) },
+            Packed::Avx512(b) => unsafe { avx512::rows(a, b, c, stride) },
+        }
+    }
+}
+
+/// A matrix by which rows of 16-bit values are multiplied.
+#[derive(Debug)]
+pub(crate) enum Wide {
+    /// The columns, one after another, each so long.
+    Portable(Vec<i8>, usize),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(avx2::Packed),
+}
+
+impl Wide {
+    /// Each column of `b` makes a column of sums. The level must be available.
+    pub(crate) fn new(level: Level, b: View<'_, i8>) -> Self {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni | Level::Avx2 => Wide::Avx2(avx2::Packed::of_columns(b)),
+            _ => {
+                let (depth, mut columns) = (b.count(), vec![0; b.count() * b.width()]);
+                for (at, row) in b.rows().enumerate() {
+                    let column = columns.iter_mut().skip(at).step_by(depth);
+                    column.zip(row).for_each(|(to, value)| *to = *value);
+                }
+                Wide::Portable(columns, depth)
+            }
         }
     }
 
-    /// Adds the product with some rows of 16-bit values, packed [for them](Self::for_wide).
+    /// Adds the product with some rows to rows of `c`, `stride` apart.
     #[allow(unsafe_code, reason = "instructions that were found to be there")]
-    pub(crate) fn add_wide_rows(&self, a: &[i16], depth: usize, c: &mut [i32]) {
+    pub(crate) fn add_rows(&self, a: View<'_, i16>, c: &mut [i32], stride: usize) {
         match self {
-            Packed::Portable(b) => portable::rows(a, b, depth, c),
+            Wide::Portable(b, depth) => portable::rows(a, View::whole(b, *depth), c, stride),
             // SAFETY: a level is used only where its instructions are available.
             #[cfg(target_arch = "x86_64")]
-            Packed::Avx2(b) => unsafe { avx2::rows(a, depth, b, c) },
-            #[cfg(target_arch = "x86_64")]
-            Packed::Avx512(_) => {}
+            Wide::Avx2(b) => unsafe { avx2::rows(a, b, c, stride) },
         }
     }
 }
@@ -104,13 +142,13 @@ pub(crate) fn product(level: Level, product: Product<'_>) -> Vec<i32> {
     if c.is_empty() {
         return c;
     }
-    if rows <= FEW && level == Level::Avx512Vnni {
+    if is_few(level, rows) {
         return few_rows(product, rows, columns);
     }
-    let packed = Packed::new(level, b, depth);
-    let taken = share(rows);
-    let parts = a.chunks(taken * depth).zip(c.chunks_mut(taken * columns));
-    each(rows * b.len(), parts, |(a, c)| packed.rows(a, depth, c));
+    let packed = Packed::new(level, View::whole(b, depth));
+    let taken = share(level, rows);
+    let parts = View::whole(a, depth).blocks(taken).zip(c.chunks_mut(taken * columns));
+    each(rows * b.len(), parts, |(a, c)| packed.rows(a, c, columns));
     c
 }
 
