@@ -41,7 +41,9 @@ impl Finish {
             #[inline(always)]
             || {
                 let rows = sums.chunks_exact(width).zip(values.chunks_exact_mut(width));
-                rows.for_each(|(sums, values)| self.row(sums, values));
+                for (sums, values) in rows {
+                    self.row(sums, values);
+                }
             },
         );
     }

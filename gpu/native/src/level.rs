@@ -45,8 +45,8 @@ impl Level {
         }
     }
 
-    /// Runs plain code compiled for this level, which must be available. What is to gain by that
-    /// is to be inlined: the closure, by its attribute, and what it calls.
+    /// Runs plain code compiled for this level, which must be available. That holds for
+    /// what is inlined: give the closure the attribute, and what it calls, and use no other in it.
     #[inline(always)]
     #[allow(unsafe_code, reason = "instructions that were found to be there")]
     pub(crate) fn run<R>(self, act: impl FnOnce() -> R) -> R {

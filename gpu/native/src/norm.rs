@@ -67,7 +67,9 @@ impl<'a> Norm<'a> {
                 #[inline(always)]
                 || {
                     let rows = values.chunks_exact(width).zip(made.chunks_exact_mut(width));
-                    rows.for_each(|(row, made)| self.row(row, &mut sizes, made));
+                    for (row, made) in rows {
+                        self.row(row, &mut sizes, made);
+                    }
                 },
             );
         });

@@ -4,9 +4,15 @@ use crate::Level;
 use neura_int8::{Scale, tables::exp2_negative};
 use std::sync::LazyLock;
 
-/// `2^(15 - i / 256)`, read off the definition.
-static POWERS: LazyLock<[u32; 257]> =
-    LazyLock::new(|| std::array::from_fn(|i| exp2_negative((i as u64) << 8)));
+/// `2^(15 - i / 256)`, read off the definition: the upper half of an entry, with the next one in
+/// the lower half.
+static POWERS: LazyLock<[u32; 256]> = LazyLock::new(|| {
+    let power = |i: usize| exp2_negative((i as u64) << 8);
+    std::array::from_fn(|i| (power(i) << 16) | power(i + 1))
+});
+
+/// Scores that are computed together: in steps, all but one of which are of vectors.
+const BLOCK: usize = 64;
 
 /// Softmax of scores by one scale, as `neura_int8`'s `Softmax::row` defines it.
 #[derive(Debug)]
@@ -14,7 +20,7 @@ pub(crate) struct Softmax {
     multiplier: u64,
     half: u64,
     shift: u32,
-    powers: &'static [u32; 257],
+    powers: &'static [u32; 256],
 }
 
 impl Softmax {
@@ -34,31 +40,46 @@ impl Softmax {
 
     #[inline(always)]
     fn row_portable(&self, scores: &[i32], powers: &mut [u32], terms: &mut [u16]) {
-        let greatest = scores.iter().fold(i32::MIN, |most, score| most.max(*score));
-        let mut sum = 0_u32;
-        for (score, power) in scores.iter().zip(powers.iter_mut()) {
-            *power = self.power(greatest.abs_diff(*score));
-            sum = sum.wrapping_add(*power);
+        let mut greatest = i32::MIN;
+        for score in scores {
+            greatest = greatest.max(*score);
         }
-        // Floats of 53 bits divide exactly enough: the quotient of two 32-bit integers is either
-        // an integer or at least 2^-32 away from the next, and its error is below 2^-37.
-        let (half, sum) = (sum / 2, f64::from(sum));
+        let mut sum = 0_u32;
+        for (scores, powers) in scores.chunks(BLOCK).zip(powers.chunks_mut(BLOCK)) {
+            sum = sum.wrapping_add(self.block(greatest, scores, powers));
+        }
+        // The quotient of two 32-bit integers is an integer or at least 2^-32 away from one. Below
+        // 2^16, floats of 53 bits give it within 2^-35 by the reciprocal: a little more is enough
+        // for integers to be reached, and too little for others to become one.
+        const MORE: f64 = 1.0 / (1_u64 << 34) as f64;
+        let (half, reciprocal) = (sum / 2, 1.0 / f64::from(sum));
         for (power, term) in powers.iter().zip(terms) {
             let share = power.wrapping_mul(65_535).wrapping_add(half);
-            *term = (f64::from(share) / sum) as i32 as u16;
+            *term = (f64::from(share) * reciprocal + MORE) as i32 as u16;
         }
     }
 
-    /// `2^-t` in units of 2^-15, for the distance from the greatest score.
+    /// `2^-t` in units of 2^-15, `t` being the scaled distance from the greatest score; their sum.
     #[inline(always)]
-    fn power(&self, below: u32) -> u32 {
-        let product = u64::from(below).wrapping_mul(self.multiplier);
-        let t = product.wrapping_add(self.half).wrapping_shr(self.shift);
-        let whole = (t >> 16).min(31) as u32;
-        let (index, rest) = ((t >> 8) as usize & 0xff, t as u32 & 0xff);
-        let (at, next) = (self.powers[index], self.powers[index + 1]);
-        let fall = at.wrapping_sub(next).wrapping_mul(rest).wrapping_add(128) >> 8;
-        let half = 1_u32.wrapping_shl(whole) >> 1;
-        at.wrapping_sub(fall).wrapping_add(half).wrapping_shr(whole)
+    fn block(&self, greatest: i32, scores: &[i32], powers: &mut [u32]) -> u32 {
+        let (mut falls, mut steps) = ([0_u32; BLOCK], [0_u32; BLOCK]);
+        for (fall, score) in falls.iter_mut().zip(scores) {
+            let below = u64::from(greatest.abs_diff(*score)).wrapping_mul(self.multiplier);
+            let t = below.wrapping_add(self.half).wrapping_shr(self.shift);
+            // From 2^-31 on, the power is 0.
+            *fall = t.min(31 << 16) as u32;
+        }
+        for (step, fall) in steps.iter_mut().zip(falls) {
+            *step = self.powers[(fall >> 8) as usize & 0xff];
+        }
+        let mut sum = 0_u32;
+        for ((power, step), fall) in powers.iter_mut().zip(steps).zip(falls) {
+            let (at, next, rest, whole) = (step >> 16, step & 0xffff, fall & 0xff, fall >> 16);
+            let less = at.wrapping_sub(next).wrapping_mul(rest).wrapping_add(128) >> 8;
+            let half = 1_u32.wrapping_shl(whole) >> 1;
+            *power = at.wrapping_sub(less).wrapping_add(half).wrapping_shr(whole);
+            sum = sum.wrapping_add(*power);
+        }
+        sum
     }
 }
