@@ -90,8 +90,7 @@ impl Attention {
             let mut sums = vec![0; made.len()];
             let mut weights = Vec::new();
             for (head, value_head) in self.pairs() {
-                let of_head =
-                    View::part(probabilities, stride, head * self.context, self.context);
+                let of_head = View::part(probabilities, stride, head * self.context, self.context);
                 weights.clear();
                 for (row, shares) in of_head.rows().enumerate() {
                     let (seen, unseen) = shares.split_at(self.seen(part * taken + row));

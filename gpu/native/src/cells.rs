@@ -52,8 +52,8 @@ fn add_slices<T: Value>(op: &Add, a: &[i32], b: &[i32], made: &mut [T]) {
     let (left, right) = (of(op.left), of(op.right));
     for ((a, b), made) in cells {
         // Each is below 2^62 in magnitude.
-        let sum = scaled(*a, left.0, left.1, left.2)
-            .wrapping_add(scaled(*b, right.0, right.1, right.2));
+        let sum =
+            scaled(*a, left.0, left.1, left.2).wrapping_add(scaled(*b, right.0, right.1, right.2));
         *made = T::of(sum.min(high).max(low));
     }
 }

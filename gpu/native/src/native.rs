@@ -158,9 +158,10 @@ impl Native {
         let (context, first) = (call.site.rows, call.frame.first);
         let attention = Attention { heads: op.heads, context, first };
         let channels = call.site.output.width(call.site.rows);
-        let prepared = op.finish.as_ref().map(|finish| {
-            Ok(Finish::new(finish, &finish.factors(call.params)?, None, channels))
-        });
+        let prepared = op
+            .finish
+            .as_ref()
+            .map(|finish| Ok(Finish::new(finish, &finish.factors(call.params)?, None, channels)));
         let prepared = prepared.transpose()?;
         Ok(Some(by_type!(call.site.output.dtype, T => {
             let operands = (&probabilities[..], &values[..]);

@@ -70,12 +70,7 @@ impl Packed {
 
 /// `C += A · Bᵀ` for some rows of `A`, of values of 8 or 16 bits; those of `c` are `stride` apart.
 #[target_feature(enable = "avx2")]
-pub(crate) fn rows<T: Copy + Into<i16>>(
-    a: View<'_, T>,
-    b: &Packed,
-    c: &mut [i32],
-    stride: usize,
-) {
+pub(crate) fn rows<T: Copy + Into<i16>>(a: View<'_, T>, b: &Packed, c: &mut [i32], stride: usize) {
     let mut tile = vec![[[0_i16; STEP]; ROWS]; b.steps];
     for (a, c) in a.blocks(ROWS).zip(c.chunks_mut(ROWS * stride)) {
         for (row, values) in a.rows().enumerate() {

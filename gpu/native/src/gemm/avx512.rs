@@ -18,21 +18,17 @@ pub(crate) const ROWS: usize = 8;
 /// nearest cache holds while other tiles are multiplied by them.
 const BLOCK: usize = 128;
 
-/// Four values of each of sixteen columns.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(64))]
-pub(crate) struct Quads([u8; LANES * STEP]);
-
 /// Four values of each of some rows.
 type Words = [[i8; STEP]; ROWS];
 
-/// `B`, three panels after three of sixteen columns: for each step of four values of depth, one
-/// vector of each panel. There are fewer panels in the last group.
+/// `B`, three panels after three of sixteen columns.
 #[derive(Debug)]
 pub(crate) struct Packed {
     columns: usize,
     steps: usize,
-    quads: Vec<Quads>,
+    /// For each step of four values of depth, a vector of each panel: those values of its columns.
+    /// There are fewer panels in the last group.
+    groups: Vec<Vec<__m512i>>,
 }
 
 impl Packed {
@@ -41,34 +37,36 @@ impl Packed {
     #[allow(unsafe_code, reason = "instructions that were found to be there")]
     pub(crate) fn new(b: View<'_, i8>) -> Self {
         let (columns, steps) = (b.count(), b.width().div_ceil(STEP));
-        let mut quads = vec![Quads([0; LANES * STEP]); columns.div_ceil(LANES) * steps];
-        let groups = b.blocks(PANELS * LANES).zip(quads.chunks_mut(PANELS * steps));
-        super::each(columns * b.width(), groups, |(rows, group)| {
+        let mut groups = vec![Vec::new(); columns.div_ceil(PANELS * LANES)];
+        let blocks = b.blocks(PANELS * LANES).zip(&mut groups);
+        super::each(columns * b.width(), blocks, |(rows, group)| {
             // SAFETY: a level is used only where its instructions are available.
-            unsafe { pack(rows, group) }
+            *group = unsafe { pack(rows) };
         });
-        Packed { columns, steps, quads }
+        Packed { columns, steps, groups }
     }
 }
 
-/// Packs the rows of a group.
+/// The vectors of up to three panels.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-fn pack(rows: View<'_, i8>, group: &mut [Quads]) {
-    let panels = rows.count().div_ceil(LANES);
+fn pack(rows: View<'_, i8>) -> Vec<__m512i> {
+    let (panels, steps) = (rows.count().div_ceil(LANES), rows.width().div_ceil(STEP));
     let sign = _mm512_set1_epi8(-128);
-    for (panel, rows) in rows.blocks(LANES).enumerate() {
-        for (part, quads) in group.chunks_mut(panels * LANES).enumerate() {
+    let mut group = Vec::with_capacity(panels * steps);
+    for part in (0..rows.width()).step_by(WIDTH) {
+        let mut block = [[_mm512_setzero_si512(); LANES]; PANELS];
+        for (block, rows) in block.iter_mut().zip(rows.blocks(LANES)) {
             let mut words = [_mm512_setzero_si512(); LANES];
             for (words, row) in words.iter_mut().zip(rows.rows()) {
-                let values = &row[part * WIDTH..];
-                *words = _mm512_xor_si512(load_part(values), sign);
+                *words = _mm512_xor_si512(load_part(&row[part..]), sign);
             }
-            let quads = quads.iter_mut().skip(panel).step_by(panels);
-            for (words, quads) in transposed(words).iter().zip(quads) {
-                store(*words, quads);
-            }
+            *block = transposed(words);
+        }
+        for step in 0..LANES.min(steps - part / STEP) {
+            group.extend(block[..panels].iter().map(|panel| panel[step]));
         }
     }
+    group
 }
 
 /// `C = A · Bᵀ` for some rows of `A`; those of `c` are `stride` apart.
@@ -78,7 +76,7 @@ pub(crate) fn rows(a: View<'_, i8>, b: &Packed, c: &mut [i32], stride: usize) {
     let mut words = vec![[[0; STEP]; ROWS]; tiles * b.steps];
     let starts: Vec<_> =
         a.blocks(ROWS).zip(words.chunks_mut(b.steps)).map(|(a, words)| fill(a, words)).collect();
-    for (index, group) in b.quads.chunks(PANELS * b.steps).enumerate() {
+    for (index, group) in b.groups.iter().enumerate() {
         let panels = group.len() / b.steps;
         let columns = index * PANELS * LANES..b.columns.min((index + 1) * PANELS * LANES);
         for (block, group) in group.chunks(BLOCK * panels).enumerate() {
@@ -129,7 +127,7 @@ struct Place<'a> {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 fn multiply<const P: usize>(
     words: &[Words],
-    group: &[Quads],
+    group: &[__m512i],
     start: Option<&[i32; ROWS]>,
     place: Place<'_>,
 ) {
@@ -138,7 +136,7 @@ fn multiply<const P: usize>(
         for row in 0..ROWS {
             let a = broadcast(words[row]);
             for panel in 0..P {
-                sums[row][panel] = _mm512_dpbusd_epi32(sums[row][panel], load(&panels[panel]), a);
+                sums[row][panel] = _mm512_dpbusd_epi32(sums[row][panel], panels[panel], a);
             }
         }
     }
@@ -224,20 +222,6 @@ fn load_part(values: &[i8]) -> __m512i {
     };
     // SAFETY: only the bytes of `places` are read: those that `values` has.
     unsafe { _mm512_maskz_loadu_epi8(places, values.as_ptr()) }
-}
-
-#[target_feature(enable = "avx512f")]
-#[allow(unsafe_code, reason = "loads take pointers")]
-fn load(quads: &Quads) -> __m512i {
-    // SAFETY: the pointer is to 64 bytes that can be read, aligned as their type says.
-    unsafe { _mm512_load_si512(quads.0.as_ptr().cast()) }
-}
-
-#[target_feature(enable = "avx512f")]
-#[allow(unsafe_code, reason = "stores take pointers")]
-fn store(words: __m512i, to: &mut Quads) {
-    // SAFETY: the pointer is to 64 bytes that can be written, aligned as their type says.
-    unsafe { _mm512_store_si512(to.0.as_mut_ptr().cast(), words) }
 }
 
 #[target_feature(enable = "avx512f")]
