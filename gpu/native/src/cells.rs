@@ -100,14 +100,19 @@ pub(crate) fn mean_rows(level: Level, x: &Data, width: usize, fraction: u8) -> V
     by_data!(x, x => level.run(
         #[inline(always)]
         || for row in x.chunks_exact(width) {
-            for (sum, x) in sums.iter_mut().zip(row) {
-                let x = i64::from(i32::from(*x));
-                *sum = sum.wrapping_add(x.wrapping_shl(fraction.into()));
-            }
+            add_row(&mut sums, row, fraction.into());
         },
     ));
     let count = (x.len() / width).max(1) as u64;
     sums.into_iter().map(|sum| i32::of(div_round(sum, count).clamp(MEANS.0, MEANS.1))).collect()
+}
+
+#[inline(always)]
+fn add_row<S: Value>(sums: &mut [i64], row: &[S], fraction: u32) {
+    for (sum, x) in sums.iter_mut().zip(row) {
+        let x: i32 = (*x).into();
+        *sum = sum.wrapping_add(i64::from(x).wrapping_shl(fraction));
+    }
 }
 
 /// Limits of means.

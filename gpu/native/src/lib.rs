@@ -1,11 +1,12 @@
 //! Compute int8 models on the processor, fast, with the same bits as the reference.
 //!
 //! # Design
-//! [`Native`] is a [`Kernels`](neura_int8::Kernels): products, linear layers with their
-//! requantisation, softmax and the mix of attention are computed with the best instructions that
-//! the processor has (a [`Level`]), on all of its cores; the interpreter does the rest. Products
-//! are of packed panels: the smaller operand is laid out so that one load feeds sixteen sums.
-//! Where the compiler makes good vectors of plain code, the same code is compiled once per level.
+//! [`Native`] is a [`Kernels`](neura_int8::Kernels): products and all operators of transformers but
+//! a few are computed with the best instructions that the processor has (a [`Level`]), on all of
+//! its cores; the interpreter does the rest. Products are of packed panels: one load feeds sixteen
+//! sums, three panels and eight rows of sums stay in registers, and layers are finished while their
+//! sums are in the nearest cache. Where the compiler makes good vectors of plain code, the same
+//! code is compiled once per level.
 //!
 //! # Invariants
 //! - Every level gives the bits of `neura_int8::Reference`; sums wrap, so their order is free.

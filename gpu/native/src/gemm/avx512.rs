@@ -167,6 +167,7 @@ struct Place<'a> {
 
 /// Adds a tile's products with some steps of `P` panels to what is there, or to a start.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+#[allow(clippy::needless_range_loop, reason = "an iterator over sums would put them in memory")]
 fn multiply<const P: usize>(
     words: &[Words],
     group: &[__m512i],
