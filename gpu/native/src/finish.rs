@@ -2,7 +2,6 @@
 
 use crate::{Level, values::Value};
 use neura_int8::{Requant, Scale};
-use std::ops::Range;
 
 /// A requantisation with all that it needs for each channel, each thing in a list of its own: one
 /// load then fetches it for a vector of channels.
@@ -38,33 +37,21 @@ impl Finish {
     /// Finishes whole rows of sums.
     pub(crate) fn rows<S: Value, T: Value>(&self, level: Level, sums: &[S], values: &mut [T]) {
         let width = self.biases.len().max(1);
-        self.columns(level, 0..self.biases.len(), sums, values.chunks_mut(width));
-    }
-
-    /// Finishes rows of the sums of some columns into rows of all.
-    pub(crate) fn columns<'a, S: Value, T: Value>(
-        &self,
-        level: Level,
-        columns: Range<usize>,
-        sums: &[S],
-        rows: impl Iterator<Item = &'a mut [T]>,
-    ) {
-        let sums = sums.chunks_exact(columns.len().max(1));
         level.run(
             #[inline(always)]
             || {
-                for (sums, values) in sums.zip(rows) {
-                    self.row(columns.clone(), sums, &mut values[columns.clone()]);
+                let rows = sums.chunks_exact(width).zip(values.chunks_exact_mut(width));
+                for (sums, values) in rows {
+                    self.row(sums, values);
                 }
             },
         );
     }
 
     #[inline(always)]
-    fn row<S: Value, T: Value>(&self, columns: Range<usize>, sums: &[S], values: &mut [T]) {
-        let [halves, shifts] = [&self.halves, &self.shifts].map(|list| &list[columns.clone()]);
-        let channels = self.multipliers[columns.clone()].iter().zip(halves).zip(shifts);
-        let sums = sums.iter().zip(&self.biases[columns]).zip(channels);
+    fn row<S: Value, T: Value>(&self, sums: &[S], values: &mut [T]) {
+        let channels = self.multipliers.iter().zip(&self.halves).zip(&self.shifts);
+        let sums = sums.iter().zip(&self.biases).zip(channels);
         for (((sum, bias), ((multiplier, half), shift)), value) in sums.zip(values) {
             let z = (*sum).into().wrapping_add(*bias);
             let scaled = scaled(z, *multiplier, *half, *shift);

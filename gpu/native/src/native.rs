@@ -75,9 +75,9 @@ impl Native {
         let mut values = vec![T::default(); rows * columns];
         let parts = View::whole(a, depth).blocks(taken).zip(values.chunks_mut(taken * columns));
         each(rows * b.len(), parts, |(a, values)| {
-            packed.columns(a, |part, sums| {
-                finish.columns(self.level, part, sums, values.chunks_mut(columns));
-            });
+            let mut sums = vec![0; values.len()];
+            packed.rows(a, &mut sums, columns);
+            finish.rows(self.level, &sums, values);
         });
         values
     }

@@ -3,7 +3,7 @@
 use neura_int8::Data;
 
 /// A type that values are stored in.
-pub(crate) trait Value: Copy + Default + Send + Sync + Into<i32> + 'static {
+pub(crate) trait Value: Copy + Default + Send + Sync + Into<i32> {
     /// The value, which is within the limits of the type.
     fn of(value: i64) -> Self;
 

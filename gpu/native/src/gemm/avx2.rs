@@ -62,11 +62,6 @@ impl Packed {
         packed
     }
 
-    /// Columns of sums.
-    pub(crate) fn columns(&self) -> usize {
-        self.columns
-    }
-
     fn empty(columns: usize, depth: usize) -> Self {
         let (panels, steps) = (columns.div_ceil(LANES * PANELS) * PANELS, depth.div_ceil(STEP));
         Packed { columns, steps, pairs: vec![Pairs([0; LANES * STEP]); panels * steps] }

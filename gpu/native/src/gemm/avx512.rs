@@ -5,7 +5,7 @@
 
 use super::transpose::transposed;
 use crate::view::View;
-use std::{arch::x86_64::*, ops::Range};
+use std::arch::x86_64::*;
 
 /// Columns of a panel: the sums of one vector.
 const LANES: usize = 16;
@@ -72,61 +72,19 @@ fn pack(rows: View<'_, i8>) -> Vec<__m512i> {
 /// `C = A · Bᵀ` for some rows of `A`; those of `c` are `stride` apart.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
 pub(crate) fn rows(a: View<'_, i8>, b: &Packed, c: &mut [i32], stride: usize) {
-    let tiles = Tiles::new(a, b.steps);
-    for (group, columns) in b.groups.iter().zip(groups(b.columns)) {
-        tiles.multiply(group, Place { c: &mut c[columns.start..], stride, width: columns.len() });
-    }
-}
-
-/// The same, handed out group after group of columns: which they are, and rows of so many sums.
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-pub(crate) fn columns(a: View<'_, i8>, b: &Packed, mut act: impl FnMut(Range<usize>, &[i32])) {
-    let tiles = Tiles::new(a, b.steps);
-    let mut sums = vec![0; a.count() * PANELS * LANES];
-    for (group, columns) in b.groups.iter().zip(groups(b.columns)) {
-        let width = columns.len();
-        let c = &mut sums[..a.count() * width];
-        tiles.multiply(group, Place { c, stride: width, width });
-        act(columns, c);
-    }
-}
-
-/// The columns of each group.
-fn groups(columns: usize) -> impl Iterator<Item = Range<usize>> {
-    let firsts = (0..columns).step_by(PANELS * LANES);
-    firsts.map(move |first| first..columns.min(first + PANELS * LANES))
-}
-
-/// Rows of `A`, laid out.
-struct Tiles {
-    steps: usize,
-    /// Tile after tile.
-    words: Vec<Words>,
-    /// What each tile's sums begin with.
-    starts: Vec<[i32; ROWS]>,
-}
-
-impl Tiles {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn new(a: View<'_, i8>, steps: usize) -> Self {
-        let tiles = a.count().div_ceil(ROWS);
-        let (mut words, mut starts) = (vec![[[0; STEP]; ROWS]; tiles * steps], vec![]);
-        for (a, words) in a.blocks(ROWS).zip(words.chunks_mut(steps)) {
-            starts.push(fill(a, words));
-        }
-        Tiles { steps, words, starts }
-    }
-
-    /// The products of all rows with a group.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-    fn multiply(&self, group: &[__m512i], place: Place<'_>) {
-        let (panels, Place { c, stride, width }) = (group.len() / self.steps, place);
+    let tiles = a.count().div_ceil(ROWS);
+    let mut words = vec![[[0; STEP]; ROWS]; tiles * b.steps];
+    let starts: Vec<_> =
+        a.blocks(ROWS).zip(words.chunks_mut(b.steps)).map(|(a, words)| fill(a, words)).collect();
+    for (index, group) in b.groups.iter().enumerate() {
+        let panels = group.len() / b.steps;
+        let columns = index * PANELS * LANES..b.columns.min((index + 1) * PANELS * LANES);
         for (block, group) in group.chunks(BLOCK * panels).enumerate() {
-            let tiles = self.words.chunks(self.steps).zip(&self.starts);
-            for ((words, start), c) in tiles.zip(c.chunks_mut(ROWS * stride)) {
+            let tiles = words.chunks(b.steps).zip(&starts).zip(c.chunks_mut(ROWS * stride));
+            for ((words, start), c) in tiles {
                 let words = &words[block * BLOCK..];
                 let start = (block == 0).then_some(start);
-                let place = Place { c, stride, width };
+                let place = Place { c, stride, columns: (columns.start, columns.end) };
                 match panels {
                     1 => multiply::<1>(words, group, start, place),
                     2 => multiply::<2>(words, group, start, place),
@@ -156,13 +114,13 @@ fn fill(a: View<'_, i8>, words: &mut [Words]) -> [i32; ROWS] {
     start
 }
 
-/// Where sums go.
+/// Where the sums of a tile go.
 struct Place<'a> {
-    /// From the first sum on, rows that are `stride` apart.
+    /// The rows of the tile, `stride` apart.
     c: &'a mut [i32],
     stride: usize,
-    /// Sums of a row.
-    width: usize,
+    /// First and end of the columns.
+    columns: (usize, usize),
 }
 
 /// Adds a tile's products with some steps of `P` panels to what is there, or to a start.
@@ -187,7 +145,8 @@ fn multiply<const P: usize>(
     let mut rows = place.c.chunks_mut(place.stride);
     for row in 0..ROWS {
         let Some(c) = rows.next() else { return };
-        let mut parts = c[..place.width].chunks_mut(LANES);
+        let c = &mut c[place.columns.0..place.columns.1];
+        let mut parts = c.chunks_mut(LANES);
         for panel in 0..P {
             let Some(c) = parts.next() else { break };
             let before = match start {

@@ -11,7 +11,6 @@ mod transpose;
 use crate::{Level, view::View};
 use neura_int8::Product;
 use rayon::prelude::*;
-use std::ops::Range;
 
 /// Rows of `A` up to which `B` is read once as it is: packing it would cost as much.
 const FEW: usize = 12;
@@ -93,23 +92,6 @@ impl<'a> Packed<'a> {
             #[cfg(target_arch = "x86_64")]
             Packed::Avx512(b) => unsafe { avx512::rows(a, b, c, stride) },
         }
-    }
-
-    /// Hands the product with some rows of `a` out while it is in the nearest cache, some columns
-    /// at a time: which they are, and rows of so many sums.
-    #[allow(unsafe_code, reason = "instructions that were found to be there")]
-    pub(crate) fn columns(&self, a: View<'_, i8>, mut act: impl FnMut(Range<usize>, &[i32])) {
-        let width = match self {
-            Packed::Portable(b) => b.count(),
-            #[cfg(target_arch = "x86_64")]
-            Packed::Avx2(b) => b.columns(),
-            // SAFETY: a level is used only where its instructions are available.
-            #[cfg(target_arch = "x86_64")]
-            Packed::Avx512(b) => return unsafe { avx512::columns(a, b, act) },
-        };
-        let mut sums = vec![0; a.count() * width];
-        self.rows(a, &mut sums, width);
-        act(0..width, &sums);
     }
 }
 
