@@ -4,9 +4,8 @@
 //! [`Native`] is a [`Kernels`](neura_int8::Kernels): products and all operators of transformers but
 //! a few are computed with the best instructions that the processor has (a [`Level`]), on all of
 //! its cores; the interpreter does the rest. Products are of packed panels: one load feeds sixteen
-//! sums, three panels and eight rows of sums stay in registers, and layers are finished while their
-//! sums are in the nearest cache. Where the compiler makes good vectors of plain code, the same
-//! code is compiled once per level.
+//! sums, and three panels and eight rows of sums stay in registers. Where the compiler makes good
+//! vectors of plain code, the same code is compiled once per level.
 //!
 //! # Invariants
 //! - Every level gives the bits of `neura_int8::Reference`; sums wrap, so their order is free.
