@@ -70,7 +70,8 @@ fn run_from(
     let mut all = Vec::new();
     let mut say = |said| all.push(said);
     let mut relay = Relay::new(executor, content_hash(payload), keeping, &mut say);
-    let result = run(executor, payload, device, &BOUNDS, &mut relay);
+    let given = Given { device, bounds: &BOUNDS, containers: None };
+    let result = run(executor, payload, &given, &mut Tuning::default(), &mut relay);
     (result, all)
 }
 
@@ -117,7 +118,8 @@ fn no_checkpoint_is_made_that_is_too_long_to_be_kept() {
     let mut all = Vec::new();
     let mut say = |said| all.push(said);
     let mut relay = Relay::new(Executor::Int8, content_hash(&payload), keeping, &mut say);
-    run(Executor::Int8, &payload, &Device::Cpu, &BOUNDS, &mut relay).unwrap();
+    let given = Given { device: &Device::Cpu, bounds: &BOUNDS, containers: None };
+    run(Executor::Int8, &payload, &given, &mut Tuning::default(), &mut relay).unwrap();
     assert!(checkpoints(&all).is_empty());
     let told = |said: &Said| matches!(said, Said::Log(text) if text.contains("no checkpoints"));
     assert_eq!(all.iter().filter(|said| told(said)).count(), 1, "{all:?}");
