@@ -45,7 +45,7 @@ drilled! {
     rest_body rest_answer genesis amount wei key_text locator public_key
     stored_epoch stored_execution stored_receipts tree_node packed_rows body_place manifest snapshot_chunk
     safety_file job_file node_file key_file pool_journal epochs_file request block_answer
-    blob_answer batch_answer chunk_answer bundle batch_frame stream_frames stream_exchange
+    blob_answer batch_answer chunk_answer notes_answer bundle batch_frame stream_frames stream_exchange
     peer_address
     safetensors onnx_model samples
 }
