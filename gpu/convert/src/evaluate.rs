@@ -92,25 +92,9 @@ impl Graph {
             }),
             Op::Add => zip(|a, b| a + b),
             Op::Mul => zip(|a, b| a * b),
+            Op::LayerNorm(..) | Op::RmsNorm(..) | Op::UnitLength => self.norm(node, operand(0)),
             Op::Apply(function) => operand(0).iter().map(|x| function.of(*x)).collect(),
             Op::Scale(factor) => operand(0).iter().map(|x| x * factor).collect(),
-            Op::LayerNorm(gain, bias, epsilon) => by_row(operand(0), gain.len(), |row| {
-                let count = row.len() as f32;
-                let mean = row.iter().sum::<f32>() / count;
-                let spread = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / count;
-                let factor = 1.0 / (spread + epsilon).sqrt();
-                let scaled = row.iter().map(|x| (x - mean) * factor);
-                scaled.zip(gain.iter().zip(bias)).map(|(x, (g, b))| x * g + b).collect()
-            }),
-            Op::RmsNorm(gain, epsilon) => by_row(operand(0), gain.len(), |row| {
-                let square = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
-                let factor = 1.0 / (square + epsilon).sqrt();
-                row.iter().zip(gain).map(|(x, g)| x * factor * g).collect()
-            }),
-            Op::UnitLength => by_row(operand(0), self.last(node.inputs[0]), |row| {
-                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
-                row.iter().map(|x| x / length).collect()
-            }),
             Op::Rope(heads, cos, sin) => rope(operand(0), width(0) / heads, cos, sin, *heads),
             Op::Attention(heads, scale) => {
                 let widths = (width(0), width(1));
@@ -138,6 +122,29 @@ impl Graph {
             | Op::Transpose(_)
             | Op::TakeRow(_)
             | Op::Reshape => self.moved(node, values),
+        }
+    }
+
+    /// Norms of the last axis.
+    fn norm(&self, node: &Node, cells: &[f32]) -> Cells {
+        match &node.op {
+            Op::LayerNorm(gain, bias, epsilon) => by_row(cells, gain.len(), |row| {
+                let count = row.len() as f32;
+                let mean = row.iter().sum::<f32>() / count;
+                let spread = row.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / count;
+                let factor = 1.0 / (spread + epsilon).sqrt();
+                let scaled = row.iter().map(|x| (x - mean) * factor);
+                scaled.zip(gain.iter().zip(bias)).map(|(x, (g, b))| x * g + b).collect()
+            }),
+            Op::RmsNorm(gain, epsilon) => by_row(cells, gain.len(), |row| {
+                let square = row.iter().map(|x| x * x).sum::<f32>() / row.len() as f32;
+                let factor = 1.0 / (square + epsilon).sqrt();
+                row.iter().zip(gain).map(|(x, g)| x * factor * g).collect()
+            }),
+            _ => by_row(cells, self.last(node.inputs[0]), |row| {
+                let length = row.iter().map(|x| x * x).sum::<f32>().sqrt().max(1e-12);
+                row.iter().map(|x| x / length).collect()
+            }),
         }
     }
 

@@ -4,6 +4,9 @@ use neura_int8::ops::conv::Window;
 
 use crate::{ConvertError, Function, error};
 
+/// Most cells of a row of one value: 16 MiB of floats.
+pub(crate) const MAX_ROW_CELLS: usize = 1 << 22;
+
 /// A matrix, row after row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Matrix {
@@ -196,6 +199,12 @@ impl Graph {
         let dims = self.made(&op, inputs).map_err(|reason| {
             error::node(name, op.name(), reason, "Check the shapes of the model that was exported")
         })?;
+        let cells = dims.iter().try_fold(1usize, |cells, dim| cells.checked_mul(*dim));
+        if cells.is_none_or(|cells| cells > MAX_ROW_CELLS) {
+            let reason = format!("its rows of {dims:?} have more than {MAX_ROW_CELLS} cells");
+            let advice = "Export a model for smaller inputs, or leave this part out of it";
+            return Err(error::node(name, op.name(), reason, advice));
+        }
         self.push(name, op, inputs, dims)
     }
 

@@ -60,3 +60,15 @@ fn output_of(body: &str, input: &[u8]) -> Bytes {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn operators_that_fail_in_a_loop_take_gas_and_no_stack() {
+    let again = "(br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000000)))";
+    let grow = format!(
+        "(local $i i32) (loop $l (drop (memory.grow (i32.const 60000))) {again}) (i32.const 0)"
+    );
+    match frame(&contract(&grow), b"").start(u64::MAX >> 8).outcome {
+        Outcome::Ended { success: true, .. } => {}
+        other => panic!("{other:?}"),
+    }
+}

@@ -159,7 +159,9 @@ fn concatenated(node: &NodeProto, inputs: &[Option<Constant>]) -> Result<Constan
     let at = axis(int(node, "axis", 0), first.dims.len())?;
     let alike = |part: &&Constant| {
         let mut dims = part.dims.clone();
-        dims.get_mut(at).zip(first.dims.get(at)).map(|(dim, of)| *dim = *of);
+        if let Some((dim, of)) = dims.get_mut(at).zip(first.dims.get(at)) {
+            *dim = *of;
+        }
         dims == first.dims
     };
     if !parts.iter().all(alike) {

@@ -319,7 +319,9 @@ impl Reader<'_> {
         let first = parts.first().ok_or("it joins nothing")?;
         let others = |view: &View| {
             let mut dims = view.dims(self.rows);
-            dims.get_mut(axis).map(|dim| *dim = 0);
+            if let Some(dim) = dims.get_mut(axis) {
+                *dim = 0;
+            }
             (dims, view.rows_axis())
         };
         if parts.iter().any(|part| others(part) != others(first)) {

@@ -41,7 +41,7 @@ use view::{Atom, View, cells};
 
 const WHAT: &str = "the ONNX file";
 /// Most cells of the input's row or of a constant that is made wider: a 1,024 × 1,024 image.
-const MAX_CELLS: usize = 1 << 22;
+const MAX_CELLS: usize = crate::graph::MAX_ROW_CELLS;
 /// Most nodes of a file: those of an integer model, sixteen times for shapes and masks.
 const MAX_NODES: usize = 16 * neura_int8::MAX_NODES;
 /// Most axes of an input.

@@ -136,7 +136,7 @@ impl View {
             axes[0].insert(0, Atom::Rows);
             left.clear();
         }
-        left.is_empty().then(|| View { value: self.value, axes })
+        left.is_empty().then_some(View { value: self.value, axes })
     }
 
     /// The axes in another order; none if it is no order of theirs.

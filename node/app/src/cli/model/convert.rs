@@ -23,7 +23,7 @@ const FEW: usize = 32;
 /// What `convert` takes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The float model: an ONNX file, a safetensors file, or a folder that holds one.
+    /// The float model: an ONNX file, a safetensors file, or a folder with model.safetensors and config.json.
     input: PathBuf,
     /// Where to write the integer model; its card is written beside it.
     #[arg(long)]
@@ -57,6 +57,14 @@ pub(crate) struct Args {
     fine_words: bool,
 }
 
+/// Whether both paths lead to one file that exists.
+fn same_file(one: &Path, other: &Path) -> bool {
+    match (one.canonicalize(), other.canonicalize()) {
+        (Ok(one), Ok(other)) => one == other,
+        _ => false,
+    }
+}
+
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("from 0 to 1 are possible".into()) }
@@ -74,6 +82,13 @@ struct Converted<'a> {
 }
 
 pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
+    for input in [Some(&args.input), Some(&args.calibrate), args.compare.as_ref()] {
+        ensure!(
+            input.is_none_or(|input| !same_file(input, &args.out)),
+            "--out names {}, which is read: it would be lost; name another file",
+            args.out.display()
+        );
+    }
     let mut screen = Screen::new(shared.json);
     screen.waiting("reading the model");
     let (graph, float_bytes) = read(args)?;

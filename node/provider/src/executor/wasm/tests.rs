@@ -55,6 +55,15 @@ fn a_program_reads_its_input_and_writes_its_output() {
 }
 
 #[test]
+fn growing_in_vain_a_million_times_leaves_the_worker_standing() {
+    let grow = "(local $i i32) (loop $l (drop (memory.grow (i32.const 60000)))
+        (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000000))))
+        (call $write (i32.const 3))";
+    let result = run(&WasmJob { fuel: 1_000_000_000, ..job(grow) });
+    assert_eq!((result.fault, result.outputs[0].bytes.len()), (None, 3));
+}
+
+#[test]
 fn an_endless_loop_spends_its_fuel_and_what_was_written_is_kept() {
     let result = run(&job("(call $write (i32.const 3)) (loop $l (br $l))"));
     assert_eq!(result.fault.unwrap().code, FaultCode::OutOfFuel);
