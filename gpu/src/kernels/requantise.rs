@@ -3,7 +3,8 @@
 //! The CPU twin is [`neura_int8::Requant::apply`], the definition itself.
 
 /// The kernel's source.
-pub(crate) const SOURCE: &str = include_str!("requantise.wgsl");
+pub(crate) const SOURCE: &str =
+    concat!(include_str!("cells/wide.wgsl"), include_str!("requantise.wgsl"));
 
 /// Words of activations that one workgroup writes, all of one row.
 pub(crate) const WORDS_PER_GROUP: usize = 64;

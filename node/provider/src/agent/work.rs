@@ -6,7 +6,7 @@ use neura_blobs::Locator;
 use neura_client::Outgoing;
 use neura_int8::Int8Result;
 use neura_types::{
-    U256,
+    Height, U256,
     abi::{ITasks, SolCall},
     hash::content_hash,
     job::{FaultCode, JobFault, JobFormat, JobResult},
@@ -47,6 +47,16 @@ fn own_fault(executor: Executor, error: WorkerError, last: bool) -> Result<Vec<u
         .map_err(|error| WorkerError::Protocol { problem: error.to_string() })
 }
 
+/// The result of foreign code that is still at work when it must be submitted: how long it takes is its owner's choice.
+fn too_late(block: Height) -> Result<Vec<u8>, WorkerError> {
+    let detail = format!("it was not done by block {block}, in time for the end of the task");
+    executor::failed(JobFault { code: FaultCode::TimedOut, detail })
+        .map_err(|error| WorkerError::Protocol { problem: error.to_string() })
+}
+
+/// Blocks before the end of a task, at most half of its duration, in which what came of foreign code is sealed, stored
+/// and submitted.
+const SUBMIT_BLOCKS: u64 = 50;
 /// What Rust says before it ends a process that gets no memory.
 const NO_MEMORY: &str = "memory allocation of";
 
@@ -109,13 +119,25 @@ impl Core {
         drive.attempts += 1;
         self.say(Progress::Executing { task: id, attempt: drive.attempts });
         let started = Instant::now();
-        let ran = self.run(Run { task, round, executor, payload: &payload, start }).await?;
-        if ran.advanced {
-            // A run that got further is no failed try: the next one has less to do.
-            (drive.attempts, drive.advanced) = (0, true);
-        }
-        let last = !ran.advanced && drive.attempts >= self.config.limits.attempts;
-        let plain = ran.result.or_else(|error| own_fault(executor, error, last))?;
+        let spare = SUBMIT_BLOCKS.min(task.terms.duration_blocks / 2);
+        let last_block = task.deadline.saturating_sub(spare);
+        // Of a job that is begun later than that the lateness is the provider's own.
+        let may_be_late = executor.runs_foreign_code() && self.height() < last_block;
+        let ran = tokio::select! {
+            ran = self.run(Run { task, round, executor, payload: &payload, start }) => Some(ran?),
+            () = self.reached(last_block), if may_be_late => None,
+        };
+        let plain = match ran {
+            None => too_late(last_block)?,
+            Some(ran) => {
+                if ran.advanced {
+                    // A run that got further is no failed try: the next one has less to do.
+                    (drive.attempts, drive.advanced) = (0, true);
+                }
+                let last = !ran.advanced && drive.attempts >= self.config.limits.attempts;
+                ran.result.or_else(|error| own_fault(executor, error, last))?
+            }
+        };
         // Nothing leaves that is not a result, whatever became of the worker.
         let result = match executor {
             Executor::Int8 => Int8Result::decode(&plain).map(drop).map_err(|e| e.to_string()),

@@ -8,13 +8,16 @@ use std::{
 
 use neura_gpu::{Backend, CpuBackend};
 use neura_provider::{Device, Progress, WorkerCommand};
-use neura_types::task::TaskState;
+use neura_types::{
+    job::{FaultCode, JobFormat, JobResult, WasmJob},
+    task::{TaskState, Terms},
+};
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::mock::{
     Chain, Node,
-    owner::{Watched, config, offer_job},
+    owner::{OWNER, Watched, config, offer_job, opened_result, sealed, terms},
 };
 
 /// A worker that passes the probe and does `script` for a job.
@@ -132,6 +135,38 @@ async fn a_job_that_cannot_be_submitted_any_more_is_stopped() {
     let all = agent.until(|progress| matches!(progress, Progress::GivenUp { .. })).await;
     let Some(Progress::GivenUp { code, .. }) = all.last() else { panic!("{all:?}") };
     assert_eq!(code, "deadline_passed");
+    writers.gone.await.unwrap();
+}
+
+#[tokio::test]
+async fn foreign_code_that_does_not_end_is_told_to_its_owner_before_the_deadline() {
+    let place = tempfile::tempdir().unwrap();
+    let (hang, writers) = hanging(&place);
+    let script = format!(
+        r#"case "$line" in *'"kind":"check"'*) echo '{{"report":"checked"}}';; *) {hang};; esac"#
+    );
+    let node = Node::start(Chain { faucet: true, approving: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker = worker(&script);
+    config.offer.executors = Some(vec!["wasm".into()]);
+    let mut agent = Watched::start(config).await.unwrap();
+    let program = WasmJob {
+        module: b"\0asm".to_vec(),
+        args: Vec::new(),
+        input: Vec::new(),
+        fuel: u64::MAX,
+        memory_bytes: 1 << 20,
+    };
+    let payload = sealed(&node, agent.address(), &program.encode().unwrap());
+    let terms = Terms { executor: "wasm".into(), ..terms(&node, agent.address(), &payload) };
+    node.chain().blobs.insert(terms.payload.hash, payload);
+    let id = node.act(|chain| chain.create(OWNER, terms));
+    writers.begun.await.unwrap();
+    node.act(|chain| chain.height = chain.tasks[&id].deadline - 50);
+    agent.until(|progress| matches!(progress, Progress::Submitted { .. })).await;
+    let result = JobResult::decode(&opened_result(&node, id)).unwrap();
+    assert_eq!(result.fault.unwrap().code, FaultCode::TimedOut);
     writers.gone.await.unwrap();
 }
 

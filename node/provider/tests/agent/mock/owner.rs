@@ -155,6 +155,11 @@ pub(crate) fn check_result(node: &Node, id: TaskId) {
 
 /// The same of another job.
 pub(crate) fn check_result_of(node: &Node, id: TaskId, job: &Int8Job) {
+    assert_eq!(opened_result(node, id), answer(job));
+}
+
+/// The plain result of a task, whose size and commitment are right.
+pub(crate) fn opened_result(node: &Node, id: TaskId) -> Vec<u8> {
     let chain = node.chain();
     let task: &Task = &chain.tasks[&id];
     let result = task.result.as_ref().expect("a result was submitted");
@@ -167,8 +172,8 @@ pub(crate) fn check_result_of(node: &Node, id: TaskId, job: &Int8Job) {
             open(&context, &owner_key(), stored, 1 << 20).unwrap().to_vec()
         }
     };
-    assert_eq!(plain, answer(job));
     assert_eq!(result.commitment, result_commitment(CHAIN_ID, id, task.terms.provider, &plain));
+    plain
 }
 
 /// The worker that the example is.
