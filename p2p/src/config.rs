@@ -8,7 +8,7 @@ use crate::{Limits, StartError};
 
 /// Generation of the wire protocols, the end of every protocol name and topic. Nodes of different
 /// generations have no protocol in common.
-pub const PROTOCOL_VERSION: u16 = 2;
+pub const PROTOCOL_VERSION: u16 = 3;
 /// Longest protocol tag: the longest chain id, a genesis hash in hexadecimal and a stroke between
 /// them take 85; names built from it stay below the 140 bytes that libp2p negotiates.
 const MAX_TAG: usize = 100;

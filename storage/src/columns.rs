@@ -62,7 +62,7 @@ pub(crate) const SAFETY_SEQUENCE: &str = "safety_sequence";
 pub(crate) const MANIFEST: &[u8] = b"manifest";
 
 /// Version of this table and of every encoding in it.
-pub const SCHEMA_VERSION: u32 = 4;
+pub const SCHEMA_VERSION: u32 = 5;
 
 /// A column family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

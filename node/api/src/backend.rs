@@ -96,8 +96,6 @@ pub struct ExecutedHead {
     pub base_fee: u64,
     /// Gas limit that it ran with.
     pub gas_limit: u64,
-    /// PREVRANDAO that it ran with.
-    pub randomness: B256,
 }
 
 /// A block with everything in it.

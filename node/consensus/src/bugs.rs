@@ -113,6 +113,8 @@ bugs! {
     NextEpochUnchecked,
     /// Blocks behind the epoch's last one may carry transactions.
     TailNotEmpty,
+    /// The beacon's value and proof are not checked.
+    BeaconUnchecked,
     /// The body need not be the one that the header names.
     PayloadUnchecked,
     /// Fetched blocks need not lead to the block asked for.

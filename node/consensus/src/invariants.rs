@@ -2,7 +2,7 @@
 //!
 //! Notation: `QC(v)` certifies the block of view `v`, `TC(v)` proves that a quorum gave up `v`.
 
-use neura_types::{Block, Header, Height, ValidatorSet, View};
+use neura_types::{Block, Header, Height, ValidatorSet, View, beacon::Place, vote::ChainContext};
 
 use crate::{
     bugs::{Bug, broken},
@@ -42,6 +42,9 @@ pub enum HeaderFault {
     /// The executed height goes back, or is not below the block.
     #[error("the executed height goes back or is not below the block")]
     Executed,
+    /// The beacon's value or its proof is not what the proposer's key gives at this place.
+    #[error("the beacon's value is not proved by the proposer's key for this place")]
+    Beacon,
 }
 
 /// VOTE: one vote per view. Two quorums share an honest member, so at most one block per view is certified.
@@ -112,7 +115,7 @@ pub fn check_alone(block: &Block, set: &ValidatorSet) -> Result<(), HeaderFault>
     Ok(())
 }
 
-/// What a block must satisfy beside its parent, in an epoch with this set and last height.
+/// What a block must satisfy beside its parent, in an epoch with this set and last height; the beacon is checked apart.
 ///
 /// # Errors
 /// The first rule broken.
@@ -148,6 +151,21 @@ pub fn check_beside(
         return Err(HeaderFault::Executed);
     }
     check_epoch(block, above, last_height)
+}
+
+/// BEACON: a proposer has one value for each parent, and everyone can tell that it is that one.
+///
+/// # Errors
+/// [`HeaderFault::Beacon`].
+pub fn check_beacon(
+    header: &Header,
+    parent: &Header,
+    (chain, set): (&ChainContext, &ValidatorSet),
+) -> Result<(), HeaderFault> {
+    let place = Place { chain, epoch: header.epoch, parent };
+    let proposer = set.get(header.proposer);
+    let follows = proposer.is_some_and(|one| header.beacon.follows(place, &one.public_key));
+    if follows || broken(Bug::BeaconUnchecked) { Ok(()) } else { Err(HeaderFault::Beacon) }
 }
 
 /// The epoch's last block names the next epoch; what follows it in the same epoch is empty.

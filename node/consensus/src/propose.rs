@@ -67,6 +67,7 @@ impl Replica {
             || self.pacemaker.own_timeout().is_some();
         let Some(above) = self.tree.block(&parent).filter(|_| !stale).cloned() else { return };
         let Some(proposer) = self.config.me else { return };
+        let Some(beacon) = self.safety.beacon(&above.header) else { return };
         let timeout = self.justifying_timeout(view).and_then(|_| self.high_tc.clone());
         let Body { timestamp_ms, executed, batches, payload, next_epoch } = body;
         let header = Header {
@@ -76,6 +77,7 @@ impl Replica {
             parent,
             proposer,
             timestamp_ms: timestamp_ms.max(above.header.timestamp_ms.saturating_add(1)),
+            beacon,
             payload_digest: payload_digest(&batches, &payload),
             executed,
             absent: Vec::new(),
@@ -200,7 +202,8 @@ impl Replica {
     }
 
     fn check_beside(&self, block: &Block, parent: &Block) -> Result<(), HeaderFault> {
-        invariants::check_beside(block, parent, (&self.config.set, self.config.last_height))
+        invariants::check_beside(block, parent, (&self.config.set, self.config.last_height))?;
+        self.verifier.beacon(&block.header, &parent.header)
     }
 
     /// Whether a proposal is worth a look. While its parent is missing, who leads is not known for sure: those count

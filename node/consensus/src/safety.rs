@@ -5,7 +5,8 @@
 //! Certificates given to this module were verified before.
 
 use neura_types::{
-    Block, BlockId, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
+    Beacon, Block, BlockId, Header, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
+    beacon::Place,
     hash::{Domain, hash_value},
     keys::SecretKey,
     vote::{Signed, Statement},
@@ -161,6 +162,17 @@ impl Safety {
         record.raise(&block.justify, block.timeout.as_ref());
         record.last_proposal = Some(statement);
         Some(record.permit(statement))
+    }
+
+    /// The link of the beacon that this validator adds to a block. It needs no permit: there is only one.
+    pub(crate) fn beacon(&self, parent: &Header) -> Option<Beacon> {
+        let signer = self.signer.as_ref()?;
+        let SafetyRecord { ref chain, epoch, key, .. } = signer.record;
+        let place = Place { chain, epoch, parent };
+        remembered(
+            || hash_value(Domain::BeaconInput, &(key, place.input())),
+            || Beacon::next(place, &signer.key),
+        )
     }
 
     /// Signs what [`Persisted`] allows.

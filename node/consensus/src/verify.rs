@@ -6,7 +6,7 @@ use std::{
 };
 
 use neura_types::{
-    Anchor, B256, CommitProof, QuorumCertificate, TimeoutCertificate, ValidatorSet, View,
+    Anchor, B256, CommitProof, Header, QuorumCertificate, TimeoutCertificate, ValidatorSet, View,
     certificate::CertificateError,
     hash::{Domain, hash_value},
     vote::{ChainContext, Signed, Statement},
@@ -15,6 +15,7 @@ use neura_types::{
 use crate::{
     aggregator::Aggregator,
     bugs::{Bug, broken, remembered},
+    invariants::{HeaderFault, check_beacon},
 };
 
 /// Verified certificates remembered: those of some hundred views, at 32 bytes each.
@@ -111,6 +112,14 @@ impl Verifier {
             }
             CommitProof::TwoChain(_) => proof.verify(&self.set, &self.chain, anchor).is_ok(),
         }
+    }
+
+    /// The link of the beacon that a block adds to its parent's.
+    pub(crate) fn beacon(&self, header: &Header, parent: &Header) -> Result<(), HeaderFault> {
+        let member = self.set.get(header.proposer).map(|member| member.public_key);
+        let place = (header.epoch, parent.height, parent.beacon.value);
+        let key = || hash_value(Domain::BeaconInput, &(self.chain, member, place, header.beacon));
+        remembered(key, || check_beacon(header, parent, (&self.chain, &self.set)))
     }
 
     /// Remembers a certificate that was assembled here, from verified parts.

@@ -8,7 +8,7 @@ use neura_consensus::Input;
 use neura_types::{
     B256, Block, EpochConfig, QuorumCertificate, ValidatorIndex, View, codec,
     keys::{SecretKey, Signature},
-    vote::{ChainContext, ConsensusMessage, Proposal, Signed, Statement},
+    vote::{ChainContext, ConsensusMessage, Signed, Statement},
 };
 use rand::{RngExt, rand_core::Rng};
 
@@ -89,6 +89,12 @@ impl Liar<'_> {
             {
                 sent.push((Audience::All, self.unlawful_proposal(&proposal.block, rng)));
             }
+            ConsensusMessage::Proposal(proposal)
+                if self.does(Behaviour::BeaconForger)
+                    && proposal.block.header.proposer == self.index =>
+            {
+                sent.push((Audience::All, self.forged_beacon(&proposal.block, rng)));
+            }
             ConsensusMessage::Timeout(signed, qc) if self.does(Behaviour::StaleCertificates) => {
                 sent.push((Audience::All, self.stale_timeout(signed, *qc, rng)));
             }
@@ -127,9 +133,7 @@ impl Liar<'_> {
     fn second_proposal(&self, block: &Block) -> ConsensusMessage {
         let mut block = block.clone();
         block.header.timestamp_ms += 1;
-        let statement = Statement::Propose { view: block.header.view, block: block.id() };
-        let signature = self.sign(statement).signature;
-        ConsensusMessage::Proposal(Box::new(Proposal { block: Arc::new(block), signature }))
+        self.propose(block)
     }
 
     fn stale_timeout(

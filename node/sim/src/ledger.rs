@@ -12,11 +12,7 @@ use neura_runtime::{
 };
 use neura_types::{
     B256, Batch, Block, BlockId, Bytes, EpochConfig, ExecutedRoot, Genesis, Height, StateChanges,
-    Transaction,
-    block::receipts_root,
-    codec,
-    hash::{Domain, hash},
-    state::MemoryState,
+    Transaction, block::receipts_root, codec, state::MemoryState,
 };
 
 use crate::chain::{Chain, genesis_root};
@@ -102,7 +98,7 @@ fn run(chain: &Chain, before: &Executed, job: Job<'_>) -> Result<Executed, Strin
         height: header.height,
         timestamp_ms: header.timestamp_ms,
         proposer: job.config.set.get(header.proposer).map(|v| v.account).unwrap_or_default(),
-        randomness: hash(Domain::Randomness, job.id.as_slice()),
+        randomness: header.beacon.value,
         base_fee: 0,
         treasury: chain.genesis.treasury,
         attendance: Attendance::of(job.block, &job.config.set),

@@ -99,13 +99,15 @@ pub enum Behaviour {
     BatchWithholder,
     /// Proposes blocks that break one rule.
     UnlawfulProposer,
+    /// Proposes blocks whose link of the beacon is not the one due.
+    BeaconForger,
     /// Sends certificates and proofs that nobody earned.
     Forger,
 }
 
 impl Behaviour {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Twin,
         Self::EquivocatingProposer,
         Self::EquivocatingVoter,
@@ -117,6 +119,7 @@ impl Behaviour {
         Self::SyncLiar,
         Self::BatchWithholder,
         Self::UnlawfulProposer,
+        Self::BeaconForger,
         Self::Forger,
     ];
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Epoch, Height, View,
     batch::BatchRef,
+    beacon::Beacon,
     certificate::{QuorumCertificate, TimeoutCertificate},
     hash::{Domain, hash, hash_value},
     validator::{Absence, ValidatorIndex},
@@ -44,6 +45,8 @@ pub struct Header {
     pub proposer: ValidatorIndex,
     /// Milliseconds since the Unix epoch; above the parent's.
     pub timestamp_ms: u64,
+    /// The proposer's link of the beacon.
+    pub beacon: Beacon,
     /// Digest of the body.
     pub payload_digest: B256,
     /// State after a block at least `execution_lag` heights below this one.
@@ -80,6 +83,7 @@ impl Block {
             parent: genesis_hash,
             proposer: 0,
             timestamp_ms,
+            beacon: Beacon::genesis(genesis_hash),
             payload_digest: payload_digest(&[], &[]),
             executed,
             absent: Vec::new(),

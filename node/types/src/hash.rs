@@ -34,8 +34,12 @@ pub enum Domain {
     Blob,
     /// Commitment to a task's result.
     Result,
-    /// Randomness in a block's PREVRANDAO.
-    Randomness,
+    /// Value of the beacon in a block.
+    Beacon,
+    /// What a proposer's random function is applied to.
+    BeaconInput,
+    /// Secret that nonces of proofs come from.
+    ProofNonce,
     /// Proof that a validator's key is held by who registers it.
     Possession,
     /// A provider's note to a task's owner.
@@ -60,7 +64,9 @@ impl Domain {
             Self::Batch => "neura v1 batch",
             Self::Blob => "neura v1 blob",
             Self::Result => "neura v1 result",
-            Self::Randomness => "neura v1 randomness",
+            Self::Beacon => "neura v1 beacon",
+            Self::BeaconInput => "neura v1 beacon input",
+            Self::ProofNonce => "neura v1 proof nonce",
             Self::Possession => "neura v1 proof of possession",
             Self::Note => "neura v1 task note",
         }

@@ -24,6 +24,7 @@
 pub mod abi;
 pub mod amount;
 pub mod batch;
+pub mod beacon;
 pub mod block;
 pub mod certificate;
 pub mod codec;
@@ -46,10 +47,12 @@ pub mod task;
 pub mod transaction;
 pub mod validator;
 pub mod vote;
+pub mod vrf;
 
 pub use alloy_primitives::{Address, B256, Bytes, U256, address, b256};
 pub use amount::Amount;
 pub use batch::{Batch, BatchRef};
+pub use beacon::Beacon;
 pub use block::{Block, BlockId, ExecutedRoot, Header};
 pub use certificate::{Anchor, CommitCertificate, QuorumCertificate, TimeoutCertificate};
 pub use commit_proof::CommitProof;

@@ -6,9 +6,10 @@
 use std::{fmt::Debug, path::PathBuf, sync::Arc};
 
 use neura_types::{
-    Absence, Address, Anchor, B256, Batch, Block, Bytes, CommitCertificate, CommitProof,
+    Absence, Address, Anchor, B256, Batch, Beacon, Block, Bytes, CommitCertificate, CommitProof,
     EpochConfig, ExecutedRoot, Header, Log, Params, QuorumCertificate, Receipt, TimeoutCertificate,
     U256, ValidatorSet, View,
+    beacon::Place,
     block::payload_digest,
     certificate::Signers,
     codec,
@@ -110,6 +111,7 @@ impl Fixture {
             parent: B256::repeat_byte(9),
             proposer: 1,
             timestamp_ms: 1_700_000_000_123,
+            beacon: self.beacon(),
             payload_digest: payload_digest(&batches, &payload),
             executed: ExecutedRoot {
                 height: 4,
@@ -123,6 +125,12 @@ impl Fixture {
         };
         let justify = self.qc(10, B256::repeat_byte(9));
         Block { header, justify, timeout: Some(self.tc()), batches, payload }
+    }
+
+    /// The link of the first block after genesis.
+    fn beacon(&self) -> Beacon {
+        let place = Place { chain: &self.chain, epoch: 3, parent: &self.genesis.header };
+        Beacon::next(place, &self.keys[1]).unwrap()
     }
 
     fn two_chain(&self) -> CommitProof {
@@ -149,6 +157,7 @@ fn blocks_batches_and_their_names() {
     round_trip("genesis-block", &fixture.genesis);
     frozen("block-id", block.id().as_slice());
     frozen("genesis-block-id", fixture.genesis.id().as_slice());
+    round_trip("beacon", &fixture.beacon());
     frozen("payload-digest", block.header.payload_digest.as_slice());
     round_trip("batch", &fixture.batch());
     frozen("batch-digest", fixture.batch().digest().as_slice());

@@ -11,7 +11,7 @@ use crate::epochs::ProvenHeader;
 pub const MAX_MANIFEST_BYTES: usize = 1 << 20;
 
 /// Version of the encoding of manifest and chunks.
-pub(super) const FORMAT: u16 = 2;
+pub(super) const FORMAT: u16 = 3;
 /// Blocks whose ids the BLOCKHASH instruction reaches.
 pub(super) const BLOCK_HASHES: Height = 256;
 

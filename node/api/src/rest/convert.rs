@@ -24,6 +24,7 @@ pub(super) fn block_summary(head: &BlockHead) -> BlockSummary {
         proposer: header.proposer,
         proposer_account: head.proposer,
         timestamp_ms: header.timestamp_ms,
+        beacon: header.beacon.value,
         transactions: head.transactions,
         size: head.size,
         finality: head.finality,

@@ -114,7 +114,6 @@ impl Chain {
                 },
                 base_fee: BASE_FEE,
                 gas_limit: GAS_LIMIT,
-                randomness: B256::repeat_byte(3),
             }),
             header: raw.header,
             finality: Finality::Executed,

@@ -244,3 +244,20 @@ fn a_batch_is_filled_within_its_bytes_and_gas() {
     assert_eq!(sealed(&mut pool, BatchLimits { bytes: 3 * size + 5, ..LIMITS }).len(), 3);
     assert_eq!(sealed(&mut pool, BatchLimits { gas: 50_000, ..LIMITS }).len(), 2);
 }
+
+#[test]
+fn what_waited_for_its_lifetime_is_let_go_unless_it_stands_in_a_batch() {
+    let mut pool = pool();
+    let lifetime = Duration::from_secs(60);
+    let (ordered, stuck) = (tx(1, 0, 5), tx(2, 3, 5));
+    let start = now();
+    for tx in [&ordered, &stuck] {
+        add(&mut pool, Arc::clone(tx), RICH).unwrap();
+    }
+    assert_eq!(sealed(&mut pool, LIMITS), [ordered], "the other waits for nonces 0 to 2");
+    let end = now();
+    assert_eq!(pool.expire(lifetime, start + lifetime), 0);
+    assert_eq!(pool.expire(lifetime, end + lifetime + Duration::from_millis(1)), 1);
+    assert_eq!(pool.len(), 1);
+    add(&mut pool, stuck, RICH).unwrap();
+}

@@ -14,10 +14,7 @@ use neura_runtime::Attendance;
 use neura_storage::Store;
 use neura_types::{
     Address, B256, Block, BlockId, ExecutedRoot, Genesis, Header, Height, Params, Transaction,
-    ValidatorIndex,
-    hash::{Domain, hash},
-    keys::PublicKey,
-    vote::ChainContext,
+    ValidatorIndex, keys::PublicKey, vote::ChainContext,
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, broadcast, watch};
@@ -281,31 +278,20 @@ impl Chain {
     }
 
     /// The block as modules and the EVM see it, without its validators' attendance.
-    pub fn block_context(
-        &self,
-        id: BlockId,
-        header: &Header,
-        base_fee: u64,
-    ) -> neura_runtime::BlockContext {
+    pub fn block_context(&self, header: &Header, base_fee: u64) -> neura_runtime::BlockContext {
         neura_runtime::BlockContext {
             chain_id: self.genesis.chain_id,
             genesis: self.genesis_hash,
             height: header.height,
             timestamp_ms: header.timestamp_ms,
             proposer: self.proposer(header),
-            randomness: randomness(id),
+            randomness: header.beacon.value,
             base_fee,
             treasury: self.genesis.treasury,
             epoch: self.epochs.at(header.height).unwrap_or_else(|| self.epochs.current()),
             attendance: Attendance::default(),
         }
     }
-}
-
-/// PREVRANDAO of a block: a hash of its id. Its proposer can choose among several, so nothing of value may hang on it
-/// until the beacon takes its place.
-pub fn randomness(id: BlockId) -> B256 {
-    hash(Domain::Randomness, id.as_slice())
 }
 
 /// Milliseconds since the Unix epoch.

@@ -159,7 +159,7 @@ fn execute(
     let context = BlockContext {
         attendance: Attendance::of(&block, &epoch.set),
         epoch,
-        ..chain.block_context(id, header, base_fee)
+        ..chain.block_context(header, base_fee)
     };
     let input = BlockInput { context: &context, transactions: &transactions };
     let execution = Some(neura_runtime::execute(state, &input)?);

@@ -14,7 +14,7 @@ use neura_types::{
 
 use super::{
     batches,
-    chain::{Chain, randomness},
+    chain::Chain,
     executor::{Decoded, decode_body},
 };
 
@@ -52,19 +52,14 @@ pub fn head(
     record: Option<&ExecutedRecord>,
 ) -> BlockHead {
     BlockHead {
-        executed: record.map(|record| executed_head(chain, id, record.root, record.base_fee)),
+        executed: record.map(|record| executed_head(chain, record.root, record.base_fee)),
         finality: finality(chain, block.header.height),
         ..ordered_head(chain, id, block)
     }
 }
 
-fn executed_head(chain: &Chain, id: BlockId, root: ExecutedRoot, base_fee: u64) -> ExecutedHead {
-    ExecutedHead {
-        root,
-        base_fee,
-        gas_limit: chain.params().block_gas_limit,
-        randomness: randomness(id),
-    }
+fn executed_head(chain: &Chain, root: ExecutedRoot, base_fee: u64) -> ExecutedHead {
+    ExecutedHead { root, base_fee, gas_limit: chain.params().block_gas_limit }
 }
 
 /// A block with everything in it.
@@ -99,7 +94,7 @@ pub fn executed_view(
 ) -> BlockView {
     BlockView {
         head: BlockHead {
-            executed: Some(executed_head(chain, id, root, execution.base_fee)),
+            executed: Some(executed_head(chain, root, execution.base_fee)),
             finality: Finality::Executed,
             ..ordered_head(chain, id, block)
         },

@@ -5,6 +5,7 @@
 //! says when a test has failed.
 
 mod batches;
+mod beacon;
 mod checkpoints;
 mod cli;
 mod codes;

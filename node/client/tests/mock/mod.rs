@@ -122,6 +122,7 @@ async fn latest(State(shared): State<Shared>) -> Json<BlockDetail> {
             proposer: 0,
             proposer_account: Address::ZERO,
             timestamp_ms: 0,
+            beacon: B256::ZERO,
             transactions: 0,
             size: 0,
             finality: Finality::Executed,

@@ -1,6 +1,6 @@
 use neura_types::{CommitProof, commit_proof::TwoChain};
 
-use super::*;
+use super::{beacon::proposal_of, *};
 
 /// An epoch of two blocks.
 fn short() -> Rig {
@@ -115,6 +115,9 @@ fn the_next_epoch_starts_on_the_last_block_and_helps_those_left_behind() {
     assert_eq!(replica.status().view, 3);
     let asked = outputs.iter().any(|o| matches!(o, Output::BuildPayload { height: 3, .. }));
     assert!(asked, "its view is 3, which validator 3 leads: {outputs:?}");
+    let first = proposal_of(&mut replica, &outputs, 1);
+    let place = Place { chain: &rig.chain, epoch: 1, parent: &last.header };
+    assert_eq!(Some(first.header.beacon), Beacon::next(place, &rig.keys[3]));
 
     let stuck = rig.timeout(1, 4, &rig.qc(last));
     let sent = sent(&deliver(&mut replica, 1, stuck));

@@ -1,6 +1,7 @@
 //! A hand-driven replica among four validators, with blocks and certificates made to order.
 
 mod aggregator;
+mod beacon;
 mod commit;
 mod epoch;
 mod evidence;
@@ -15,8 +16,9 @@ mod vote;
 use std::sync::Arc;
 
 use neura_types::{
-    Address, Anchor, B256, Block, BlockId, Bytes, CommitCertificate, ExecutedRoot, Header,
+    Address, Anchor, B256, Beacon, Block, BlockId, Bytes, CommitCertificate, ExecutedRoot, Header,
     QuorumCertificate, TimeoutCertificate, ValidatorIndex, ValidatorSet, View,
+    beacon::Place,
     block::payload_digest,
     certificate::Signers,
     keys::SecretKey,
@@ -161,13 +163,15 @@ impl Rig {
             true => Vec::new(),
             false => vec![Bytes::from(view.to_le_bytes().to_vec())],
         };
+        let proposer = leader_after(&self.set, view, &parent.header);
         let header = Header {
             epoch: 0,
             view,
             height,
             parent: parent.id(),
-            proposer: leader_after(&self.set, view, &parent.header),
+            proposer,
             timestamp_ms: parent.header.timestamp_ms + 10,
+            beacon: self.beacon(&parent.header, proposer),
             payload_digest: payload_digest(&[], &payload),
             executed: ExecutedRoot::default(),
             absent: Vec::new(),
@@ -176,6 +180,12 @@ impl Rig {
         let mut block = Block { header, justify, timeout, batches: Vec::new(), payload };
         block.header.absent = absences(&self.set, &block, &parent.header);
         Arc::new(block)
+    }
+
+    /// The link of the beacon that a validator adds to a parent's.
+    pub(crate) fn beacon(&self, parent: &Header, proposer: ValidatorIndex) -> Beacon {
+        let place = Place { chain: &self.chain, epoch: 0, parent };
+        Beacon::next(place, &self.keys[usize::from(proposer)]).unwrap()
     }
 
     /// A chain of blocks in views 1, 2, ... on genesis.

@@ -103,12 +103,13 @@ fn a_late_certificate_changes_the_parent_within_the_view() {
 #[test]
 fn proposals_that_break_a_rule_are_named_and_not_voted_for() {
     type Change = fn(&Rig, &mut Block);
-    let rules: [(&str, Change); 10] = [
+    let rules: [(&str, Change); 11] = [
         ("leader", |_, b| b.header.proposer = 0),
         ("height", |_, b| b.header.height += 1),
         ("payload", |_, b| b.payload.push(Bytes::new())),
         ("parent", |_, b| b.header.parent = B256::ZERO),
         ("time", |r, b| b.header.timestamp_ms = r.genesis.header.timestamp_ms),
+        ("beacon", |_, b| b.header.beacon.value = B256::ZERO),
         ("executed", |_, b| b.header.executed.height = b.header.height),
         ("skipped view", |_, b| b.header.view = 5),
         ("needless timeout", |r, b| b.timeout = Some(r.tc(0, &r.genesis_qc()))),

@@ -7,7 +7,8 @@ use neura_consensus_bugs::{
     leaders::{absences, leader_after},
 };
 use neura_types::{
-    Absence, B256, Block, BlockId, QuorumCertificate, TimeoutCertificate, ValidatorIndex, View,
+    Absence, B256, Beacon, Block, BlockId, QuorumCertificate, TimeoutCertificate, ValidatorIndex,
+    View,
     block::payload_digest,
     keys::Signature,
     vote::{ConsensusMessage, Proposal, Signed, Statement},
@@ -223,7 +224,7 @@ impl Arena {
         let parent = Arc::clone(&slot.2);
         let mut block = self.block_in(slot, 3)?;
         let is_tail = block.header.height > self.realm.last_height;
-        match self.rng.below(7) {
+        match self.rng.below(8) {
             _ if is_tail && self.rng.chance(50) => {
                 block.payload.push(vec![5].into());
                 block.header.payload_digest = payload_digest(&block.batches, &block.payload);
@@ -236,6 +237,14 @@ impl Arena {
             5 => {
                 block.payload.push(vec![5].into());
                 block.header.payload_digest = payload_digest(&block.batches, &block.payload);
+            }
+            6 => {
+                let other = self.realm.beacon(&block.header, self.byzantine);
+                let invented = B256::repeat_byte(6);
+                block.header.beacon = match self.rng.chance(50) {
+                    true => other,
+                    false => Beacon { value: invented, ..block.header.beacon },
+                };
             }
             _ => {
                 block.header.absent.push(Absence { validator: 0, since: 1 });

@@ -1,7 +1,7 @@
 //! What a block must satisfy, written without a look at the predicates of the core.
 
 use neura_consensus_bugs::leaders::{absences, leader_after};
-use neura_types::Block;
+use neura_types::{Block, beacon::Place};
 
 use crate::real::Realm;
 
@@ -20,7 +20,9 @@ pub(super) fn fault(realm: &Realm, block: &Block, parent: &Block) -> Option<&'st
     let parent_view = if starts { above.view } else { parent.justify.view };
     let skipped = header.view > block.justify.view + 1;
     let dead = block.timeout.as_ref();
-    let rules: [(&'static str, bool); 13] = [
+    let place = Place { chain: &realm.chain, epoch: header.epoch, parent: above };
+    let proposer = realm.set.get(header.proposer);
+    let rules: [(&'static str, bool); 14] = [
         ("epoch", header.epoch == realm.epoch() && block.justify.epoch == header.epoch),
         ("parent", header.parent == parent.id() && header.parent == block.justify.block),
         ("height", header.height == above.height + 1),
@@ -42,6 +44,7 @@ pub(super) fn fault(realm: &Realm, block: &Block, parent: &Block) -> Option<&'st
             (above.executed.height..header.height).contains(&header.executed.height),
         ),
         ("body", block.payload_matches()),
+        ("beacon", proposer.is_some_and(|one| header.beacon.follows(place, &one.public_key))),
     ];
     let is_last = header.height == realm.last_height;
     let is_tail = header.height > realm.last_height;

@@ -7,9 +7,10 @@ use neura_consensus_bugs::{
     leaders::{absences, leader_after},
 };
 use neura_types::{
-    Address, Anchor, B256, Block, BlockId, Bytes, CommitCertificate, CommitProof, Epoch,
+    Address, Anchor, B256, Beacon, Block, BlockId, Bytes, CommitCertificate, CommitProof, Epoch,
     ExecutedRoot, Header, Height, QuorumCertificate, TimeoutCertificate, ValidatorIndex,
     ValidatorSet, View,
+    beacon::Place,
     block::payload_digest,
     certificate::Signers,
     commit_proof::TwoChain,
@@ -160,6 +161,12 @@ impl Realm {
         }))
     }
 
+    /// The link of the beacon that a validator adds to a parent's.
+    pub fn beacon(&self, parent: &Header, proposer: ValidatorIndex) -> Beacon {
+        let place = Place { chain: &self.chain, epoch: EPOCH, parent };
+        Beacon::next(place, &self.keys[usize::from(proposer)]).expect("every input has a proof")
+    }
+
     /// A block that satisfies every rule; `tag` tells the variants of one parent and view apart.
     pub fn child(
         &self,
@@ -171,13 +178,15 @@ impl Realm {
         let height = parent.header.height.saturating_add(1);
         let is_tail = height > self.last_height;
         let payload = if is_tail { Vec::new() } else { vec![Bytes::from(vec![tag])] };
+        let proposer = leader_after(&self.set, view, &parent.header);
         let header = Header {
             epoch: EPOCH,
             view,
             height,
             parent: justify.block,
-            proposer: leader_after(&self.set, view, &parent.header),
+            proposer,
             timestamp_ms: parent.header.timestamp_ms.saturating_add(1 + u64::from(tag)),
+            beacon: self.beacon(&parent.header, proposer),
             payload_digest: payload_digest(&[], &payload),
             executed: parent.header.executed,
             absent: Vec::new(),

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use neura_types::{
-    Absence, B256, Block, CommitCertificate, CommitProof, QuorumCertificate, TimeoutCertificate,
-    View,
+    Absence, B256, Beacon, Block, CommitCertificate, CommitProof, QuorumCertificate,
+    TimeoutCertificate, View,
+    beacon::Place,
     block::payload_digest,
     certificate::Signers,
     codec,
@@ -23,6 +24,24 @@ impl Liar<'_> {
     pub(super) fn unlawful_proposal(&self, block: &Block, rng: &mut impl Rng) -> ConsensusMessage {
         let mut block = block.clone();
         self.break_rule(&mut block, rng);
+        self.propose(block)
+    }
+
+    /// The proposal with a value without a proof, the link due at another place, or none.
+    pub(super) fn forged_beacon(&self, block: &Block, rng: &mut impl Rng) -> ConsensusMessage {
+        let mut block = block.clone();
+        let place = Place { chain: self.context, epoch: self.config.epoch, parent: &block.header };
+        let none = Beacon::genesis(self.context.genesis);
+        block.header.beacon = match rng.random_range(0..3) {
+            0 => Beacon { value: B256::repeat_byte(8), ..block.header.beacon },
+            1 => Beacon::next(place, self.key).unwrap_or(none),
+            _ => none,
+        };
+        self.propose(block)
+    }
+
+    /// A block as this validator's proposal.
+    pub(super) fn propose(&self, block: Block) -> ConsensusMessage {
         let statement = Statement::Propose { view: block.header.view, block: block.id() };
         let signature = self.sign(statement).signature;
         ConsensusMessage::Proposal(Box::new(Proposal { block: Arc::new(block), signature }))

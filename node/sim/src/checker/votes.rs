@@ -2,6 +2,7 @@
 
 use neura_types::{
     Block, EpochConfig, Height, TimeoutCertificate,
+    beacon::Place,
     vote::{ChainContext, Statement},
 };
 
@@ -34,6 +35,7 @@ impl Law<'_> {
                 header.proposer == self.config.set.leader(header.view, absent),
                 "the proposer does not lead",
             ),
+            (self.proves_beacon(block, parent), "the beacon's value is not proved"),
             (header.executed.height >= above.executed.height, "the executed height goes back"),
             (is_tail || header.executed.height <= executable, "the executed height is too new"),
             (
@@ -48,6 +50,13 @@ impl Law<'_> {
             ),
         ];
         rules.into_iter().find(|(kept, _)| !kept).map(|(_, rule)| rule)
+    }
+
+    fn proves_beacon(&self, block: &Block, parent: &Block) -> bool {
+        let (epoch, parent) = (self.config.epoch, &parent.header);
+        let place = Place { chain: self.context, epoch, parent };
+        let proposer = self.config.set.get(block.header.proposer);
+        proposer.is_some_and(|member| block.header.beacon.follows(place, &member.public_key))
     }
 
     fn justified(&self, block: &Block) -> bool {

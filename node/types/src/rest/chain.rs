@@ -113,6 +113,9 @@ pub struct BlockSummary {
     pub proposer_account: Address,
     /// The proposer's time.
     pub timestamp_ms: u64,
+    /// Value of the beacon: PREVRANDAO of the block.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub beacon: B256,
     /// Number of transactions.
     pub transactions: u64,
     /// Encoded size in bytes.

@@ -134,7 +134,7 @@ pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
         gas_used: U64::from(executed.root.gas_used),
         timestamp: seconds(head.header.timestamp_ms),
         extra_data: Bytes::new(),
-        mix_hash: executed.randomness,
+        mix_hash: head.header.beacon.value,
         nonce: B64::ZERO,
         base_fee_per_gas: Some(U64::from(executed.base_fee)),
         withdrawals_root: None,

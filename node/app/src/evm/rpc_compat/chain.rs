@@ -26,8 +26,8 @@ use neura_runtime::{
     ethereum::SpecId,
 };
 use neura_types::{
-    Address, B256, Bytes, EpochConfig, ExecutedRoot, Header, Params, Receipt, Transaction, U256,
-    ValidatorSet,
+    Address, B256, Beacon, Bytes, EpochConfig, ExecutedRoot, Header, Params, Receipt, Transaction,
+    U256, ValidatorSet,
     keys::SecretKey,
     rest::Finality,
     simulation::CallStatus,
@@ -459,6 +459,7 @@ fn head(
             parent: header.parent_hash,
             proposer: Default::default(),
             timestamp_ms: header.timestamp.saturating_mul(1_000),
+            beacon: Beacon { value: header.mix_hash, ..Beacon::genesis(B256::ZERO) },
             payload_digest: header.transactions_root,
             executed: ExecutedRoot::default(),
             absent: Vec::new(),
@@ -471,7 +472,6 @@ fn head(
             root,
             base_fee: header.base_fee_per_gas.unwrap_or_default(),
             gas_limit: header.gas_limit,
-            randomness: header.mix_hash,
         }),
         finality: Finality::Certified,
         ethereum: Some(ethereum),

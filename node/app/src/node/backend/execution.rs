@@ -20,7 +20,7 @@ pub(super) fn with_state<T>(
     at: BlockRef,
     work: impl FnOnce(&StateView<'_>, BlockContext) -> Answer<T>,
 ) -> Answer<T> {
-    let (id, block) = blocks::find(chain, at)?.ok_or(BackendError::UnknownBlock)?;
+    let (_, block) = blocks::find(chain, at)?.ok_or(BackendError::UnknownBlock)?;
     let height = block.header.height;
     if height > chain.executed_height() {
         return Err(BackendError::UnknownBlock);
@@ -42,7 +42,7 @@ pub(super) fn with_state<T>(
         .executed(height)
         .map_err(storage)?
         .map_or(0, |record| record.root.next_base_fee);
-    work(&view, chain.block_context(id, &block.header, base_fee))
+    work(&view, chain.block_context(&block.header, base_fee))
 }
 
 pub(super) fn submit(intake: &Intake, raw: Bytes) -> Answer<B256> {

@@ -153,7 +153,7 @@ pub(super) fn trace_block(
     };
     let transactions = executed_transactions(chain, id, &block, &record)?;
     with_state(chain, BlockRef::Height(before), |view, _| {
-        let base = chain.block_context(id, &block.header, record.base_fee);
+        let base = chain.block_context(&block.header, record.base_fee);
         let attendance = Attendance::of(&block, base.validators());
         let context = BlockContext { attendance, ..base };
         let start = BlockStart {

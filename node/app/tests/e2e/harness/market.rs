@@ -152,8 +152,8 @@ impl Market {
         let accounts: Vec<Account> =
             known.iter().filter_map(|address| state.account(*address).unwrap()).collect();
         neura_runtime::check_supply(&state, accounts.iter()).unwrap();
-        let (id, block) = chain.block_at(state.height()).unwrap().unwrap();
-        let context = chain.block_context(id, &block.header, 0);
+        let (_, block) = chain.block_at(state.height()).unwrap().unwrap();
+        let context = chain.block_context(&block.header, 0);
         neura_runtime::check_invariants(&state, context).unwrap();
     }
 }

@@ -89,6 +89,7 @@ pub(super) async fn latest(State(node): State<Node>) -> Json<BlockDetail> {
             proposer: 0,
             proposer_account: Address::ZERO,
             timestamp_ms: 0,
+            beacon: B256::ZERO,
             transactions: 0,
             size: 0,
             finality: Finality::Executed,
