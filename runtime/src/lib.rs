@@ -47,7 +47,7 @@ mod testing;
 mod wasm;
 
 pub use admission::{PoolError, is_delegated, validate_for_pool};
-pub use block::{BlockInput, Execution, MAX_REVERT_BYTES, execute};
+pub use block::{BlockInput, Execution, MAX_REVERT_BYTES, execute, execute_on};
 pub use chain::{SupplyMismatch, check_supply};
 pub use error::RuntimeError;
 pub use fees::{MAX_BASE_FEE, next_base_fee};

@@ -9,7 +9,7 @@ use crate::modules::{
 };
 
 /// The native modules, as the machine calls them. Tests put small ones of their own in their place.
-pub(crate) trait Modules {
+pub(crate) trait Modules: Sync {
     /// Whether an address is a module's.
     fn is_module(&self, address: Address) -> bool;
 

@@ -1,6 +1,6 @@
 //! A small chain to test execution on: funded keys, a module of few words, a tiny assembler.
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
 use neura_types::{
@@ -14,8 +14,11 @@ use neura_types::{
 };
 
 use crate::{
-    Attendance, BlockContext, BlockInput, Call, Execution, Fault, Host, block::execute_with,
-    chain::check_supply, genesis::genesis_changes_with, native::Modules,
+    Attendance, BlockContext, BlockInput, Call, Execution, Fault, Host,
+    block::{Lookahead, execute_with},
+    chain::check_supply,
+    genesis::genesis_changes_with,
+    native::Modules,
 };
 
 pub(crate) const CHAIN_ID: u64 = 4_242;
@@ -141,9 +144,14 @@ impl World {
     pub(crate) fn block(&mut self, raw: Vec<Bytes>) -> Execution {
         let transactions: Vec<_> = raw.into_iter().map(decode).collect();
         let input = BlockInput { context: &self.context, transactions: &transactions };
-        let execution = execute_with(&self.state, &input, &TestModules).expect("it executes");
-        let again = execute_with(&self.state, &input, &TestModules).expect("it executes");
-        assert_eq!(execution, again, "two runs of a block differ");
+        let run = |lookahead| {
+            execute_with(&self.state, &input, &TestModules, lookahead).expect("it executes")
+        };
+        let execution = run(Lookahead::new(NonZeroUsize::MIN));
+        for threads in [1, 3].into_iter().filter_map(NonZeroUsize::new) {
+            let again = run(Lookahead::always(threads));
+            assert_eq!(execution, again, "a block gives something else on {threads} threads");
+        }
         let before = self.state.clone();
         self.state.apply(&execution.changes);
         self.check_block(&before, &transactions, &execution);
@@ -322,8 +330,10 @@ impl Draft {
 /// Opcodes that the tests use.
 pub(crate) mod op {
     pub(crate) const STOP: u8 = 0x00;
+    pub(crate) const ADD: u8 = 0x01;
     pub(crate) const ISZERO: u8 = 0x15;
     pub(crate) const ADDRESS: u8 = 0x30;
+    pub(crate) const BALANCE: u8 = 0x31;
     pub(crate) const CALLER: u8 = 0x33;
     pub(crate) const CALLVALUE: u8 = 0x34;
     pub(crate) const CALLDATALOAD: u8 = 0x35;

@@ -1,6 +1,6 @@
 //! Turn flags, environment and file into one validated configuration of a node.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use neura_p2p::Discovery;
 use serde::{Deserialize, Serialize};
@@ -39,6 +39,8 @@ pub struct NodeFile {
     pub snapshot_sync: Option<bool>,
     /// Make and serve a snapshot every so many epochs; 0 for none.
     pub snapshot_epochs: Option<u64>,
+    /// Threads that execute a block's transactions; the result is the same whatever their number.
+    pub execution_threads: Option<NonZeroUsize>,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: Option<u64>,
 }
@@ -132,6 +134,8 @@ pub struct NodeConfig {
     pub snapshot_sync: bool,
     /// Make and serve a snapshot every so many epochs; 0 for none.
     pub snapshot_epochs: u64,
+    /// Threads that execute a block's transactions.
+    pub execution_threads: NonZeroUsize,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: u64,
 }
@@ -145,6 +149,14 @@ pub const DEFAULT_API: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8545);
 /// libp2p addresses unless told otherwise.
 pub const DEFAULT_LISTEN: [&str; 2] = ["/ip4/0.0.0.0/udp/26770/quic-v1", "/ip4/0.0.0.0/tcp/26770"];
+
+/// Threads that execute a block's transactions unless told otherwise: one for each core, but one where there are so few
+/// that the commit of the block before, consensus and clients have use for the others.
+pub fn default_execution_threads() -> NonZeroUsize {
+    const FEWEST: usize = 4;
+    let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    if cores.get() < FEWEST { NonZeroUsize::MIN } else { cores }
+}
 
 impl NodeConfig {
     /// Completes what a file says with defaults; paths of the file are relative to the data folder.
@@ -176,6 +188,7 @@ impl NodeConfig {
             },
             snapshot_sync: file.snapshot_sync.unwrap_or_default(),
             snapshot_epochs: file.snapshot_epochs.unwrap_or_default(),
+            execution_threads: file.execution_threads.unwrap_or_else(default_execution_threads),
             blob_quota_bytes: file.blob_quota_bytes.unwrap_or(DEFAULT_BLOB_QUOTA),
             data,
         }
@@ -204,6 +217,7 @@ impl NodeConfig {
             ),
             snapshot_sync: Some(self.snapshot_sync),
             snapshot_epochs: Some(self.snapshot_epochs),
+            execution_threads: Some(self.execution_threads),
             blob_quota_bytes: Some(self.blob_quota_bytes),
         })
     }

@@ -37,6 +37,8 @@ const FREE_PORT_TRIES: usize = 1_000;
 const OWN_PORTS: (u16, u16) = (8_545, 26_770);
 /// Pause between two looks at a node.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_millis(15);
+/// Validators execute on one thread, two, three, one again: whatever their number, they agree on the result.
+const MOST_EXECUTION_THREADS: usize = 3;
 /// Where fees go that belong to nobody here.
 const TREASURY: Address = Address::repeat_byte(0x7e);
 
@@ -124,6 +126,7 @@ struct Config {
     announce: bool,
     snapshot_sync: bool,
     snapshot_epochs: u64,
+    execution_threads: usize,
 }
 
 /// Answer of `neura identity`.
@@ -309,6 +312,7 @@ fn configure(plan: &Plan, node: &Node, nodes: &[Node], links: &Links) -> Result<
         announce: !links.pass_proxies(),
         snapshot_sync: plan.by_snapshot.contains(&node.index),
         snapshot_epochs: u64::from(!plan.by_snapshot.is_empty()),
+        execution_threads: node.index % MOST_EXECUTION_THREADS + 1,
     };
     fs::write(node.data.join("node.toml"), toml::to_string(&config)?)?;
     Ok(())

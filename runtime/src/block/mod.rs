@@ -1,13 +1,16 @@
 //! Execute a block: start of the block, its transactions in order, fees, end of the block.
 
+mod ahead;
 mod history;
 mod run;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
+use std::{num::NonZeroUsize, sync::Arc};
 
 use neura_types::{Log, Receipt, StateChanges, StateRead, Transaction, TransactionError};
+
+pub(crate) use ahead::Lookahead;
 
 use crate::{
     error::RuntimeError,
@@ -49,29 +52,41 @@ pub struct Execution {
     pub next_base_fee: u64,
 }
 
-/// Executes a block over the state before it.
+/// Executes a block over the state before it, on this thread.
 ///
 /// # Errors
 /// If the state cannot be read or the machine breaks its own rules: the node must stop.
-pub fn execute(state: &impl StateRead, input: &BlockInput<'_>) -> Result<Execution, RuntimeError> {
-    execute_with(state, input, &ChainModules)
+pub fn execute(
+    state: &(impl StateRead + Sync),
+    input: &BlockInput<'_>,
+) -> Result<Execution, RuntimeError> {
+    execute_on(state, input, NonZeroUsize::MIN)
+}
+
+/// [`execute`] on several threads, with the same result whatever their number: transactions are run ahead of their turn,
+/// and again in their turn if what they read has changed.
+///
+/// # Errors
+/// As [`execute`].
+pub fn execute_on(
+    state: &(impl StateRead + Sync),
+    input: &BlockInput<'_>,
+    threads: NonZeroUsize,
+) -> Result<Execution, RuntimeError> {
+    execute_with(state, input, &ChainModules, Lookahead::new(threads))
 }
 
 /// [`execute`] with a set of modules.
 pub(crate) fn execute_with(
-    state: &impl StateRead,
+    state: &(impl StateRead + Sync),
     input: &BlockInput<'_>,
     modules: &dyn Modules,
+    lookahead: Lookahead,
 ) -> Result<Execution, RuntimeError> {
     let base_fee = crate::chain::next_base_fee(state)?;
     let context = BlockContext { base_fee, ..input.context.clone() };
     let mut run = run::BlockRun::new(state, &context, modules);
     run.begin(modules, !input.transactions.is_empty())?;
-    for (index, transaction) in (0u32..).zip(input.transactions) {
-        match transaction {
-            Ok(transaction) => run.transaction(index, transaction)?,
-            Err(error) => run.skip(index, error.into()),
-        }
-    }
+    run.transactions(input.transactions, modules, lookahead)?;
     run.finish(modules)
 }

@@ -8,7 +8,11 @@ use revm::{
     handler::Handler,
 };
 
-use super::{Execution, MAX_REVERT_BYTES, history};
+use super::{
+    Execution, MAX_REVERT_BYTES,
+    ahead::{Ahead, Decoded, Lookahead},
+    history,
+};
 use crate::{
     chain::{BURNED_SLOT, NEXT_BASE_FEE_SLOT},
     error::RuntimeError,
@@ -31,7 +35,7 @@ pub(super) struct BlockRun<'s, 'm, S: StateRead> {
     done: Execution,
 }
 
-impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
+impl<'s, 'm, S: StateRead + Sync> BlockRun<'s, 'm, S> {
     pub(super) fn new(state: &'s S, context: &'m BlockContext, modules: &'m dyn Modules) -> Self {
         Self {
             state,
@@ -66,18 +70,58 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
         })
     }
 
-    /// Runs one transaction, or skips it.
-    pub(super) fn transaction(
+    /// Runs the transactions in their order, the next ones ahead of their turn where that pays.
+    pub(super) fn transactions(
+        &mut self,
+        mut next: &[Decoded],
+        modules: &dyn Modules,
+        mut lookahead: Lookahead,
+    ) -> Result<(), RuntimeError> {
+        let mut index = 0u32;
+        while !next.is_empty() {
+            let (wave, later) = next.split_at(lookahead.wave(next, self.remaining_gas()));
+            let block = (&self.machine.ctx.journaled_state.state, &self.effects);
+            let ahead = lookahead.run(self.state, block, wave, (self.context, modules))?;
+            let (ran, mut taken) = (ahead.len(), 0usize);
+            let mut ahead = ahead.into_iter();
+            for transaction in wave {
+                let ahead = ahead.next().flatten();
+                match transaction {
+                    Err(error) => self.skip(index, error.into()),
+                    Ok(transaction) => {
+                        taken += usize::from(self.transaction(index, transaction, ahead)?);
+                    }
+                }
+                index = index.saturating_add(1);
+            }
+            lookahead.learn(ran, taken);
+            next = later;
+        }
+        Ok(())
+    }
+
+    fn remaining_gas(&self) -> u64 {
+        self.context.params().block_gas_limit.saturating_sub(self.done.gas_used)
+    }
+
+    /// Runs one transaction, or skips it. Says whether what it did ahead of its turn was taken over.
+    fn transaction(
         &mut self,
         index: u32,
         transaction: &Transaction,
-    ) -> Result<(), RuntimeError> {
+        ahead: Option<Ahead>,
+    ) -> Result<bool, RuntimeError> {
         let limit = self.context.params().block_gas_limit;
-        let remaining = limit.saturating_sub(self.done.gas_used);
+        let remaining = self.remaining_gas();
         let gas = transaction.gas_limit;
         if gas > remaining && gas <= limit {
             self.skip(index, InvalidTransaction::GasLimitReached { remaining, gas });
-            return Ok(());
+            return Ok(false);
+        }
+        if let Some(ahead) =
+            ahead.filter(|ahead| ahead.holds(&self.machine.ctx.journaled_state.state))
+        {
+            return self.take_over(index, transaction, ahead).map(|()| true);
         }
         self.machine.ctx.tx = transaction_environment(transaction);
         match BlockHandler::new(&mut self.effects).run(&mut self.machine) {
@@ -94,6 +138,30 @@ impl<'s, 'm, S: StateRead> BlockRun<'s, 'm, S> {
             Err(EVMError::Database(error)) => return Err(error.0.into()),
             Err(error) => return Err(RuntimeError::Evm(error.to_string())),
         }
+        Ok(false)
+    }
+
+    /// Makes what a transaction did ahead of its turn part of the block, and pays its tip.
+    fn take_over(
+        &mut self,
+        index: u32,
+        transaction: &Transaction,
+        ahead: Ahead,
+    ) -> Result<(), RuntimeError> {
+        let Ahead { result, effects, state, .. } = ahead;
+        let journal = &mut self.machine.ctx.journaled_state;
+        self.effects.take_over(effects, state, &mut journal.state);
+        let base_fee = self.context.base_fee;
+        let price = transaction.effective_gas_price(base_fee).unwrap_or_default();
+        let tip = U256::from(price.saturating_sub(u128::from(base_fee)))
+            .saturating_mul(U256::from(result.gas().tx_gas_used()));
+        journal
+            .balance_incr(self.context.proposer, tip)
+            .map_err(|error| RuntimeError::from(error.0))?;
+        self.effects.record(&journal.inner);
+        self.effects.forget_emptied(&mut journal.inner.state);
+        journal.commit_tx();
+        self.include(index, transaction, result);
         Ok(())
     }
 

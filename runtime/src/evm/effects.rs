@@ -6,11 +6,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use alloy_primitives::{Address, U256};
-use neura_types::{Account, StateChanges};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use neura_types::{Account as StateAccount, StateChanges};
 use revm::{
     context::journal::{JournalEntry, JournalInner},
-    state::EvmState,
+    state::{Account, EvmState, EvmStorageSlot},
 };
 
 /// A word of an account's storage.
@@ -86,6 +86,55 @@ impl Effects {
         }
     }
 
+    /// Accounts whose balance, nonce or code was written, in order of writing.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &Address> {
+        self.accounts.iter()
+    }
+
+    /// Words that were written, in order of writing.
+    pub(crate) fn words(&self) -> impl Iterator<Item = &Word> {
+        self.words.iter().map(|(word, _)| word)
+    }
+
+    /// Code that was set and that the state before the block may not have, by its hash.
+    pub(crate) fn code(&self, state: &EvmState) -> BTreeMap<B256, Bytes> {
+        let infos = self.coded.iter().filter_map(|address| Some(&state.get(address)?.info));
+        infos
+            .filter_map(|info| Some((info.code_hash, info.code.as_ref()?.original_bytes())))
+            .collect()
+    }
+
+    /// Whether nothing changed but balances, nonces and words, of accounts that live on and stay what they are.
+    pub(crate) fn is_plain(&self, state: &EvmState) -> bool {
+        let alive =
+            |address: &Address| state.get(address).is_some_and(|account| !account.is_empty());
+        self.coded.is_empty()
+            && self.accounts.iter().all(alive)
+            && state.values().all(|account| !account.is_created() && !account.is_selfdestructed())
+    }
+
+    /// Takes over plain effects that another machine recorded, `theirs` being its state after them, into the state of
+    /// this one: as if the transaction had run here and ended.
+    pub(crate) fn take_over(&mut self, other: Self, mut theirs: EvmState, state: &mut EvmState) {
+        for (address, slot) in other.words.iter().map(|(word, _)| word) {
+            let Some(account) = theirs.get(address) else { continue };
+            let Some(word) = account.storage.get(slot) else { continue };
+            let now = word.present_value;
+            let mine = state.entry(*address).or_insert_with(|| unchanged(account));
+            mine.mark_touch();
+            let cold = || EvmStorageSlot { is_cold: true, ..EvmStorageSlot::default() };
+            mine.storage.entry(*slot).or_insert_with(cold).present_value = now;
+        }
+        for address in &other.accounts {
+            let Some(account) = theirs.remove(address) else { continue };
+            let mine = state.entry(*address).or_insert_with(|| unchanged(&account));
+            mine.mark_touch();
+            (mine.info.balance, mine.info.nonce) = (account.info.balance, account.info.nonce);
+        }
+        self.accounts.extend(other.accounts);
+        self.words.extend(other.words);
+    }
+
     /// Coins that vanished with self-destructed contracts, in wei.
     pub(crate) fn burned(&self) -> U256 {
         self.burned
@@ -114,7 +163,7 @@ impl Effects {
             }
             changes.accounts.insert(
                 address,
-                Some(Account {
+                Some(StateAccount {
                     nonce: account.info.nonce,
                     balance: account.info.balance,
                     code_hash: account.info.code_hash,
@@ -133,6 +182,14 @@ impl Effects {
         }
         changes
     }
+}
+
+/// An account as another machine loaded it, cold for the next transaction; without words.
+fn unchanged(theirs: &Account) -> Account {
+    let mut account = Account::from(theirs.info.clone());
+    account.status = theirs.status;
+    account.mark_cold();
+    account
 }
 
 /// The first value recorded of each word: the one from before the block.

@@ -15,12 +15,18 @@ use super::{DatabaseError, Effects, Machine};
 #[derive(Debug)]
 pub(crate) struct BlockHandler<'e, M> {
     effects: &'e mut Effects,
+    pays_tip: bool,
     machine: PhantomData<M>,
 }
 
 impl<'e, M> BlockHandler<'e, M> {
     pub(crate) fn new(effects: &'e mut Effects) -> Self {
-        Self { effects, machine: PhantomData }
+        Self { effects, pays_tip: true, machine: PhantomData }
+    }
+
+    /// For a transaction that is run ahead of its turn: the tip is paid when that comes.
+    pub(crate) fn ahead(effects: &'e mut Effects) -> Self {
+        Self { effects, pays_tip: false, machine: PhantomData }
     }
 }
 
@@ -28,6 +34,17 @@ impl<'s, 'm, S: StateRead> Handler for BlockHandler<'_, Machine<'s, 'm, S>> {
     type Evm = Machine<'s, 'm, S>;
     type Error = EVMError<DatabaseError>;
     type HaltReason = HaltReason;
+
+    fn reward_beneficiary(
+        &self,
+        evm: &mut Self::Evm,
+        exec_result: &mut FrameResult,
+    ) -> Result<(), Self::Error> {
+        if !self.pays_tip {
+            return Ok(());
+        }
+        Ok(post_execution::reward_beneficiary(evm.ctx(), exec_result.gas())?)
+    }
 
     fn execution_result(
         &mut self,

@@ -8,6 +8,7 @@
 mod chain;
 
 use std::{
+    num::NonZeroUsize,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -31,6 +32,10 @@ const BLOCK_GAS: u64 = 29_000_000;
 const TRANSFER_GAS: u64 = 21_000;
 /// Gas limit of a transfer of tokens: what the dearest costs, so that blocks are full.
 const TOKEN_GAS: u64 = 75_000;
+/// Gas limit of a call of the contract that hashes.
+const HASHING_GAS: u64 = 120_000;
+/// One call of it takes as long as many transfers: so many times fewer are made.
+const HASHING_SHARE: usize = 10;
 /// Base fee of bare revm's block; no one's limit is below.
 const BASE_FEE: u64 = 1_000_000_000;
 /// Chain id of the measurement.
@@ -45,6 +50,8 @@ pub struct EvmPlan {
     pub accounts: u64,
     /// Accounts of the large state.
     pub large: u64,
+    /// Threads that execute transactions ahead of their turn.
+    pub threads: NonZeroUsize,
 }
 
 /// Rates of one kind of transaction, per second.
@@ -64,6 +71,21 @@ pub struct Rates {
     pub signed_ratio: f64,
 }
 
+/// Execution in memory on several threads: its rates as multiples of those on one.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct AheadRatios {
+    /// Threads.
+    pub threads: NonZeroUsize,
+    /// Transfers of coins.
+    pub transfers: f64,
+    /// Transfers of tokens.
+    pub tokens: f64,
+    /// Calls of a contract that hashes a thousand times.
+    pub hashing: f64,
+    /// Calls of a contract that reads and writes a word, always the same.
+    pub contended: f64,
+}
+
 /// What was measured.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct EvmReport {
@@ -77,6 +99,8 @@ pub struct EvmReport {
     pub transfers: Rates,
     /// Transfers of tokens.
     pub tokens: Rates,
+    /// What several threads gain or lose.
+    pub ahead: AheadRatios,
     /// Accounts of the state at first.
     pub accounts: u64,
     /// Accounts of the large state.
@@ -92,6 +116,8 @@ pub struct EvmReport {
 enum Kind {
     Transfer,
     Token,
+    Hashing,
+    Contended,
 }
 
 /// Measures.
@@ -100,15 +126,24 @@ enum Kind {
 /// If a transaction does not succeed, or the store fails.
 pub fn evm(plan: EvmPlan) -> Result<EvmReport> {
     let world = World::new(keys()?, plan.accounts)?;
-    let transfers = sign(&world, Kind::Transfer, plan.transactions)?;
-    let tokens = sign(&world, Kind::Token, plan.transactions)?;
+    let signed = |kind| sign(&world, kind, plan.transactions);
+    let few = plan.transactions.div_ceil(HASHING_SHARE);
+    let (transfers, tokens) = (signed(Kind::Transfer)?, recover(&signed(Kind::Token)?)?);
     let started = Instant::now();
     let recovered = recover(&transfers)?;
     let recovery = started.elapsed();
     let large = World::new(keys()?, plan.large)?;
     let large_time = committed(&large, &recovered)?;
+    let gain = |transactions: &[Arc<Transaction>]| gain(&world, transactions, plan.threads);
+    let ahead = AheadRatios {
+        threads: plan.threads,
+        transfers: gain(&recovered)?,
+        tokens: gain(&tokens)?,
+        hashing: gain(&recover(&sign(&world, Kind::Hashing, few)?)?)?,
+        contended: gain(&recover(&signed(Kind::Contended)?)?)?,
+    };
     let transfers = rates(&world, &recovered, recovery)?;
-    let tokens = rates(&world, &recover(&tokens)?, recovery)?;
+    let tokens = rates(&world, &tokens, recovery)?;
     let large_committed = per_second(plan.transactions, large_time);
     Ok(EvmReport {
         bench: "evm",
@@ -116,6 +151,7 @@ pub fn evm(plan: EvmPlan) -> Result<EvmReport> {
         recovered: per_second(plan.transactions, recovery),
         transfers,
         tokens,
+        ahead,
         accounts: plan.accounts,
         large_accounts: plan.large,
         large_committed,
@@ -139,6 +175,8 @@ fn sign(world: &World, kind: Kind, count: usize) -> Result<Vec<Bytes>> {
                 let input = [receiver.into_word().as_slice(), amount.as_slice()].concat();
                 (chain::TOKEN, U256::ZERO, input.into(), TOKEN_GAS)
             }
+            Kind::Hashing => (chain::HASHER, U256::ZERO, Bytes::new(), HASHING_GAS),
+            Kind::Contended => (chain::COUNTER, U256::ZERO, Bytes::new(), TOKEN_GAS),
         };
         UnsignedTransaction {
             chain_id: CHAIN_ID,
@@ -162,7 +200,7 @@ fn recover(raw: &[Bytes]) -> Result<Vec<Arc<Transaction>>> {
 
 fn rates(world: &World, transactions: &[Arc<Transaction>], recovery: Duration) -> Result<Rates> {
     let bare = run_bare(world, transactions)?;
-    let executed = executed(world, transactions)?;
+    let executed = executed(world, transactions, NonZeroUsize::MIN)?;
     let committed = committed(world, transactions)?;
     let rate = |time| per_second(transactions.len(), time);
     Ok(Rates {
@@ -181,11 +219,23 @@ fn blocks(transactions: &[Arc<Transaction>]) -> std::slice::Chunks<'_, Arc<Trans
     transactions.chunks((BLOCK_GAS / gas.max(1)) as usize)
 }
 
-fn executed(world: &World, transactions: &[Arc<Transaction>]) -> Result<Duration> {
+/// How many times as fast several threads execute as one does.
+fn gain(world: &World, transactions: &[Arc<Transaction>], threads: NonZeroUsize) -> Result<f64> {
+    let one = executed(world, transactions, NonZeroUsize::MIN)?;
+    let several = executed(world, transactions, threads)?;
+    let rate = |time| per_second(transactions.len(), time);
+    Ok(ratio(rate(several), rate(one)))
+}
+
+fn executed(
+    world: &World,
+    transactions: &[Arc<Transaction>],
+    threads: NonZeroUsize,
+) -> Result<Duration> {
     let mut chain = MemoryChain::new(world)?;
     let mut time = Duration::ZERO;
     for block in blocks(transactions) {
-        time += chain.block(block)?;
+        time += chain.block(block, threads)?;
     }
     Ok(time)
 }

@@ -15,7 +15,7 @@ mod transfers;
 
 pub use calls::{CallsPlan, CallsReport, calls};
 pub use compute::{ComputePlan, ComputeReport, compute};
-pub use evm::{EvmPlan, EvmReport, Rates, evm};
+pub use evm::{AheadRatios, EvmPlan, EvmReport, Rates, evm};
 pub use finality::{FinalityReport, finality};
 pub use ordering::{OrderingPlan, OrderingReport, ordering};
 pub use replica::{ReplicaPlan, replica};

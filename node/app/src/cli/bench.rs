@@ -1,5 +1,7 @@
 //! `neura bench`: measurements of whole networks, each one line of JSON.
 
+use std::num::NonZeroUsize;
+
 use anyhow::Result;
 use serde::Serialize;
 
@@ -76,6 +78,9 @@ pub(super) enum Command {
         /// Accounts of the large state; they are built in memory first.
         #[arg(long, default_value_t = 1_000_000)]
         large: u64,
+        /// Threads that execute transactions ahead of their turn; default: one for each core.
+        #[arg(long)]
+        threads: Option<NonZeroUsize>,
     },
     /// Int8 products and models, a worker's start, a sealed payload: what computes here.
     Compute(ComputePlan),
@@ -119,8 +124,10 @@ pub(super) async fn run(command: Command) -> Result<()> {
         Command::Calls { count, connections } => {
             print(&bench::calls(CallsPlan { count, connections }).await?)
         }
-        Command::Evm { transactions, accounts, large } => {
-            let plan = EvmPlan { transactions, accounts, large };
+        Command::Evm { transactions, accounts, large, threads } => {
+            let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+            let threads = threads.unwrap_or_else(cores);
+            let plan = EvmPlan { transactions, accounts, large, threads };
             print(&tokio::task::spawn_blocking(move || bench::evm(plan)).await??)
         }
         Command::Compute(plan) => {

@@ -1,6 +1,6 @@
 //! `neura node`: run a node until it is stopped or fails.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -48,6 +48,10 @@ pub(super) struct Args {
     /// Keep all blocks: the same as --retain-blocks archive.
     #[arg(long, conflicts_with = "retain_blocks")]
     archive: bool,
+    /// Threads that execute a block's transactions, with the same result whatever their number; default: one for each
+    /// core from four on, else one.
+    #[arg(long, env = "NEURA_EXECUTION_THREADS", value_name = "N")]
+    execution_threads: Option<NonZeroUsize>,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -137,6 +141,7 @@ impl Args {
         self.network.apply(&mut file);
         let archive = self.archive.then_some(Retain::Archive(Archive::Archive));
         file.retain_blocks = archive.or(self.retain_blocks).or(file.retain_blocks);
+        file.execution_threads = self.execution_threads.or(file.execution_threads);
         file.snapshot_sync = self.snapshots.snapshot_sync.or(file.snapshot_sync);
         file.snapshot_epochs = self.snapshots.snapshot_epochs.or(file.snapshot_epochs);
         let genesis = self.genesis.unwrap_or_else(|| self.data.join("genesis.json"));

@@ -19,7 +19,10 @@ use neura_types::{
 
 use super::DEVNET_CHAIN_ID;
 use crate::{
-    config::{DEFAULT_BLOB_QUOTA, DEFAULT_RETAIN_BLOCKS, NetworkOptions, NodeConfig},
+    config::{
+        DEFAULT_BLOB_QUOTA, DEFAULT_RETAIN_BLOCKS, NetworkOptions, NodeConfig,
+        default_execution_threads,
+    },
     keyfile::{self, DEVNET_MARK},
     node::{chain::unix_time_ms, start::read_genesis},
 };
@@ -239,6 +242,7 @@ fn configure(plan: &Plan, genesis: &Path, keys: &[SecretKey]) -> Result<Vec<Node
                 retain_blocks: Some(DEFAULT_RETAIN_BLOCKS),
                 snapshot_sync: false,
                 snapshot_epochs: 0,
+                execution_threads: default_execution_threads(),
                 blob_quota_bytes: DEFAULT_BLOB_QUOTA,
                 data,
             }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    num::NonZeroUsize,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -32,8 +33,8 @@ pub type Decoded = Result<Arc<Transaction>, TransactionError>;
 /// What the executor does with a block's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Runs its transactions.
-    Execute,
+    /// Runs its transactions on so many threads.
+    Execute(NonZeroUsize),
     /// Takes it as opaque bytes: for measuring the ordering alone.
     OrderOnly,
 }
@@ -144,16 +145,16 @@ async fn await_batches(chain: &Chain, height: Height) -> Result<bool> {
 /// Executes a final block over the state before it, at the base fee that the block before it left.
 fn execute(
     chain: &Chain,
-    (state, base_fee): (&impl StateRead, u64),
+    (state, base_fee): (&(impl StateRead + Sync), u64),
     height: Height,
     mode: Mode,
 ) -> Result<Executed> {
     let (id, block) = chain.block_at(height)?.context("the store has no such block")?;
     let header = &block.header;
-    if mode == Mode::OrderOnly {
+    let Mode::Execute(threads) = mode else {
         let (proposer, transactions) = (Address::ZERO, Vec::new());
         return Ok(Executed { height, id, block, proposer, transactions, execution: None });
-    }
+    };
     let transactions = transactions_of(chain, &block)?;
     let epoch = chain.epochs.at(height).context("the block's epoch is not known")?;
     let context = BlockContext {
@@ -162,7 +163,7 @@ fn execute(
         ..chain.block_context(header, base_fee)
     };
     let input = BlockInput { context: &context, transactions: &transactions };
-    let execution = Some(neura_runtime::execute(state, &input)?);
+    let execution = Some(neura_runtime::execute_on(state, &input, threads)?);
     Ok(Executed { height, id, block, proposer: context.proposer, transactions, execution })
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use crate::{
     chain,
     testing::{
-        After, GWEI, MODULE, PAYEE, World, command, deployer, eth_key, forwarder,
+        After, GWEI, MODULE, PAYEE, PROPOSER, World, command, deployer, eth_key, forwarder,
         module_calling_constructor, op,
     },
 };
@@ -22,6 +22,12 @@ const MORTAL: [u8; 8] = [
     op::CALLER,
     op::SELFDESTRUCT,
 ];
+
+/// Adds one to slot 0.
+const COUNTER: [u8; 8] =
+    [op::PUSH1, 1, op::PUSH0, op::SLOAD, op::ADD, op::PUSH0, op::SSTORE, op::STOP];
+/// Writes the balance of the proposer to slot 0.
+const WATCHER: [u8; 5] = [op::COINBASE, op::BALANCE, op::PUSH0, op::SSTORE, op::STOP];
 
 fn burned_by_destruction(world: &World, base_fees: u128) -> u128 {
     chain::burned(&world.state).unwrap().0 - base_fees
@@ -119,7 +125,7 @@ struct Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let gas = prop_oneof![20_000u64..120_000, Just(900_000u64)];
-    (1u8..=4, 0u8..14, gas, 0u64..1_000, 0u8..12, any::<bool>()).prop_map(
+    (1u8..=4, 0u8..18, gas, 0u64..1_000, 0u8..12, any::<bool>()).prop_map(
         |(key, what, gas, value, nonce_gap, cheap)| Step {
             key,
             what,
@@ -138,6 +144,10 @@ struct Cast {
     nested: Address,
     mortal: Address,
     killer: Address,
+    /// Counts its calls: each contradicts the one before, where they are run ahead of their turn.
+    counter: Address,
+    /// Keeps what the proposer owns.
+    watcher: Address,
 }
 
 fn cast(world: &mut World) -> Cast {
@@ -146,7 +156,9 @@ fn cast(world: &mut World) -> Cast {
     let nested = world.deploy(&forwarder(op::CALL, reverter, After::Catch));
     let mortal = world.deploy(&MORTAL);
     let killer = world.deploy(&killer());
-    Cast { catcher, reverter, nested, mortal, killer }
+    let counter = world.deploy(&COUNTER);
+    let watcher = world.deploy(&WATCHER);
+    Cast { catcher, reverter, nested, mortal, killer, counter, watcher }
 }
 
 fn raw(world: &World, cast: &Cast, step: &Step, nonce: u64) -> Bytes {
@@ -167,6 +179,11 @@ fn raw(world: &World, cast: &Cast, step: &Step, nonce: u64) -> Bytes {
         10 => draft.create(deployer(&MORTAL)),
         11 => draft.create(module_calling_constructor(command::WORK, After::Catch)),
         12 => draft.create(module_calling_constructor(command::WORK, After::Revert)),
+        13 => draft.call(cast.counter, &[]),
+        14 => draft.call(cast.watcher, &[]),
+        15 => draft.call(PROPOSER, &[]),
+        // Where the key's creation of this block, if the step before was one, put its contract.
+        16 => draft.call(eth_key(step.key).address().create(nonce.saturating_sub(1)), &[1]),
         _ => draft.call(PAYEE, &[1, 2, 3]),
     }
 }

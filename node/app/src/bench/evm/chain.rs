@@ -1,6 +1,7 @@
 //! A chain of one validator without a network: its blocks are final when they are made.
 
 use std::{
+    num::NonZeroUsize,
     path::Path,
     sync::{Arc, mpsc::sync_channel},
     thread,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, genesis_changes};
+use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, execute_on, genesis_changes};
 use neura_storage::{Committed, ExecutedBlock, Store, StoreConfig, genesis_root};
 use neura_types::{
     Account, Address, Amount, B256, Block, BlockId, Bytes, EpochConfig, ExecutedRoot, Genesis,
@@ -34,6 +35,18 @@ const TOKEN_CODE: [u8; 51] = [
     0x5f, 0x35, 0x33, 0x61, 0xdd, 0xf2, 0x60, 0x20, 0x5f, 0xa3, // LOG3
     0x00, 0x00, 0x00, 0x00,
 ];
+/// Where the hasher lies.
+pub(super) const HASHER: Address = Address::repeat_byte(0x71);
+/// Hashes a word a thousand times: a contract that computes rather than stores.
+const HASHER_CODE: [u8; 18] = [
+    0x61, 0x03, 0xe8, 0x5b, // a thousand times
+    0x60, 0x20, 0x5f, 0x20, 0x5f, 0x52, // the word's hash in its place
+    0x60, 0x01, 0x90, 0x03, 0x80, 0x60, 0x03, 0x57,
+];
+/// Where the counter lies.
+pub(super) const COUNTER: Address = Address::repeat_byte(0x72);
+/// Adds one to its only word.
+const COUNTER_CODE: [u8; 7] = [0x60, 0x01, 0x5f, 0x54, 0x01, 0x5f, 0x55];
 /// What everybody owns.
 const FUNDS: Amount = Amount::ankr(1_000_000);
 /// Blocks that are final and not executed yet, at most: what a busy chain is behind.
@@ -70,9 +83,14 @@ impl World {
         let mut changes = genesis_changes(&genesis)?;
         let account = Account { balance: U256::from(7), ..Account::default() };
         changes.accounts.extend((0..accounts).map(|n| (numbered(n), Some(account.clone()))));
-        let code_hash = neura_types::hash::keccak(&TOKEN_CODE);
-        changes.code.insert(code_hash, Bytes::from_static(&TOKEN_CODE));
-        changes.accounts.insert(TOKEN, Some(Account { nonce: 1, code_hash, ..account }));
+        let contracts =
+            [(TOKEN, TOKEN_CODE.as_slice()), (HASHER, &HASHER_CODE), (COUNTER, &COUNTER_CODE)];
+        for (address, code) in contracts {
+            let code_hash = neura_types::hash::keccak(code);
+            changes.code.insert(code_hash, Bytes::from_static(code));
+            let contract = Account { nonce: 1, code_hash, ..account.clone() };
+            changes.accounts.insert(address, Some(contract));
+        }
         Ok(Self { keys, changes, accounts, genesis })
     }
 
@@ -112,11 +130,15 @@ impl MemoryChain {
     }
 
     /// Executes a block and returns how long that took; what it changed is applied aside.
-    pub(super) fn block(&mut self, transactions: &[Arc<Transaction>]) -> Result<Duration> {
+    pub(super) fn block(
+        &mut self,
+        transactions: &[Arc<Transaction>],
+        threads: NonZeroUsize,
+    ) -> Result<Duration> {
         let decoded: Vec<_> = transactions.iter().map(|tx| Ok(Arc::clone(tx))).collect();
         let started = Instant::now();
         let input = BlockInput { context: &self.context, transactions: &decoded };
-        let execution = execute(&self.state, &input)?;
+        let execution = execute_on(&self.state, &input, threads)?;
         let time = started.elapsed();
         all_succeeded(&execution, transactions.len())?;
         self.state.apply(&execution.changes);
