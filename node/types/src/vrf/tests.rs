@@ -1,4 +1,5 @@
 use alloy_primitives::{B256, hex};
+use curve25519_dalek::constants::EIGHT_TORSION;
 use proptest::prelude::*;
 
 use super::*;
@@ -78,6 +79,29 @@ fn a_key_of_small_order_proves_nothing() {
     for proof in [proof, honest, Proof(FixedBytes::ZERO)] {
         assert_eq!(PublicKey(B256::new(identity)).verify_proof(b"input", &proof), None);
     }
+}
+
+/// The key's holder can make many proofs for an input; were the cofactor not cleared, each would give another output.
+#[test]
+fn proofs_that_differ_by_a_point_of_small_order_give_one_output() {
+    let (signer, input) = (key(5), b"input");
+    let (public, honest) = (signer.public_key(), signer.prove(input).unwrap());
+    let expanded = sha512(&[&[5; 32]]);
+    let secret = Scalar::from_bytes_mod_order(clamp_integer(expanded[..32].try_into().unwrap()));
+    let base = encode_to_curve(&public, input).unwrap();
+    let gamma = base * secret + EIGHT_TORSION[1];
+    let shifted = (1u64..).find_map(|nonce| {
+        let nonce = Scalar::from(nonce);
+        let commitments = [EdwardsPoint::mul_base(&nonce), base * nonce];
+        let challenge = challenge_of(&public, &[base, gamma, commitments[0], commitments[1]]);
+        let response = nonce + challenge * secret;
+        let parts = [&gamma.compress().0[..], &challenge.as_bytes()[..16], response.as_bytes()];
+        let eight_divides = challenge.as_bytes()[0].is_multiple_of(8);
+        eight_divides.then(|| Proof(FixedBytes::from_slice(&parts.concat())))
+    });
+    let shifted = shifted.unwrap();
+    assert_ne!(shifted.0[..32], honest.0[..32]);
+    assert_eq!(public.verify_proof(input, &shifted), honest.output());
 }
 
 #[test]
