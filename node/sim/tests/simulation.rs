@@ -50,6 +50,17 @@ fn every_behaviour_of_a_liar_is_survived() {
 }
 
 #[test]
+fn a_leader_that_forges_the_beacon_loses_its_turns_and_stops_nobody() {
+    let honest = run_with(Plan::calm(5, 4, 20_000));
+    let mut plan = Plan::calm(5, 4, 20_000);
+    plan.byzantine = [(2, [Behaviour::BeaconForger].into())].into();
+    let outcome = run_with(plan);
+    assert!(outcome.violations.is_empty(), "{:?}", outcome.violations);
+    assert!(outcome.epochs > 0 && outcome.heights.0 * 2 > honest.heights.0, "{outcome:?}");
+    assert_ne!(outcome.chain, honest.chain);
+}
+
+#[test]
 fn one_twin_more_than_tolerated_forks_and_the_judge_sees_it() {
     let mut plan = Plan::calm(1, 4, 30_000);
     plan.byzantine = [(1, [Behaviour::Twin].into()), (2, [Behaviour::Twin].into())].into();
