@@ -60,8 +60,10 @@ impl PublicKey {
         let key = point(&self.0.0).filter(|key| !key.is_small_order())?;
         let Parts { gamma, challenge, response } = proof.parts()?;
         let base = encode_to_curve(self, input)?;
-        let u = EdwardsPoint::vartime_double_scalar_mul_basepoint(&-challenge, &key, &response);
-        let v = EdwardsPoint::vartime_multiscalar_mul([response, -challenge], [base, gamma]);
+        // Points are negated, not the challenge: modulo the order, that would be another multiple of a point whose order
+        // is not the group's.
+        let u = EdwardsPoint::vartime_double_scalar_mul_basepoint(&challenge, &-key, &response);
+        let v = EdwardsPoint::vartime_multiscalar_mul([response, challenge], [base, -gamma]);
         (challenge_of(self, &[base, gamma, u, v]) == challenge).then(|| output_of(&gamma))
     }
 }
