@@ -16,6 +16,9 @@ use neura_types::{
 
 use super::{arena::Arena, oracle};
 
+/// A view, the view of a certified block below it, and that block.
+type Slot = (View, View, Arc<Block>);
+
 /// Honest keys that complete a quorum with the Byzantine one.
 const HONEST_IN_QUORUM: usize = 2;
 
@@ -142,6 +145,19 @@ impl Arena {
         &mut self,
         direct: Option<bool>,
     ) -> Option<(View, QuorumCertificate, Arc<Block>)> {
+        let fits =
+            |(view, above, _): &Slot| direct.is_none_or(|direct| direct == (above + 1 == *view));
+        let slots: Vec<Slot> = self.slots().into_iter().filter(fits).collect();
+        self.take(&slots)
+    }
+
+    fn take(&mut self, slots: &[Slot]) -> Option<(View, QuorumCertificate, Arc<Block>)> {
+        let (view, above, parent) = self.rng.pick(slots).cloned()?;
+        Some((view, self.qc_of_view(above)?, parent))
+    }
+
+    /// All slots: the view to propose in, the certified block's view, the block.
+    fn slots(&self) -> Vec<Slot> {
         let views: std::collections::BTreeSet<View> = self
             .nodes
             .values()
@@ -160,15 +176,13 @@ impl Arena {
         for view in views {
             for (above, id) in &parents {
                 let Some(parent) = self.watch.blocks.get(id) else { continue };
-                let fits = direct.is_none_or(|direct| direct == (above + 1 == view));
                 let leads = leader_after(&self.realm.set, view, &parent.header) == self.byzantine;
-                if view > *above && fits && leads {
+                if view > *above && leads {
                     slots.push((view, *above, Arc::clone(parent)));
                 }
             }
         }
-        let (view, above, parent) = self.rng.pick(&slots).cloned()?;
-        Some((view, self.qc_of_view(above)?, parent))
+        slots
     }
 
     /// A block for a slot, with the timeout certificate that it needs if there is one.
@@ -284,7 +298,7 @@ impl Arena {
     /// A block whose certificates do not justify it.
     pub(super) fn break_certificates(&mut self) -> Option<Block> {
         let direct = self.rng.chance(20);
-        let (view, qc, parent) = self.slot(Some(direct))?;
+        let (view, qc, mut parent) = self.slot(Some(direct))?;
         let dead = view - 1;
         let (mut justify, mut timeout) = (qc, None);
         match self.rng.below(6) {
@@ -296,7 +310,15 @@ impl Arena {
             1 => {}
             2 => timeout = Some(self.foreign_tc(dead)),
             3 => timeout = Some(self.any_tc(dead, true)?),
-            4 => timeout = Some(self.any_tc(dead, false)?),
+            4 => {
+                let tc = self.any_tc(dead, false)?;
+                let lower = |(at, above, _): &Slot| *at == view && *above < tc.high_qc.view;
+                let below: Vec<Slot> = self.slots().into_iter().filter(lower).collect();
+                if let Some((_, qc, block)) = self.take(&below) {
+                    (justify, parent) = (qc, block);
+                }
+                timeout = Some(tc);
+            }
             _ => justify = self.forged_qc(),
         }
         let mut block = self.realm.child(&parent, view, (justify, timeout), 3);
