@@ -39,7 +39,7 @@ interface IProviders {
         string region;
         /// Public HTTP endpoint of its off-chain store, or empty.
         string endpoint;
-        /// Most tasks at a time, above 0.
+        /// Most tasks that it works on at a time, above 0.
         uint32 capacity;
     }
 
@@ -59,7 +59,10 @@ interface IProviders {
         Offer offer;
         uint128 bond;
         Status status;
+        /// Tasks that have not ended.
         uint32 activeTasks;
+        /// Those of them whose result waits for the owner: they take no capacity.
+        uint32 submittedTasks;
         uint64 registeredAt;
         uint64 heartbeatAt;
         uint64 unbondsAt;

@@ -174,10 +174,11 @@ fn remarks(provider: Option<&Provider>, height: Height) -> Vec<String> {
             provider.bond, provider.unbonds_at
         )),
     }
-    if provider.status != ProviderStatus::Left && provider.active_tasks >= provider.capacity {
+    if provider.status != ProviderStatus::Left && provider.working_tasks() >= provider.capacity {
         remarks.push(format!(
-            "full: {} of {} tasks at a time, those that wait for approval included",
-            provider.active_tasks, provider.capacity
+            "full: at work on {} of {} tasks at a time (those that wait for approval take no place)",
+            provider.working_tasks(),
+            provider.capacity
         ));
     }
     if provider.status == ProviderStatus::Active && height > provider.heartbeat_at + QUIET_BLOCKS {

@@ -112,10 +112,12 @@ pub struct Provider {
     pub bond: Amount,
     /// Whether it takes tasks.
     pub status: ProviderStatus,
-    /// Most tasks at a time.
+    /// Most tasks that it works on at a time.
     pub capacity: u32,
     /// Tasks that it has now (assigned to it and not ended).
     pub active_tasks: u32,
+    /// Those of them whose result waits for the owner: its machine is done with them, and they take no capacity.
+    pub submitted_tasks: u32,
     /// Height of registration.
     pub registered_at: Height,
     /// Height of its last transaction to the registry.
@@ -124,6 +126,13 @@ pub struct Provider {
     pub unbonds_at: Height,
     /// Track record.
     pub record: TrackRecord,
+}
+
+impl Provider {
+    /// Tasks that take of its capacity: offered, running, or contested.
+    pub fn working_tasks(&self) -> u32 {
+        self.active_tasks.saturating_sub(self.submitted_tasks)
+    }
 }
 
 /// How a party's tasks ended.

@@ -124,9 +124,9 @@ fn fit(provider: &Provider, request: &MatchRequest) -> ProviderMatch {
         ProviderStatus::Draining => short("status", "active", "draining".into()),
         ProviderStatus::Left => short("status", "active", "left".into()),
     }
-    let free_capacity = provider.capacity.saturating_sub(provider.active_tasks);
+    let free_capacity = provider.capacity.saturating_sub(provider.working_tasks());
     if free_capacity == 0 {
-        short("capacity", "1", "0".into());
+        short("capacity", "1 free", format!("0 of {}", provider.capacity));
     }
     ProviderMatch {
         provider: provider.address,

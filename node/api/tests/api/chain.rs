@@ -209,6 +209,7 @@ fn provider(index: u8) -> Provider {
         status: ProviderStatus::Active,
         capacity: 2,
         active_tasks: u32::from(index == 3) * 2,
+        submitted_tasks: 0,
         registered_at: 0,
         heartbeat_at: 0,
         unbonds_at: 0,

@@ -245,7 +245,7 @@ async fn a_match_says_who_fits_and_what_falls_short() {
         .flat_map(|entry| &entry.shortfalls)
         .map(|short| (short.dimension.as_str(), short.offered.as_str()))
         .collect();
-    assert_eq!(short, [("gpu_memory_mib", "4096"), ("capacity", "0")]);
+    assert_eq!(short, [("gpu_memory_mib", "4096"), ("capacity", "0 of 2")]);
     let wanted = json!({ "requirement": { "gpu_model": "card 2" }, "executor": "onnx" });
     let answer = server.post("/v1/match").json(&wanted).send().await.unwrap();
     let found: Vec<ProviderMatch> = answer.json().await.unwrap();

@@ -54,6 +54,7 @@ fn entry() -> Provider {
         status: ProviderStatus::Active,
         capacity: 1,
         active_tasks: 1,
+        submitted_tasks: 0,
         registered_at: 1,
         heartbeat_at: 1,
         unbonds_at: 0,

@@ -80,6 +80,7 @@ impl From<&Provider> for IProviders::Provider {
             bond: provider.bond.0,
             status: provider.status.into(),
             activeTasks: provider.active_tasks,
+            submittedTasks: provider.submitted_tasks,
             registeredAt: provider.registered_at,
             heartbeatAt: provider.heartbeat_at,
             unbondsAt: provider.unbonds_at,

@@ -209,8 +209,12 @@ pub struct Provider {
     /// Bond held by the registry, in wei.
     pub bond: String,
     pub status: ProviderStatus,
+    /// Most tasks that it works on at a time.
     pub capacity: u32,
+    /// Tasks that have not ended.
     pub active_tasks: u32,
+    /// Those of them whose result waits for the owner: they take no capacity.
+    pub submitted_tasks: u32,
     pub registered_at: u64,
     pub heartbeat_at: u64,
     pub unbonds_at: u64,

@@ -58,6 +58,7 @@ pub(super) fn register(host: &mut dyn Host, call: &Call, f: registerCall) -> Res
         status: ProviderStatus::Active,
         capacity: 0,
         active_tasks: 0,
+        submitted_tasks: 0,
         registered_at: height,
         heartbeat_at: height,
         unbonds_at: 0,

@@ -28,12 +28,14 @@ pub(crate) fn audit(host: &mut dyn Host) -> Result<Vec<String>, Fault> {
         };
         sum = sum.add(provider.bond)?;
         let tasks = crate::modules::tasks::active_of(host, account)?;
-        if tasks != u64::from(provider.active_tasks) {
-            let counted = provider.active_tasks;
-            broken.push(format!("providers: {account} counts {counted} active tasks of {tasks}"));
+        let counted = (provider.active_tasks, provider.submitted_tasks);
+        if tasks != counted {
+            broken.push(format!(
+                "providers: {account} counts {counted:?} active and submitted tasks, it has {tasks:?}"
+            ));
         }
-        if provider.status == ProviderStatus::Left && tasks > 0 {
-            broken.push(format!("providers: {account} left {tasks} tasks behind"));
+        if provider.status == ProviderStatus::Left && tasks.0 > 0 {
+            broken.push(format!("providers: {account} left {} tasks behind", tasks.0));
         }
     }
     if sum != state::BONDED.get(host, &())? {

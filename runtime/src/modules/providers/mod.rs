@@ -6,6 +6,8 @@
 //! # Invariants
 //! - The module holds at least the sum of all bonds.
 //! - `active_tasks` of an entry is the number of its tasks that have not ended; an entry with any cannot be left.
+//! - `submitted_tasks` is the number of those whose result waits for the owner. Capacity bounds the others alone: what a
+//!   machine is done with keeps nobody else from hiring it.
 //! - An entry stays for ever, so a key epoch never names two keys.
 
 mod calls;
@@ -17,6 +19,7 @@ use alloy_primitives::{Address, Bytes};
 use neura_types::{
     abi::IProviders::{self, IProvidersCalls as F},
     provider::{Provider, ProviderStatus},
+    task::TaskState,
 };
 
 use super::{
@@ -117,21 +120,46 @@ pub(crate) fn task_started(host: &mut dyn Host, mut provider: Provider) -> Resul
     state::PROVIDERS.put(host, &provider.address, &provider)
 }
 
-/// Counts the end of one of its tasks; returns the account that is paid.
+/// Counts a result that now waits for the owner.
+pub(crate) fn task_submitted(host: &mut dyn Host, account: Address) -> Result<(), Fault> {
+    let mut provider = of_task(host, account)?;
+    provider.submitted_tasks = provider.submitted_tasks.saturating_add(1);
+    state::PROVIDERS.put(host, &account, &provider)
+}
+
+/// Counts a result that the owner contests: there is work on the task again.
+pub(crate) fn task_contested(host: &mut dyn Host, account: Address) -> Result<(), Fault> {
+    let mut provider = of_task(host, account)?;
+    provider.submitted_tasks = one_less(provider.submitted_tasks)?;
+    state::PROVIDERS.put(host, &account, &provider)
+}
+
+/// Counts the end of one of its tasks, which was in the state `was`; returns the account that is paid.
 pub(crate) fn task_ended(
     host: &mut dyn Host,
     account: Address,
+    was: TaskState,
     ending: Ending,
 ) -> Result<Address, Fault> {
-    let mut provider =
-        get(host, account)?.ok_or_else(|| entry::broken("a task's provider has no entry"))?;
-    provider.active_tasks = provider
-        .active_tasks
-        .checked_sub(1)
-        .ok_or_else(|| entry::broken("a provider's task ended that was not counted"))?;
+    let mut provider = of_task(host, account)?;
+    provider.active_tasks = one_less(provider.active_tasks)?;
+    if was == TaskState::Submitted {
+        provider.submitted_tasks = one_less(provider.submitted_tasks)?;
+    }
     note(&mut provider.record, ending);
     state::PROVIDERS.put(host, &account, &provider)?;
     Ok(provider.payout)
+}
+
+/// The entry that a task names.
+fn of_task(host: &mut dyn Host, account: Address) -> Result<Provider, Fault> {
+    get(host, account)?.ok_or_else(|| entry::broken("a task's provider has no entry"))
+}
+
+fn one_less(counted: u32) -> Result<u32, Fault> {
+    counted
+        .checked_sub(1)
+        .ok_or_else(|| entry::broken("a provider's task moved on that was not counted"))
 }
 
 fn status_name(status: ProviderStatus) -> &'static str {

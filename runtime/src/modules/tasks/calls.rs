@@ -92,6 +92,7 @@ pub(super) fn submit(host: &mut dyn Host, call: &Call, f: submitCall) -> Result<
     task.state = TaskState::Submitted;
     task.deadline = height.saturating_add(window);
     task.result = Some(result.clone());
+    providers::task_submitted(host, task.terms.provider)?;
     enter(host, &task)?;
     events::submitted(host, &task, &result)
 }
@@ -129,6 +130,7 @@ pub(super) fn challenge(
     let (height, window) = (host.block().height, host.block().params().respond_window_blocks);
     task.state = TaskState::Verifying;
     task.deadline = height.saturating_add(window);
+    providers::task_contested(host, task.terms.provider)?;
     enter(host, &task)?;
     events::challenged(host, &task, bond, reason)
 }

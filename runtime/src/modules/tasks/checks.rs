@@ -71,10 +71,12 @@ fn fits(provider: &Provider, terms: &Terms) -> Result<(), Fault> {
         let message = format!("the provider does not meet: {}", list.join("; "));
         return Err(Fault::refused(code::REQUIREMENT_NOT_MET, message));
     }
-    if provider.active_tasks >= provider.capacity {
+    if provider.working_tasks() >= provider.capacity {
         let message = format!(
-            "the provider has {} tasks of at most {}: choose another or wait",
-            provider.active_tasks, provider.capacity
+            "provider {} is at work on {} tasks of at most {}: choose another, or wait until one is submitted or ends",
+            provider.address,
+            provider.working_tasks(),
+            provider.capacity
         );
         return Err(Fault::refused(code::PROVIDER_AT_CAPACITY, message));
     }

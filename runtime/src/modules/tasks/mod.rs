@@ -56,7 +56,7 @@ use alloy_primitives::{Address, Bytes};
 use neura_types::{
     Amount,
     abi::ITasks::{self, ITasksCalls as F},
-    task::{Task, TaskId},
+    task::{Task, TaskId, TaskState},
 };
 
 use super::{
@@ -192,16 +192,16 @@ pub fn of_provider(
     of_party(host, &state::BY_PROVIDER, provider, (before, limit))
 }
 
-/// How many of a provider's tasks have not ended: walks all of them.
-pub(crate) fn active_of(host: &mut dyn Host, provider: Address) -> Result<u64, Fault> {
-    let (mut active, mut before) = (0u64, u64::MAX);
+/// How many of a provider's tasks have not ended, and how many of those are submitted: walks all of them.
+pub(crate) fn active_of(host: &mut dyn Host, provider: Address) -> Result<(u32, u32), Fault> {
+    let (mut active, mut submitted, mut before) = (0u32, 0u32, u64::MAX);
     while let Some(id) = state::BY_PROVIDER.below(host, provider, before)? {
-        if !recorded(host, id)?.state.is_terminal() {
-            active = active.saturating_add(1);
-        }
+        let state = recorded(host, id)?.state;
+        active = active.saturating_add(u32::from(!state.is_terminal()));
+        submitted = submitted.saturating_add(u32::from(state == TaskState::Submitted));
         before = id;
     }
-    Ok(active)
+    Ok((active, submitted))
 }
 
 fn of_party(

@@ -43,7 +43,7 @@ pub(super) fn reassign(host: &mut dyn Host, call: &Call, f: reassignCall) -> Res
     checks::owner(&task, call.caller)?;
     checks::stands(host, &task, &[TaskState::Assigned, TaskState::Running])?;
     let at_fault = replaceable(host, &task)?;
-    let from = task.terms.provider;
+    let (from, was) = (task.terms.provider, task.state);
     if f.provider == from {
         let message = format!("task {} is with {from} already: name another provider", task.id);
         return Err(Fault::refused(code::SAME_PROVIDER, message));
@@ -67,7 +67,7 @@ pub(super) fn reassign(host: &mut dyn Host, call: &Call, f: reassignCall) -> Res
     };
     state::BY_PROVIDER.remove(host, from, task.id)?;
     state::BY_PROVIDER.insert(host, f.provider, task.id)?;
-    providers::task_ended(host, from, ending)?;
+    providers::task_ended(host, from, was, ending)?;
     providers::task_started(host, provider)?;
     calls::enter(host, &task)?;
     events::reassigned(host, &task, from, at_fault)

@@ -94,13 +94,13 @@ fn end(
     let bond = std::mem::take(&mut task.challenge_bond);
     let held = state::HELD.get(host, &())?.sub(task.escrow)?.sub(bond)?;
     state::HELD.set(host, &(), held)?;
-    task.state = state;
+    let was = std::mem::replace(&mut task.state, state);
     task.deadline = 0;
     task.outcome = Some(outcome);
     state::TASKS.put(host, &task.id, &task)?;
 
     let (of_owner, of_provider) = endings(state, outcome.at_fault);
-    let payout = providers::task_ended(host, task.terms.provider, of_provider)?;
+    let payout = providers::task_ended(host, task.terms.provider, was, of_provider)?;
     requesters::task_ended(host, task.owner, of_owner)?;
 
     let parts = outcome.settlement;

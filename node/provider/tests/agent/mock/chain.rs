@@ -204,6 +204,7 @@ impl Chain {
                 status: ProviderStatus::Active,
                 capacity: 0,
                 active_tasks: 0,
+                submitted_tasks: 0,
                 registered_at: height,
                 heartbeat_at: height,
                 unbonds_at: 0,

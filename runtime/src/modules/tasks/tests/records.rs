@@ -30,6 +30,6 @@ fn the_encodings_of_records_are_frozen() {
 const TASK: (usize, B256) =
     (531, b256!("4e4a559a551da98ea8d4fe4ec69efcac2522c6c6c19ccfe813a4e752a73edd89"));
 const PROVIDER: (usize, B256) =
-    (208, b256!("b9fc6971bac0f00701a02239717dc6107eb710fd9dea91ef210603f51b61868a"));
+    (209, b256!("3598764ab42e97e2568897e43a09523085205a1aa19468db559324fb575526d2"));
 const REQUESTER: (usize, B256) =
     (59, b256!("63c1d0575cc970f95637b6c54ca9fdbfefbba66548db8caa84adeb23c75c8fe8"));

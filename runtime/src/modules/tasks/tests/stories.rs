@@ -62,6 +62,39 @@ fn an_approved_result_is_paid_by_the_blocks_used_and_the_rest_returns() {
 }
 
 #[test]
+fn results_that_wait_for_their_owners_keep_nobody_else_from_hiring_the_machine() {
+    let mut world = World::with_provider();
+    let capacity = world.provider(1).capacity;
+    let waiting: Vec<_> = (0..capacity).map(|_| world.offered()).collect();
+    let terms = world.terms(1);
+    let full = world.create(BOB, &terms, ESCROW).unwrap_err().to_string();
+    assert!(full.contains("is at work on 3 tasks of at most 3"), "{full}");
+    for id in &waiting {
+        world.accept(1, *id).unwrap();
+        world.submit(1, *id).unwrap();
+    }
+    let next = world.create(BOB, &terms, ESCROW).unwrap();
+    let provider = world.provider(1);
+    assert_eq!((provider.active_tasks, provider.submitted_tasks), (capacity + 1, capacity));
+    world.end_block();
+
+    // What is contested has to be worked on again.
+    let bond = world.view(system::TASKS, &ITasks::challengeBondCall { taskId: waiting[0] });
+    world.challenge(ALICE, waiting[0], Amount(bond.unwrap())).unwrap();
+    assert_eq!(world.provider(1).working_tasks(), 2);
+    world.end_block();
+    let leave = IProviders::unregisterCall {};
+    let leaving = world.call(account(1), Amount::ZERO, system::PROVIDERS, &leave).map(drop);
+    assert_eq!(refusal(leaving), code::TASKS_ACTIVE, "results that wait are answered for");
+    world.submit(1, waiting[0]).unwrap();
+    waiting.iter().for_each(|id| world.approve(ALICE, *id).unwrap());
+    world.on_task(BOB, ITasks::cancelCall { taskId: next }).unwrap();
+    let provider = world.provider(1);
+    assert_eq!((provider.active_tasks, provider.submitted_tasks), (0, 0));
+    world.end_block();
+}
+
+#[test]
 fn work_within_one_block_is_paid_as_one() {
     let mut world = World::with_provider();
     let id = world.offered();
