@@ -27,7 +27,8 @@ pub struct Calibration {
 /// Runs a graph over samples and keeps the magnitudes of every value.
 ///
 /// # Errors
-/// [`ConvertError::NoData`] without samples, [`ConvertError::Sample`] for one that does not fit.
+/// [`ConvertError::NoData`] without samples, [`ConvertError::Sample`] for one that does not fit,
+/// [`ConvertError::Infinite`] if a value is not a finite number.
 pub fn calibrate(graph: &Graph, samples: &[Sample]) -> Result<Calibration, ConvertError> {
     let parts = samples.par_iter().enumerate().map(|(index, sample)| {
         let values = graph.values(sample).map_err(|error| error.of_sample(index))?;
@@ -42,6 +43,7 @@ impl ConvertError {
     pub(crate) fn of_sample(self, index: usize) -> Self {
         match self {
             ConvertError::Sample { reason, .. } => ConvertError::Sample { index, reason },
+            ConvertError::Infinite { node, op, .. } => ConvertError::Infinite { index, node, op },
             other => other,
         }
     }

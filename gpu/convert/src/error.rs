@@ -67,6 +67,19 @@ pub enum ConvertError {
         /// How to get round it.
         advice: &'static str,
     },
+    /// A value that is not a number, or infinite, while the float model runs.
+    #[error(
+        "sample {index}: node '{node}' ({op}) makes a value that is not a finite number. Look for weights that are, \
+         and for data far from what the model was made for"
+    )]
+    Infinite {
+        /// The sample's place, from 0.
+        index: usize,
+        /// The node's name.
+        node: String,
+        /// What it does.
+        op: &'static str,
+    },
     /// Data that does not fit the model.
     #[error("sample {index}: {reason}")]
     Sample {
@@ -81,7 +94,7 @@ pub enum ConvertError {
     )]
     NoData,
     /// The integer model could not be made.
-    #[error("the integer model cannot be made: {0}")]
+    #[error("the integer model cannot be made")]
     Model(#[from] ModelError),
 }
 

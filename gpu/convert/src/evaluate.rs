@@ -13,7 +13,8 @@ impl Graph {
     /// The outputs for a sample, in their order.
     ///
     /// # Errors
-    /// [`ConvertError::Sample`] if the sample does not fit the input.
+    /// [`ConvertError::Sample`] if the sample does not fit the input, [`ConvertError::Infinite`] if a value grows past
+    /// all numbers or is none.
     pub fn evaluate(&self, sample: &Sample) -> Result<Vec<Vec<f32>>, ConvertError> {
         let values = self.values(sample)?;
         Ok(self.outputs.iter().map(|(_, value)| values[value.0].clone()).collect())
@@ -25,6 +26,10 @@ impl Graph {
         let mut values: Vec<Cells> = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let made = self.cells(node, sample, rows, &values);
+            if !made.iter().all(|x| x.is_finite()) {
+                let (node, op) = (node.name.clone(), node.op.name());
+                return Err(ConvertError::Infinite { index: 0, node, op });
+            }
             values.push(made);
         }
         Ok(values)

@@ -3,7 +3,7 @@
 mod file;
 
 use file::{field, floats, int, integers, ints, model, node, number, tokens, value};
-use neura_convert::{Graph, OnnxOptions, read_onnx};
+use neura_convert::{Graph, OnnxOptions, Sample, calibrate, read_onnx};
 
 fn read(bytes: &[u8]) -> Result<Graph, String> {
     let options = OnnxOptions { max_rows: 64, lengths: &[8], ..OnnxOptions::default() };
@@ -22,6 +22,7 @@ fn nodes_that_use_what_comes_later_or_themselves_are_refused() {
     refused(&[node("Relu", &["y"], "y", &[])], "'y' is made by no node before it");
     let cycle = [node("Add", &["x", "b"], "a", &[]), node("Relu", &["a"], "b", &[])];
     refused(&[&cycle[..], &[node("Relu", &["b"], "y", &[])]].concat(), "no node before it");
+    refused(&cycle, "export it again");
 }
 
 #[test]
@@ -122,7 +123,9 @@ fn constants_that_are_not_as_their_shape_says_are_refused() {
         "negative",
     );
     let infinite = floats("w", &[4, 1], &[f32::INFINITY, 0.0, 0.0, 0.0]);
-    refused(&[infinite, node("MatMul", &["x", "w"], "y", &[])], "finite");
+    refused(&[infinite, node("MatMul", &["x", "w"], "y", &[])], "tensor 'w' holds");
+    let nan = floats("shift", &[1], &[f32::NAN]);
+    refused(&[nan, node("Add", &["x", "shift"], "y", &[])], "tensor 'shift' holds");
     // A constant in a file that the user did not give.
     let place = field(13, &[field(1, b"location"), field(2, b"../../etc/passwd")].concat());
     let outside = field(
@@ -140,6 +143,12 @@ fn what_has_no_meaning_here_is_refused_by_name() {
     let sizes = field(5, &[field(1, b"body"), field(6, &[])].concat());
     refused(&[node("Loop", &["x"], "y", &[sizes])], "a graph of its own, 'body'");
     refused(&[node("Resize", &["x"], "y", &[])], "scales by");
+    for by in [0, -1, 1 << 33, i64::MAX] {
+        let blocks = node("DepthToSpace", &["x"], "y", &[int("blocksize", by)]);
+        let ports = [value(11, "x", &[4, 2, 2]), value(12, "y", &[1, 4, 4])];
+        let error = read(&model(&[&[blocks], &ports[..]].concat())).unwrap_err();
+        assert!(error.contains("blocksize"), "{error}");
+    }
     refused(&[node("ReduceMax", &["x"], "y", &[ints("axes", &[0])])], "rows of the run");
     refused(&[node("MatMul", &["x", "x"], "y", &[])], "do not fit");
 }
@@ -180,4 +189,21 @@ fn damaged_files_of_every_kind_of_operator_are_refused_or_read_and_never_panic()
         }
         let _any = read(&good[..at]);
     }
+}
+
+/// A model whose numbers grew past all floats was converted: its report said that nothing was lost, and its card held no
+/// units.
+#[test]
+fn a_model_that_computes_infinities_is_not_converted() {
+    let ports = [value(11, "x", &[2]), value(12, "y", &[2])];
+    let huge = [
+        floats("w", &[2, 2], &[3e38, 3e38, 3e38, 3e38]),
+        node("MatMul", &["x", "w"], "z", &[]),
+        node("Relu", &["z"], "y", &[]),
+    ];
+    let graph = read(&model(&[&huge[..], &ports].concat())).unwrap();
+    let sample = |values: [f32; 2]| Sample::Features { width: 2, values: values.into() };
+    let error = calibrate(&graph, &[sample([0.0; 2]), sample([9.0; 2])]).unwrap_err().to_string();
+    assert!(error.starts_with("sample 1: node 'z' (Linear) makes a value"), "{error}");
+    assert!(calibrate(&graph, &[sample([1e-3; 2])]).is_ok());
 }

@@ -5,6 +5,9 @@ use std::rc::Rc;
 /// Most cells of a constant that is computed: 64 MiB of floats.
 pub(super) const MAX_FOLDED: usize = 1 << 24;
 
+/// Why a constant is not taken for weights.
+pub(super) const NOT_FINITE: &str = "a constant holds a value that is not a finite number";
+
 /// The values of a constant, the last axis contiguous.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Cells {
@@ -102,8 +105,13 @@ impl Constant {
         let values = self.to_floats();
         match values.iter().all(|x| x.is_finite()) {
             true => Ok(values),
-            false => Err("a constant holds a value that is not a finite number".into()),
+            false => Err(NOT_FINITE.into()),
         }
+    }
+
+    /// Whether it holds what is no number at all, which no model means.
+    pub(super) fn has_nan(&self) -> bool {
+        matches!(&self.cells, Cells::Floats(list) if list.iter().any(|x| x.is_nan()))
     }
 
     /// The only value that all cells have.

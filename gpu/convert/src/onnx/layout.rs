@@ -3,6 +3,7 @@
 use tract_onnx::pb::NodeProto;
 
 use super::{
+    MAX_CELLS,
     constant::{Constant, broadcast},
     fold_layout::{
         Cut, flattened, order, resolved, shape_of, slices, split_lengths, squeezed, unsqueezed,
@@ -457,7 +458,9 @@ impl Reader<'_> {
         let &[rows, channels, height, width] = &dims[..] else {
             return Err("only images are taken".into());
         };
-        let by = usize::try_from(int(node, "blocksize", 0)).unwrap_or(0).max(1);
+        let by = int(node, "blocksize", 0);
+        let by = usize::try_from(by).ok().filter(|by| (1..=MAX_CELLS).contains(by));
+        let by = by.ok_or("its blocksize is no length: give 1 or more")?;
         let deep = node.op_type == "DepthToSpace";
         let column_first = super::proto::text(node, "mode") == "CRD";
         let fits = match deep {

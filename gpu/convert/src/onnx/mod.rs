@@ -187,10 +187,11 @@ impl<'a> Input<'a> {
         let cells = cells.copied().try_fold(1_usize, |all, dim| all.checked_mul(dim));
         match cells {
             Some(1..=MAX_CELLS) => Ok(()),
-            _ => Err(wrong(format!(
-                "has rows of {:?} cells, at most {MAX_CELLS} are taken",
-                self.dims
-            ))),
+            _ => {
+                let sides: Vec<String> = self.dims.iter().flatten().map(usize::to_string).collect();
+                let sides = sides.join(" x ");
+                Err(wrong(format!("has rows of {sides} cells, at most {MAX_CELLS} are taken")))
+            }
         }
     }
 
@@ -270,6 +271,9 @@ fn read_with(
     for tensor in &proto.initializer {
         let wrong = |reason| error::format(WHAT, format!("constant '{}': {reason}", tensor.name));
         let constant = proto::constant(tensor, &reader.folder).map_err(wrong)?;
+        if constant.has_nan() {
+            return Err(ConvertError::NotFinite { name: tensor.name.clone() });
+        }
         reader.bind(&tensor.name, Known::Constant(constant)).map_err(wrong)?;
     }
     let text = |reason: String| error::format(WHAT, reason);

@@ -3,7 +3,7 @@
 use tract_onnx::pb::NodeProto;
 
 use super::{
-    constant::Constant,
+    constant::{Constant, NOT_FINITE},
     fold::fold,
     known::{Known, Lazy},
     name,
@@ -18,22 +18,47 @@ const ADVICE: &str = "Leave it out of the exported model and do it before or aft
                       functions of one value, pools, Pad, Resize, LayerNormalization, Softmax, ArgMax, reductions, \
                       Reshape, Transpose, Slice, Split, Concat, Gather";
 
+/// What to do about a node whose operands are not made before it.
+const ORDER: &str = "Nodes must stand after those whose outputs they take, and none may need its own output: check the \
+                     file with onnx.checker.check_model, and export it again";
+
 impl Reader<'_> {
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), ConvertError> {
-        let refused = |reason: String| error::node(name(node), &node.op_type, reason, ADVICE);
-        if !matches!(&node.domain[..], "" | "ai.onnx" | "ai.onnx.ml" | "com.microsoft") {
-            return Err(refused(format!("its domain, '{}', is not known", node.domain)));
-        }
-        if let Some(inner) = node.attribute.iter().find(|a| a.g.is_some() || !a.graphs.is_empty()) {
-            return Err(refused(format!("it has a graph of its own, '{}'", inner.name)));
-        }
-        if !self.folded(node).map_err(refused)? {
-            let made = self.read(node).map_err(refused)?;
-            for (output, known) in node.output.iter().zip(made) {
-                self.bind(output, known).map_err(refused)?;
+        self.taken(node).map_err(|reason| self.refusal(node, reason))?;
+        self.used(node);
+        Ok(())
+    }
+
+    /// Why a node is refused, and what helps.
+    fn refusal(&self, node: &NodeProto, reason: String) -> ConvertError {
+        let mut operands = node.input.iter().filter(|name| !name.is_empty());
+        if reason == NOT_FINITE {
+            let infinite = |name: &&String| {
+                let known = self.named(name);
+                matches!(known, Some(Known::Constant(list)) if list.finite().is_err())
+            };
+            if let Some(name) = operands.clone().find(infinite) {
+                return ConvertError::NotFinite { name: name.clone() };
             }
         }
-        self.used(node);
+        let unmade = operands.any(|name| self.named(name).is_none());
+        let advice = if unmade { ORDER } else { ADVICE };
+        error::node(name(node), &node.op_type, reason, advice)
+    }
+
+    fn taken(&mut self, node: &NodeProto) -> Result<(), String> {
+        if !matches!(&node.domain[..], "" | "ai.onnx" | "ai.onnx.ml" | "com.microsoft") {
+            return Err(format!("its domain, '{}', is not known", node.domain));
+        }
+        if let Some(inner) = node.attribute.iter().find(|a| a.g.is_some() || !a.graphs.is_empty()) {
+            return Err(format!("it has a graph of its own, '{}'", inner.name));
+        }
+        if !self.folded(node)? {
+            let made = self.read(node)?;
+            for (output, known) in node.output.iter().zip(made) {
+                self.bind(output, known)?;
+            }
+        }
         Ok(())
     }
 

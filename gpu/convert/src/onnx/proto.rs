@@ -32,7 +32,8 @@ pub(super) fn constant(tensor: &TensorProto, folder: &Folder<'_>) -> Result<Cons
     let listed = raw.is_empty() && count != Some(0);
     let cells = if listed { of_lists(tensor, kind) } else { of_bytes(raw, kind) };
     let cells = cells.ok_or_else(|| {
-        format!("its type, {kind:?}, is not taken: export with floats of 32 bits")
+        let kind = kind.as_str_name();
+        format!("its type, {kind}, is not taken: export with floats of 32 bits")
     })?;
     fits(match &cells {
         Cells::Floats(list) => list.len(),
