@@ -136,16 +136,15 @@ impl RawJob {
                 let mut args = job.args;
                 args.insert(0, job.name);
                 let memory = u64::from(job.memory_mib.unwrap_or(PROGRAM_MEMORY_MIB)) << 20;
-                encode(
-                    &module,
-                    WasmJob {
-                        module: wasm(&module)?,
-                        args,
-                        input: input.unwrap_or_default(),
-                        fuel: job.fuel.unwrap_or(PROGRAM_FUEL),
-                        memory_bytes: memory,
-                    },
-                )
+                let job = WasmJob {
+                    module: wasm(&module)?,
+                    args,
+                    input: input.unwrap_or_default(),
+                    fuel: job.fuel.unwrap_or(PROGRAM_FUEL),
+                    memory_bytes: memory,
+                };
+                neura_provider::check_program(&job).map_err(|error| content(&module, error))?;
+                encode(&module, job)
             }
             Self::Onnx(job) => {
                 let model = near(&job.model);
@@ -158,6 +157,9 @@ impl RawJob {
             Self::Oci(Oci { image, command, input, .. }) => {
                 let path = input.map_or_else(|| folder.to_owned(), |input| near(&input));
                 let input = if path == folder { Vec::new() } else { read(&path, MAX_FILE)? };
+                if command.first().is_none_or(String::is_empty) {
+                    return Err(content(&path, "command names no program to start"));
+                }
                 encode(&path, OciJob { image, command, input })
             }
         }

@@ -22,7 +22,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use neura_types::job::{JobFault, JobResult, MAX_NAME, NamedBytes, OciJob};
+use neura_types::job::{FaultCode, JobFault, JobResult, MAX_NAME, NamedBytes, OciJob};
 use nix::unistd::Uid;
 use serde::{Deserialize, Serialize};
 
@@ -59,9 +59,9 @@ impl Containers {
     /// # Errors
     /// Why no container can be run, and what to do.
     pub(crate) fn find(images: &Images, place: &Path) -> Result<Self, String> {
-        let Some(first) = images.keys().next() else {
+        if images.is_empty() {
             return Err("no image is offered; name one with --oci-image NAME=FOLDER".into());
-        };
+        }
         let images = images
             .iter()
             .map(|(name, folder)| Ok((name.clone(), root_of(name, folder)?)))
@@ -69,12 +69,18 @@ impl Containers {
         let groups = Groups::find()?;
         let containers =
             Self { crun: program("crun")?, bubblewrap: program("bwrap")?, groups, images };
-        let trial =
-            OciJob { image: first.clone(), command: vec![NO_PROGRAM.into()], input: vec![] };
+        containers.attempt(place)?;
+        Ok(containers)
+    }
+
+    /// Runs what no image has, to see that a container can be started.
+    fn attempt(&self, place: &Path) -> Result<(), String> {
+        let image = self.images.keys().next().cloned().unwrap_or_default();
+        let trial = OciJob { image, command: vec![NO_PROGRAM.into()], input: vec![] };
         let bounds =
             Bounds { memory_bytes: TRIAL_MEMORY, max_result: 1 << 16, timeout_ms: TRIAL_MS };
-        match process::run(&containers, &trial, &bounds, place) {
-            Ok(result) if result.fault == Some(not_in_image(NO_PROGRAM)) => Ok(containers),
+        match process::run(self, &trial, &bounds, place) {
+            Ok(result) if result.fault == Some(not_in_image(NO_PROGRAM)) => Ok(()),
             Ok(result) => Err(format!("a trial of crun ended strangely: {:?}", result.fault)),
             Err(failure) => Err(failure.detail),
         }
@@ -89,12 +95,19 @@ impl Containers {
     pub(crate) fn check(&self, job: &OciJob) -> Result<(), JobFailure> {
         self.image(&job.image).map(drop)?;
         match job.command.first() {
-            Some(program) if !program.is_empty() => Ok(()),
-            _ => Err(of_job("the job names no program to start")),
+            Some(program) if !program.is_empty() => {}
+            _ => return Err(of_job("the job names no program to start")),
         }
+        if job.command.iter().any(|arg| arg.contains('\0')) {
+            return Err(of_job(
+                "the job's command holds a NUL character, which no program is given",
+            ));
+        }
+        Ok(())
     }
 
-    /// Runs a job to its end, in `place`.
+    /// Runs a job to its end, in `place`. What cannot be started where another can is the job's own fault: a folder in
+    /// place of a program, too many arguments.
     pub(crate) fn run(
         &self,
         job: &OciJob,
@@ -102,7 +115,13 @@ impl Containers {
         place: &Path,
     ) -> Result<JobResult, JobFailure> {
         self.check(job)?;
-        process::run(self, job, bounds, place)
+        let ran = process::run(self, job, bounds, place);
+        let Err(JobFailure { kind: FailureKind::Device, detail }) = ran else { return ran };
+        if self.attempt(place).is_err() {
+            return Err(of_machine(detail));
+        }
+        let fault = JobFault { code: FaultCode::ExitCode, detail };
+        Ok(JobResult { fault: Some(fault), outputs: Vec::new() })
     }
 
     fn image(&self, name: &str) -> Result<&Path, JobFailure> {
@@ -170,7 +189,7 @@ fn output(name: &str, bytes: Vec<u8>) -> NamedBytes {
 
 fn not_in_image(program: &str) -> JobFault {
     let detail = format!("the image has no program {program} that can be started");
-    JobFault { code: neura_types::job::FaultCode::ExitCode, detail }
+    JobFault { code: FaultCode::ExitCode, detail }
 }
 
 fn of_job(detail: impl ToString) -> JobFailure {

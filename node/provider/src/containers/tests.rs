@@ -87,6 +87,19 @@ fn how_a_program_ends_is_told() {
     assert!(result.fault.unwrap().detail.contains("/bin/none"));
 }
 
+/// A folder in place of a program was taken for a failure of the machine: the provider gave the task up, and was at fault.
+#[test]
+fn what_cannot_be_started_is_the_jobs_own_fault() {
+    let machine = Machine::new();
+    let long = ["/bin/cat".to_owned(), "x".repeat(1 << 20)];
+    for command in [vec!["/tmp".to_owned()], vec!["/proc/version".to_owned()], long.to_vec()] {
+        let job = OciJob { image: "small".into(), command, input: vec![] };
+        let result = machine.containers.run(&job, &BOUNDS, machine.folder.path()).unwrap();
+        assert_eq!(result.fault.map(|fault| fault.code), Some(FaultCode::ExitCode));
+    }
+    assert_eq!(machine.says("echo next"), "next\n");
+}
+
 #[test]
 fn a_program_that_takes_too_much_is_ended_and_the_next_one_runs() {
     let machine = Machine::new();
@@ -149,6 +162,7 @@ fn what_is_not_offered_is_declined_by_name() {
     assert!(refused("other", vec!["/bin/sh".into()]).contains("there are: small"));
     assert!(refused("../image", vec!["/bin/sh".into()]).contains("no image '../image'"));
     assert!(refused("small", vec![]).contains("no program"));
+    assert!(refused("small", vec!["/bin/sh".into(), "a\0b".into()]).contains("NUL"));
 }
 
 #[test]

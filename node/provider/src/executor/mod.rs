@@ -12,11 +12,12 @@ mod wasm;
 mod wgsl;
 
 pub(crate) use relay::{Keeping, MAX_TEXT, Relay, Said, clipped};
+pub use wasm::check_program;
 pub use wgsl::check_kernel;
 
 use std::time::Duration;
 
-use neura_gpu::{Backend, Budget, CpuBackend, GpuError, Options, Tuning, WgpuBackend};
+use neura_gpu::{Backend, Budget, CpuBackend, DeviceInfo, GpuError, Options, Tuning, WgpuBackend};
 use neura_types::job::{JobFault, JobFormat, JobResult, NamedBytes};
 use serde::{Deserialize, Serialize};
 
@@ -136,19 +137,24 @@ pub(crate) fn run(
         }
         Executor::Wgsl => wgsl::run(payload, device, bounds, relay)?,
         Executor::Onnx => {
-            relay.opened(CpuBackend::new().info().clone());
-            onnx::run(payload)?
+            relay.opened(processor("tract"));
+            onnx::run(payload, bounds)?
         }
         Executor::Wasm => {
-            relay.opened(CpuBackend::new().info().clone());
+            relay.opened(processor("interpreter"));
             wasm::run(payload, bounds)?
         }
         Executor::Oci => {
-            relay.opened(CpuBackend::new().info().clone());
+            relay.opened(processor("container"));
             oci::run(payload, containers, bounds)?
         }
     };
     encode(result, bounds.max_result)
+}
+
+/// The processor, for an executor that is not of our kernels.
+fn processor(backend: &str) -> DeviceInfo {
+    DeviceInfo { backend: backend.to_owned(), ..CpuBackend::new().info().clone() }
 }
 
 /// The bytes of a result; one that is too large is a fault of the job.

@@ -1,17 +1,21 @@
 //! Run ONNX models on the CPU, with tract. Floats: results may differ in the last bits between machines.
 
+mod shapes;
 #[cfg(test)]
 mod tests;
 
 use std::panic::{self, AssertUnwindSafe};
 
 use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, NamedBytes, OnnxJob};
-use tract_onnx::prelude::{
-    DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable,
-    IntoTValue, TValue, Tensor, TractResult,
+use tract_onnx::{
+    prelude::{
+        DatumType, Framework, InferenceFact, InferenceModel, InferenceModelExt, IntoRunnable,
+        IntoTValue, TValue, Tensor, TractError, TractResult, TypedFact, TypedOp,
+    },
+    tract_core::{model::Node, plan::eval},
 };
 
-use super::{npy::Array, of_job, output};
+use super::{Bounds, npy::Array, of_job, output};
 use crate::worker::JobFailure;
 
 /// Types of values, as NumPy and as tract name them.
@@ -31,11 +35,11 @@ const TYPES: [(&str, DatumType); 11] = [
 
 /// Reads the model and the inputs without running anything.
 pub(super) fn check(payload: &[u8]) -> Result<(), JobFailure> {
-    contained(|| read(payload)).map(|_| ())
+    contained(|| read(payload), |detail| of_job(detail)).map(|_| ())
 }
 
-pub(super) fn run(payload: &[u8]) -> Result<JobResult, JobFailure> {
-    let (model, inputs) = contained(|| read(payload))?;
+pub(super) fn run(payload: &[u8], bounds: &Bounds) -> Result<JobResult, JobFailure> {
+    let (model, inputs) = contained(|| read(payload), |detail| of_job(detail))?;
     let names: Vec<String> = model
         .outputs
         .iter()
@@ -44,33 +48,69 @@ pub(super) fn run(payload: &[u8]) -> Result<JobResult, JobFailure> {
             label.unwrap_or_else(|| model.node(outlet.node).name.clone())
         })
         .collect();
-    let ran = contained(|| {
-        let outputs = model
-            .into_optimized()
-            .and_then(IntoRunnable::into_runnable)
-            .and_then(|plan| plan.run(inputs.into_iter().collect()))
-            .map_err(|error| of_job(format!("{error:#}")))?;
-        names.iter().zip(&outputs).map(|(name, value)| write(name, value)).collect()
-    });
+    // The model was read: what it does wrong when it runs is its own fault.
+    let ran = contained(|| compute(model, inputs, &names, bounds), fault);
     Ok(match ran {
         Ok(outputs) => JobResult { fault: None, outputs },
-        // The model was read: what it does wrong when it runs is its own fault.
-        Err(JobFailure { detail, .. }) => {
-            let fault = JobFault { code: FaultCode::Trapped, detail };
-            JobResult { fault: Some(fault), outputs: Vec::new() }
-        }
+        Err(fault) => JobResult { fault: Some(fault), outputs: Vec::new() },
     })
+}
+
+fn compute(
+    mut model: InferenceModel,
+    inputs: Vec<TValue>,
+    names: &[String],
+    bounds: &Bounds,
+) -> Result<Vec<NamedBytes>, JobFault> {
+    let failed = |error: TractError| match error.downcast::<JobFault>() {
+        Ok(fault) => fault,
+        Err(error) => fault(format!("{error:#}")),
+    };
+    shapes::countable(&model)?;
+    model.analyse(false).map_err(failed)?;
+    shapes::countable(&model)?;
+    let typed = model.into_typed().map_err(failed)?;
+    shapes::fits(&typed, bounds.memory_bytes)?;
+    let ready = typed.into_optimized().map_err(failed)?;
+    shapes::fits(&ready, bounds.memory_bytes)?;
+    let mut state = ready.into_runnable().and_then(|plan| plan.spawn()).map_err(failed)?;
+    let ran =
+        state.run_plan_with_eval(inputs.into_iter().collect(), |ctx, state, node, operands| {
+            shapes::counted_here(node, &operands)?;
+            eval(ctx, state, node, operands)
+        });
+    let outputs = ran.map_err(failed)?;
+    names.iter().zip(&outputs).map(|(name, value)| write(name, value).map_err(fault)).collect()
+}
+
+/// What the engine says of a tensor that memory cannot hold, or whose size cannot be counted.
+const TOO_LARGE: [&str; 4] = [
+    "failed to allocate",
+    "is too large",
+    "capacity overflow",
+    "attempt to multiply with overflow",
+];
+
+/// What an error of a model that runs means.
+fn fault(detail: String) -> JobFault {
+    let memory = TOO_LARGE.iter().any(|text| detail.contains(text));
+    JobFault { code: if memory { FaultCode::OutOfMemory } else { FaultCode::Trapped }, detail }
 }
 
 /// Turns a panic of the engine, whose parser and shapes trust the model in places, into a failure of the job.
-fn contained<T>(work: impl FnOnce() -> Result<T, JobFailure>) -> Result<T, JobFailure> {
+fn contained<T, E>(
+    work: impl FnOnce() -> Result<T, E>,
+    failed: impl FnOnce(String) -> E,
+) -> Result<T, E> {
     panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|cause| {
         let text = cause.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| cause.downcast_ref::<&str>().copied()).unwrap_or("panic");
-        Err(of_job(format!("the engine cannot run the model: {text}")))
+        Err(failed(format!("the engine cannot run the model: {text}")))
     })
 }
 
+/// A node of a model that is about to run.
+type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 type Ready = (InferenceModel, Vec<TValue>);
 
 fn read(payload: &[u8]) -> Result<Ready, JobFailure> {
@@ -119,11 +159,18 @@ fn tensor(input: &NamedBytes) -> Result<Tensor, JobFailure> {
     Ok(tensor)
 }
 
-fn write(name: &str, value: &TValue) -> Result<NamedBytes, JobFailure> {
-    let wrong = |reason: &str| of_job(format!("output '{name}': {reason}"));
+/// An output as a file. Its shape is held against its data: what an engine gets wrong is not to be paid.
+fn write(name: &str, value: &TValue) -> Result<NamedBytes, String> {
+    let wrong = |reason: &str| format!("output '{name}': {reason}");
     let known = TYPES.iter().find(|(_, ty)| *ty == value.datum_type());
-    let (kind, _) = known.ok_or_else(|| wrong("its type has no place in a .npy file"))?;
+    let (kind, ty) = known.ok_or_else(|| wrong("its type has no place in a .npy file"))?;
     let view = value.as_plain_ram().ok_or_else(|| wrong("it is not in memory"))?;
-    let array = Array { kind, shape: value.shape().to_vec(), values: view.as_bytes() };
-    Ok(output(name, array.write()))
+    let (shape, values) = (value.shape().to_vec(), view.as_bytes());
+    let bytes = shape.iter().try_fold(ty.size_of(), |bytes, side| bytes.checked_mul(*side));
+    if bytes != Some(values.len()) {
+        return Err(wrong(
+            "its data are not those of its shape: a tensor of the model is too large",
+        ));
+    }
+    Ok(output(name, Array { kind, shape, values }.write()))
 }

@@ -7,7 +7,7 @@
 use wasmi::{Caller, Error, FuncType, Linker, Memory, Val, ValType, errors::HostError};
 
 /// Name of the interface's module.
-const MODULE: &str = "wasi_snapshot_preview1";
+pub(super) const MODULE: &str = "wasi_snapshot_preview1";
 
 const SUCCESS: i32 = 0;
 const BAD_FILE: i32 = 8;

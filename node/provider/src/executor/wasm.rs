@@ -5,8 +5,9 @@ mod tests;
 
 use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, NamedBytes, WasmJob};
 use wasmi::{
-    Config, EnforcedLimits, Engine, Linker, Module, Store, StoreLimitsBuilder, TrapCode,
-    errors::ErrorKind,
+    Config, EnforcedLimits, Engine, ExternType, Linker, Module, Store, StoreLimitsBuilder,
+    TrapCode,
+    errors::{ErrorKind, InstantiationError},
 };
 
 use super::{Bounds, wasi};
@@ -18,11 +19,28 @@ pub(crate) const MAX_MEMORY: u64 = 4 << 30;
 const MAX_RECURSION: usize = 8_192;
 /// Most entries of a program's tables.
 const MAX_TABLE: usize = 1 << 20;
+/// Most tables of a program: compilers make one.
+const MAX_TABLES: usize = 16;
+/// Bytes of a page of a program's memory.
+const PAGE: u64 = 64 << 10;
+
+/// Checks a job's program as a provider does, whatever memory that has.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_program(job: &WasmJob) -> Result<(), JobFailure> {
+    let bounds = Bounds { memory_bytes: MAX_MEMORY, max_result: 0, timeout_ms: 0 };
+    look(job.clone(), &bounds)
+}
 
 /// Reads and translates a job without running it.
 pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
-    let job = WasmJob::decode(payload).map_err(of_job)?;
-    prepare(&job, bounds).map(|_| ())
+    look(WasmJob::decode(payload).map_err(of_job)?, bounds)
+}
+
+/// Puts a program together. Without fuel nothing of it runs, its start function neither.
+fn look(job: WasmJob, bounds: &Bounds) -> Result<(), JobFailure> {
+    prepare(&WasmJob { fuel: 0, ..job }, bounds).map(drop)
 }
 
 /// Runs a job to its end.
@@ -60,19 +78,62 @@ fn prepare(job: &WasmJob, bounds: &Bounds) -> Result<(Store<wasi::World>, Start)
     let mut store = Store::new(&engine, world(job, bounds));
     store.limiter(|world| &mut world.limits);
     store.set_fuel(job.fuel).map_err(of_job)?;
-    if !module.exports().any(|export| export.name() == "_start") {
-        return Err(of_job(
-            "the module exports no function _start: build a program for wasm32-wasip1",
-        ));
+    match module.get_export("_start") {
+        Some(ExternType::Func(start))
+            if start.params().is_empty() && start.results().is_empty() => {}
+        found => {
+            let found =
+                if found.is_some() { "its _start is another thing" } else { "there is none" };
+            return Err(of_job(format!(
+                "the module must export a function _start without parameters or results, and {found}: build a program \
+                 for wasm32-wasip1"
+            )));
+        }
     }
     let linked = linker.instantiate_and_start(&mut store, &module);
     if let Err(error) = &linked
-        && matches!(error.kind(), ErrorKind::Linker(_) | ErrorKind::Instantiation(_))
+        && let Some(refusal) = refusal(error, &module, job)
     {
-        return Err(of_job(format!("{error}: programs have wasi_snapshot_preview1 only")));
+        return Err(of_job(refusal));
     }
     let start = linked.and_then(|instance| instance.get_typed_func(&store, "_start"));
     Ok((store, start))
+}
+
+/// Why a module is no program that can be run, if that is why it was not put together.
+fn refusal(error: &wasmi::Error, module: &Module, job: &WasmJob) -> Option<String> {
+    Some(match error.kind() {
+        ErrorKind::Instantiation(
+            InstantiationError::FailedToInstantiateMemory(_) | InstantiationError::TooManyMemories,
+        ) => {
+            let wanted = module.exports().find_map(|export| match export.ty() {
+                ExternType::Memory(memory) => Some(memory.minimum().saturating_mul(PAGE)),
+                _ => None,
+            });
+            let wanted = wanted.map(|bytes| format!(" of {bytes} bytes")).unwrap_or_default();
+            format!(
+                "the module wants one memory{wanted} to begin with, and the job gives it {} bytes: raise memory_mib",
+                job.memory_bytes
+            )
+        }
+        ErrorKind::Instantiation(
+            InstantiationError::FailedToInstantiateTable(_) | InstantiationError::TooManyTables,
+        ) => format!(
+            "the module wants more tables than {MAX_TABLES}, or one of more than {MAX_TABLE} entries"
+        ),
+        ErrorKind::Linker(_) | ErrorKind::Instantiation(_) => {
+            let foreign = module.imports().find(|import| import.module() != wasi::MODULE);
+            let what = foreign.map_or_else(
+                || format!("what {} does not have, or has otherwise", wasi::MODULE),
+                |import| format!("'{}' of '{}'", import.name(), import.module()),
+            );
+            format!(
+                "the module imports {what}: programs have the functions of {} only",
+                wasi::MODULE
+            )
+        }
+        _ => return None,
+    })
 }
 
 fn world(job: &WasmJob, bounds: &Bounds) -> wasi::World {
@@ -92,7 +153,7 @@ fn world(job: &WasmJob, bounds: &Bounds) -> wasi::World {
             .table_elements(MAX_TABLE)
             .instances(1)
             .memories(1)
-            .tables(16)
+            .tables(MAX_TABLES)
             .build(),
     }
 }

@@ -1,8 +1,12 @@
 use super::*;
 
-/// A field of a protocol buffer that holds bytes.
+const BOUNDS: Bounds = Bounds { memory_bytes: 1 << 30, max_result: 1 << 20, timeout_ms: 60_000 };
+
+/// A field of a protocol buffer that holds bytes, fewer than 2^14.
 fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    [&[number << 3 | 2, u8::try_from(bytes.len()).unwrap()], bytes].concat()
+    let length = bytes.len();
+    let length = [(length & 0x7f) as u8 | 0x80, u8::try_from(length >> 7).unwrap()];
+    [&[number << 3 | 2][..], &length, bytes].concat()
 }
 
 /// A field of a protocol buffer that holds a small number.
@@ -48,7 +52,7 @@ fn refused(payload: &[u8]) -> String {
 fn a_model_gives_its_outputs_by_name() {
     let payload = job(model("Add"), &[("x", floats(&[1.5, -2.0]))]);
     check(&payload).unwrap();
-    let result = run(&payload).unwrap();
+    let result = run(&payload, &BOUNDS).unwrap();
     assert_eq!(result.fault, None);
     assert_eq!(result.outputs, [output("y", floats(&[3.0, -4.0]))]);
 }
@@ -75,9 +79,59 @@ fn inputs_must_be_those_of_the_model() {
 
 #[test]
 fn a_model_that_cannot_run_is_its_own_fault() {
-    let of = |payload: Vec<u8>| run(&payload).unwrap().fault.map(|fault| fault.code);
+    let of = |payload: Vec<u8>| run(&payload, &BOUNDS).unwrap().fault.map(|fault| fault.code);
     let unknown = job(model("NoSuchOperator"), &[("x", floats(&[1.0, 2.0]))]);
     assert_eq!(of(unknown), Some(FaultCode::Trapped));
     let wide = job(model("Add"), &[("x", floats(&[1.0, 2.0, 3.0]))]);
-    assert_ne!(run(&wide).map(|result| result.fault).ok(), None);
+    assert_ne!(run(&wide, &BOUNDS).map(|result| result.fault).ok(), None);
+}
+
+/// A list of integers in a model.
+fn integers(name: &str, values: &[i64]) -> Vec<u8> {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let length = number(1, u8::try_from(values.len()).unwrap());
+    field(5, &[length, number(2, 7), field(8, name.as_bytes()), field(9, &raw)].concat())
+}
+
+/// `y` of a tensor `x` of two floats, by an operator that takes lengths too.
+fn shaped(op: &str, operands: &[&str], lengths: &[i64]) -> Vec<u8> {
+    let operands: Vec<u8> = operands.iter().flat_map(|name| field(1, name.as_bytes())).collect();
+    let node = [operands, field(2, b"y"), field(4, op.as_bytes())].concat();
+    let float = field(2, &field(1, &number(1, 1)));
+    let graph = [
+        field(1, &node),
+        field(2, b"graph"),
+        integers("lengths", lengths),
+        field(11, &value_info("x", [1, 2])),
+        field(12, &[field(1, b"y"), float].concat()),
+    ]
+    .concat();
+    [number(1, 8), field(8, &number(2, 13)), field(7, &graph)].concat()
+}
+
+/// Of a length the engine keeps 32 bits: such a tensor came back empty, and was paid.
+#[test]
+fn a_tensor_that_no_memory_holds_is_a_fault_for_want_of_memory() {
+    let of = |op: &str, operands: &[&str], lengths: &[i64]| {
+        let payload = job(shaped(op, operands, lengths), &[("x", floats(&[1.5, -2.0]))]);
+        run(&payload, &BOUNDS).unwrap()
+    };
+    for (op, operands, lengths) in [
+        ("Tile", &["x", "lengths"][..], [1, 1 << 50]),
+        ("Tile", &["x", "lengths"], [1 << 32, 1 << 32]),
+        ("Tile", &["x", "lengths"], [1, 1 << 31]),
+        ("Tile", &["x", "lengths"], [1, 1 << 30]),
+        ("Tile", &["x", "lengths"], [1, i64::MAX]),
+        ("Expand", &["x", "lengths"], [1 << 50, 2]),
+        ("Expand", &["x", "lengths"], [1 << 29, 2]),
+        ("Reshape", &["x", "lengths"], [1 << 32, 2]),
+    ] {
+        let result = of(op, operands, &lengths);
+        assert!(result.outputs.is_empty());
+        let fault = result.fault.expect(op);
+        assert_eq!(fault.code, FaultCode::OutOfMemory, "{op} {lengths:?}: {fault}");
+    }
+    assert_eq!(of("Tile", &["x", "lengths"], &[1, -3]).fault.unwrap().code, FaultCode::Trapped);
+    let good = of("Tile", &["x", "lengths"], &[1, 2]);
+    assert_eq!(good.outputs, [output("y", floats(&[1.5, -2.0, 1.5, -2.0]))]);
 }

@@ -147,8 +147,28 @@ fn what_is_no_program_is_refused_before_it_is_accepted() {
     let refused = |payload: &[u8]| check(payload, &BOUNDS).unwrap_err().detail;
     assert!(refused(b"garbage").contains("encoding"));
     assert!(refused(&with(b"\0asm".to_vec())).contains("not valid"));
-    assert!(refused(&with(wat::parse_str("(module)").unwrap())).contains("_start"));
+    let module = |text: &str| with(wat::parse_str(text).unwrap());
+    assert!(refused(&module("(module)")).contains("there is none"));
+    for start in ["(func (export \"_start\") (param i32))", "(memory (export \"_start\") 1)"] {
+        assert!(refused(&module(&format!("(module {start})"))).contains("another thing"));
+    }
+    let greedy = r#"(module (memory (export "memory") 17) (func (export "_start")))"#;
+    let reason = refused(&module(greedy));
+    assert!(reason.contains("of 1114112 bytes") && reason.contains("raise memory_mib"), "{reason}");
+    let tables = r#"(module (table 2000000 funcref) (func (export "_start")))"#;
+    assert!(refused(&module(tables)).contains("tables"));
     let foreign = r#"(module (import "env" "system" (func)) (func (export "_start")))"#;
     assert!(refused(&with(wat::parse_str(foreign).unwrap())).contains("system"));
     check(&job("nop").encode().unwrap(), &BOUNDS).unwrap();
+}
+
+/// Nobody pays for what a provider does before it accepts: a start function that never ended held it for half a minute.
+#[test]
+fn nothing_of_a_program_runs_while_it_is_checked() {
+    let endless = r#"(module (start $s) (func $s (loop $l (br $l))) (func (export "_start")))"#;
+    let module = wat::parse_str(endless).unwrap();
+    let endless = WasmJob { module, fuel: u64::MAX, ..job("nop") };
+    check(&endless.encode().unwrap(), &BOUNDS).unwrap();
+    check_program(&endless).unwrap();
+    assert_eq!(fault(&WasmJob { fuel: 1_000, ..endless }), FaultCode::OutOfFuel);
 }
