@@ -41,7 +41,7 @@ drilled! {
     block batch quorum_certificate timeout_certificate commit_certificate commit_proof
     consensus_message evidence epoch_config validator_set receipt module_record transaction
     module_call state_proof core_sequence safety_record envelope int8_model int8_manifest
-    int8_requests int8_opening int8_job int8_result wgsl_job wasm_job onnx_job job_result json_rpc
+    int8_requests int8_opening int8_job int8_result wgsl_job wasm_job onnx_job oci_job job_result json_rpc
     rest_body rest_answer genesis amount wei key_text locator public_key
     stored_epoch stored_execution stored_receipts tree_node packed_rows body_place manifest snapshot_chunk
     safety_file job_file node_file key_file pool_journal epochs_file request block_answer

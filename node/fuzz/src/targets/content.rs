@@ -14,8 +14,8 @@ use neura_int8::{
     },
 };
 use neura_types::job::{
-    FaultCode, JobFault, JobFormat, JobResult, NamedBytes, OnnxJob, WasmJob, WgslBuffer, WgslJob,
-    WgslPass,
+    FaultCode, JobFault, JobFormat, JobResult, NamedBytes, OciJob, OnnxJob, WasmJob, WgslBuffer,
+    WgslJob, WgslPass,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
@@ -39,6 +39,7 @@ pub(super) const TARGETS: &[Target] = &[
     Target::new("wgsl-job", format::<WgslJob>, || vec![encoded(&wgsl_job())]),
     Target::new("wasm-job", format::<WasmJob>, || vec![encoded(&wasm_job())]),
     Target::new("onnx-job", format::<OnnxJob>, || vec![encoded(&onnx_job())]),
+    Target::new("oci-job", format::<OciJob>, || vec![encoded(&oci_job())]),
     Target::new("job-result", format::<JobResult>, || vec![encoded(&job_result())]),
 ];
 
@@ -73,6 +74,11 @@ fn wasm_job() -> WasmJob {
 
 fn onnx_job() -> OnnxJob {
     OnnxJob { model: vec![8, 8], inputs: vec![NamedBytes { name: "x".into(), bytes: vec![0; 3] }] }
+}
+
+fn oci_job() -> OciJob {
+    let command = ["/bin/sh", "-c", "sort"].map(str::to_owned).to_vec();
+    OciJob { image: "debian".into(), command, input: vec![7, 0, 7] }
 }
 
 fn job_result() -> JobResult {
