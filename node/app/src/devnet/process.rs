@@ -44,16 +44,18 @@ pub struct Child {
     /// Its log.
     pub log: PathBuf,
     args: Vec<String>,
+    /// Where this program lay at the first start: the system's answer is of no use once another has taken its place.
+    program: Option<PathBuf>,
     running: Option<Running>,
 }
 
 impl Child {
     /// A process of this binary that is to run with `args` and to log to `log`.
     pub fn new(name: impl Into<String>, log: PathBuf, args: Vec<String>) -> Self {
-        Self { name: name.into(), log, args, running: None }
+        Self { name: name.into(), log, args, program: None, running: None }
     }
 
-    /// Starts it. It ends with this process.
+    /// Starts it, from what lies now where this program lay at the first start. It ends with this process.
     ///
     /// # Errors
     /// If its log cannot be written or it cannot be started.
@@ -64,7 +66,13 @@ impl Child {
             .append(true)
             .open(&self.log)
             .with_context(|| format!("opening the log {}", self.log.display()))?;
-        let program = std::env::current_exe().context("finding this program")?;
+        let program = match &self.program {
+            Some(program) => program,
+            None => {
+                let found = std::env::current_exe().context("finding this program")?;
+                self.program.insert(found)
+            }
+        };
         let child = Command::new(program)
             .args(&self.args)
             .env(SUPERVISED, std::process::id().to_string())
@@ -74,7 +82,7 @@ impl Child {
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {}", self.name))?;
+            .with_context(|| format!("starting {} from {}", self.name, program.display()))?;
         self.running = Some(child);
         Ok(())
     }
@@ -136,4 +144,37 @@ fn tail(log: &Path) -> std::io::Result<String> {
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     Ok(lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A validator could not be started again once the program was built anew: the system then names it "(deleted)".
+    #[tokio::test]
+    async fn a_program_that_was_replaced_is_started_from_where_it_lay() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, log) = (dir.path().join("program"), dir.path().join("log"));
+        let write = |text: &str| {
+            let _ = fs::remove_file(&program);
+            fs::write(&program, format!("#!/bin/sh\necho {text}\n")).unwrap();
+            fs::set_permissions(&program, fs::Permissions::from_mode(0o700)).unwrap();
+        };
+        let mut child = Child::new("validator 0", log, Vec::new());
+        child.program = Some(program.clone());
+        for text in ["old", "new"] {
+            write(text);
+            child.start().unwrap();
+            assert!(child.ended().await.unwrap().success());
+        }
+        assert_eq!(child.last_words(), "old\nnew");
+        fs::remove_file(&program).unwrap();
+        let error = format!("{:#}", child.start().unwrap_err());
+        assert!(
+            error.contains("starting validator 0 from") && error.contains("program"),
+            "{error}"
+        );
+    }
 }

@@ -114,22 +114,24 @@ async fn keep(mut child: Child, mut stop: watch::Receiver<bool>, notices: mpsc::
         };
         soon = if started.elapsed() < TOO_SOON { soon + 1 } else { 0 };
         let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-        let cause = format!("{how}\n{}\n(log: {})", child.last_words(), child.log.display());
-        let name = child.name.clone();
-        if soon >= GIVE_UP_AFTER {
-            // Nobody listening means that the devnet is stopping.
-            let _ = notices.send(Notice::GivenUp { name, cause }).await;
-            return;
-        }
-        let _ = notices.send(Notice::Restarting { name, cause }).await;
-        tokio::select! {
-            () = tokio::time::sleep(RESTART_PAUSE) => {}
-            () = asked(&mut stop) => return,
-        }
-        if let Err(error) = child.start() {
-            let cause = format!("{error:#}");
-            let _ = notices.send(Notice::GivenUp { name: child.name.clone(), cause }).await;
-            return;
+        let mut cause = format!("{how}\n{}\n(log: {})", child.last_words(), child.log.display());
+        // A program that is being replaced is missing for a moment: not to start counts as to end at once.
+        loop {
+            let name = child.name.clone();
+            if soon >= GIVE_UP_AFTER {
+                // Nobody listening means that the devnet is stopping.
+                let _ = notices.send(Notice::GivenUp { name, cause }).await;
+                return;
+            }
+            let _ = notices.send(Notice::Restarting { name, cause }).await;
+            tokio::select! {
+                () = tokio::time::sleep(RESTART_PAUSE) => {}
+                () = asked(&mut stop) => return,
+            }
+            match child.start() {
+                Ok(()) => break,
+                Err(error) => (soon, cause) = (soon + 1, format!("{error:#}")),
+            }
         }
     }
 }
