@@ -8,6 +8,7 @@
 //! - [`bench`]: measurements of whole nodes.
 //! - [`evm`]: Ethereum's tests, run on this chain's EVM.
 //! - [`bounded`]: files read up to a limit.
+//! - [`plain`]: what strangers wrote, harmless on a screen.
 //! - [`cli`]: commands, screen, exit codes.
 //!
 //! # Invariants
@@ -24,3 +25,4 @@ pub mod job;
 pub mod keyfile;
 pub mod mempool;
 pub mod node;
+pub mod plain;

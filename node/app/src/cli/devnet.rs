@@ -134,13 +134,12 @@ async fn serve(network: &mut Network, args: &Args, screen: &mut Screen) -> Resul
         None => None,
     };
     if args.once {
-        if let Some(finished) = &finished
-            && !screen.result(finished)?
-        {
+        let Some(finished) = &finished else { return Ok(()) };
+        if !screen.result(finished)? {
             task::print_report(screen, &finished.report);
             task::print_end(screen, &finished.task);
         }
-        return Ok(());
+        return finished.check();
     }
     if let Some(finished) = &finished {
         task::print_report(screen, &finished.report);

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, parser::ValueSource};
 
+use crate::plain;
 pub use account::Account;
 pub use screen::Screen;
 #[doc(hidden)]
@@ -148,9 +149,9 @@ pub fn main() -> ExitCode {
                 let value = serde_json::json!({
                     "error": { "code": error_code(&error), "message": format!("{error:#}") }
                 });
-                screen::print(&value.to_string());
+                screen::print(&plain::json(&value.to_string()));
             } else {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {}", plain::text(&format!("{error:#}")));
             }
             ExitCode::FAILURE
         }
@@ -165,8 +166,9 @@ fn error_code(error: &anyhow::Error) -> String {
             let of_node = cause.downcast_ref::<neura_client::ClientError>().map(|e| e.code());
             let of_provider =
                 cause.downcast_ref::<neura_provider::ProviderError>().map(|e| e.code());
-            let of_job = cause.downcast_ref::<crate::job::Refusal>().map(|e| e.code);
-            of_node.or(of_provider).or(of_job)
+            let of_offer = cause.downcast_ref::<crate::job::Refusal>().map(|e| e.code);
+            let of_file = cause.downcast_ref::<crate::job::JobError>().map(|e| e.code());
+            of_node.or(of_provider).or(of_offer).or(of_file)
         })
         .unwrap_or("failed")
         .to_owned()

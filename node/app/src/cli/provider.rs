@@ -14,6 +14,8 @@ use neura_provider::{
 };
 use neura_types::{Address, Amount};
 
+use crate::plain;
+
 use super::{Screen, Shared, account::home, logs, node::stop_signal};
 
 /// Commands of `neura provider`.
@@ -143,7 +145,7 @@ pub(super) struct Join {
     /// Region, as owners may wish to know it.
     #[arg(long, default_value = "")]
     region: String,
-    /// Most tasks at a time.
+    /// Most tasks at a time: one runs, the others wait for the device. Those that wait for approval take no place.
     #[arg(long, default_value_t = 4)]
     capacity: u32,
     /// Seconds between two checkpoints of a job; 0 for none.
@@ -205,12 +207,15 @@ async fn join(args: Join, shared: Shared) -> Result<()> {
         if !json && matches!(progress, Progress::Advanced { .. }) {
             return;
         }
-        let line = if json {
-            serde_json::to_string(progress).unwrap_or_else(|error| error.to_string())
-        } else {
-            progress.to_string()
-        };
-        screen.line(line);
+        screen.line(match (json, progress.task()) {
+            (true, _) => {
+                let text = serde_json::to_string(progress);
+                plain::json(&text.unwrap_or_else(|error| error.to_string()))
+            }
+            // What is said of a task may be its owner's words.
+            (false, Some(_)) => plain::line(&progress.to_string()),
+            (false, None) => progress.to_string(),
+        });
     });
     // One listener for all the time: a signal between two of them would be lost.
     let mut stop = std::pin::pin!(stop_signal());

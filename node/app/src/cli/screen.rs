@@ -9,6 +9,8 @@ use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
+use crate::plain;
+
 /// What is shown while something is waited for.
 const WAITING: &str = "{spinner} {msg} ({elapsed})";
 /// The same where it is known how far it is.
@@ -37,9 +39,10 @@ impl Screen {
         if self.json {
             return;
         }
+        let text = plain::text(text.as_ref());
         match &self.spinner {
-            Some(spinner) => spinner.suspend(|| print(text.as_ref())),
-            None => print(text.as_ref()),
+            Some(spinner) => spinner.suspend(|| print(&text)),
+            None => print(&text),
         }
     }
 
@@ -62,7 +65,7 @@ impl Screen {
             spinner.set_style(style);
             spinner.unset_length();
         }
-        spinner.set_message(text.to_owned());
+        spinner.set_message(plain::line(text));
     }
 
     /// Shows how far what is being waited for is; says whether there is a place for that.
@@ -75,14 +78,14 @@ impl Screen {
             spinner.set_length(total);
         }
         spinner.set_position(done);
-        spinner.set_message(note.to_owned());
+        spinner.set_message(plain::line(note));
         true
     }
 
     /// Prints a value as a line of JSON, before the result.
     pub fn json_line<T: Serialize>(&self, value: &T) {
         if let Ok(text) = serde_json::to_string(value) {
-            print(&text);
+            print(&plain::json(&text));
         }
     }
 
@@ -114,7 +117,7 @@ impl Screen {
     pub fn result<T: Serialize>(&mut self, value: &T) -> Result<bool> {
         self.done();
         if self.json {
-            print(&serde_json::to_string(value)?);
+            print(&plain::json(&serde_json::to_string(value)?));
         }
         Ok(self.json)
     }

@@ -5,21 +5,25 @@ mod show;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::Result;
 use neura_blobs::EncryptionSecretKey;
 use neura_client::{Client, ClientError};
 use neura_types::{
     Address, Amount, U256,
     abi::{ITasks, SolCall},
+    job::JobFault,
     system,
     task::{Task, TaskId, TaskState},
 };
 use serde::Serialize;
 
-use super::{Account, Screen, Shared};
-use crate::job::{self, Choice, Job, Report};
+use super::{Account, Failed, Screen, Shared};
+use crate::{
+    job::{self, Choice, Job, Refusal, Report},
+    plain,
+};
 use notes::NoteView;
-use show::{describe_end, print_task, show_step};
+use show::{describe_end, print_choice, print_task, show_step};
 pub(crate) use show::{print_end, print_report};
 
 /// Commands of `neura task`.
@@ -97,10 +101,36 @@ pub(super) enum Command {
 /// What `submit` reports in the end.
 #[derive(Debug, Serialize)]
 pub(crate) struct Finished {
+    /// `done`, or `fault` for a job that failed by its own fault.
+    outcome: &'static str,
+    /// Why it failed, if so.
+    fault: Option<JobFault>,
     /// The task.
     pub(crate) task: Task,
     /// The opened result.
     pub(crate) report: Report,
+}
+
+impl Finished {
+    fn new(task: Task, report: Report) -> Self {
+        let fault = report.fault().cloned();
+        Self { outcome: if fault.is_some() { "fault" } else { "done" }, fault, task, report }
+    }
+
+    /// Ends a command whose job failed by its own fault: that is no success.
+    ///
+    /// # Errors
+    /// If it did.
+    pub(crate) fn check(&self) -> Result<()> {
+        check(self.task.id, &self.report)
+    }
+}
+
+/// Says on standard error why a job failed, and ends the command so.
+fn check(id: TaskId, report: &Report) -> Result<()> {
+    let Some(fault) = report.fault() else { return Ok(()) };
+    eprintln!("error: the job of task {id} failed: {}", plain::line(&fault.to_string()));
+    Err(Failed.into())
 }
 
 pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
@@ -121,15 +151,9 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             if !screen.result(&finished)? {
                 print_report(&screen, &finished.report);
                 print_end(&screen, &finished.task);
-                if no_approve {
-                    screen.line(format!(
-                        "not approved: `neura task approve {id}` pays the provider, `neura task challenge {id} REASON` contests; \
-                         at height {} the chain accepts it by itself",
-                        finished.task.deadline
-                    ));
-                }
+                print_choice(&screen, &finished.task);
             }
-            Ok(())
+            finished.check()
         }
         Command::Watch { id } => {
             let client = Client::new(&shared.url)?;
@@ -224,18 +248,23 @@ pub(crate) async fn finish(
     if !matches!(submitted.state, TaskState::Submitted | TaskState::Settled) {
         let because = job::declined_because(client, &submitted).await;
         let because = because.map(|reason| format!(": {reason}")).unwrap_or_default();
-        bail!("task {id} ended without a result: {}{because}", describe_end(&submitted));
+        let detail =
+            format!("task {id} ended without a result: {}{because}", describe_end(&submitted));
+        let code = submitted.outcome.map_or(submitted.state.name(), |end| end.reason.name());
+        return Err(Refusal { code, detail }.into());
     }
     let sender = account.sender().await?;
     let plain =
         job::open_result(client, sender.chain_id(), &submitted, &account.result_key).await?;
     let report = job::report(&job.executor, Some(job), &plain)?;
-    let approve = approve && !matches!(&report, Report::Outputs { fault: Some(_), .. });
+    let approve = approve && report.fault().is_none();
     if approve && submitted.state == TaskState::Submitted {
-        ensure!(
-            report.is_good(),
-            "the result differs from the reference: not approved. Contest it with `neura task challenge {id} REASON`"
-        );
+        if !report.is_good() {
+            let detail = format!(
+                "the result differs from the reference: not approved. Contest it with `neura task challenge {id} REASON`"
+            );
+            return Err(Refusal { code: "result_differs", detail }.into());
+        }
         let call = ITasks::approveCall { taskId: id }.abi_encode();
         match sender.call(system::TASKS, U256::ZERO, call).await {
             Ok(_) => {}
@@ -245,12 +274,12 @@ pub(crate) async fn finish(
         }
     }
     if !approve {
-        return Ok(Finished { task: submitted, report });
+        return Ok(Finished::new(submitted, report));
     }
     screen.waiting("settlement");
     let task =
         job::watch(client, id, submitted.state, &[], |step| show_step(screen, &step)).await?;
-    Ok(Finished { task, report })
+    Ok(Finished::new(task, report))
 }
 
 async fn result(
@@ -275,8 +304,9 @@ async fn result(
             let text: Vec<String> = found.predictions.iter().map(ToString::to_string).collect();
             screen.line(text.join(" "));
         }
+        print_choice(&screen, &task);
     }
-    Ok(())
+    check(id, &report)
 }
 
 async fn find(client: &Client, id: TaskId) -> Result<Task> {

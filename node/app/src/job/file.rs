@@ -55,6 +55,17 @@ pub enum JobError {
     },
 }
 
+impl JobError {
+    /// Stable code, for machines.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Read { .. } => "file_unreadable",
+            Self::Toml { .. } | Self::Field { .. } => "invalid_job_file",
+            Self::Content { .. } => "invalid_job",
+        }
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {

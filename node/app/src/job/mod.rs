@@ -4,8 +4,10 @@
 //! ciphertext, send the task transaction, have it confirmed, wait for the provider's result, settle and open it.
 
 mod file;
+mod follow;
 mod notes;
 mod outcome;
+mod queue;
 mod reassign;
 mod submit;
 #[cfg(test)]
@@ -13,7 +15,9 @@ mod tests;
 mod work;
 
 pub use file::{Job, JobError, check_text};
+pub use follow::{declined_because, watch};
 pub use notes::read_notes;
 pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
+pub use queue::Queue;
 pub use reassign::reassign;
-pub use submit::{Choice, Offer, Refusal, Step, declined_because, pick, submit, watch};
+pub use submit::{Choice, Offer, Refusal, Step, pick, submit};

@@ -72,6 +72,14 @@ pub struct Output {
 const MAX_TEXT: usize = 2_000;
 
 impl Report {
+    /// Why the job failed by its own fault, if it did.
+    pub fn fault(&self) -> Option<&JobFault> {
+        match self {
+            Self::Predictions(_) => None,
+            Self::Outputs { fault, .. } => fault.as_ref(),
+        }
+    }
+
     /// Whether it is as good as can be told: no fault, and nothing that differs from the reference.
     pub fn is_good(&self) -> bool {
         match self {

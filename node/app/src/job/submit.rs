@@ -1,7 +1,5 @@
 //! Offer a job to a provider and follow it to its end.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
 use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, seal};
 use neura_client::{Client, Sender};
@@ -11,14 +9,16 @@ use neura_types::{
     provider::Provider,
     rest::ProviderMatch,
     system,
-    task::{BlobRef, Checkpoint, EndReason, Task, TaskId, TaskState, Terms, VerificationPolicy},
+    task::{BlobRef, Checkpoint, Task, TaskId, Terms, VerificationPolicy},
 };
 use serde::Serialize;
 
-use super::Job;
+use crate::plain;
 
-/// Pause between two looks at a task.
-const LOOK: Duration = Duration::from_millis(150);
+use super::{
+    Job,
+    queue::{self, Queue},
+};
 
 /// Whom to give the job to.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,11 @@ pub enum Step {
         hash: B256,
         /// Height of its block.
         height: Height,
+    },
+    /// The provider is at work on other tasks first.
+    Waiting {
+        /// What comes before the task.
+        queue: Queue,
     },
     /// The provider noted how far its work is.
     Noted {
@@ -219,109 +224,52 @@ async fn find(client: &Client, job: &Job, choice: Choice) -> Result<Provider> {
         // The registry is larger than one match looks at, or there is no such provider.
         (None, Choice::Provider(address)) if candidates.is_empty() => address,
         (None, _) => {
-            let lacks: Vec<String> = candidates.iter().map(|candidate| lacks(candidate)).collect();
-            let detail = format!("no provider fits this job:\n{}", lacks.join("\n"));
-            return Err(Refusal { code: "requirement_not_met", detail }.into());
+            return Err(refusal(client, &candidates).await.into());
         }
     };
     Ok(client.existing_provider(address).await?)
 }
+
+/// Why none of the providers takes a job.
+async fn refusal(client: &Client, candidates: &[&ProviderMatch]) -> Refusal {
+    let only_full = |candidate: &&&ProviderMatch| {
+        candidate.shortfalls.iter().all(|short| short.dimension == CAPACITY)
+    };
+    let full: Vec<&&ProviderMatch> = candidates.iter().filter(only_full).collect();
+    if full.is_empty() {
+        let lacks: Vec<String> = candidates.iter().map(|candidate| lacks(candidate)).collect();
+        let detail = format!("no provider fits this job:\n{}", lacks.join("\n"));
+        return Refusal { code: "requirement_not_met", detail };
+    }
+    let mut lines = Vec::new();
+    for candidate in full.into_iter().take(MAX_FULL) {
+        lines.push(match queue::places(client, candidate.provider).await {
+            Ok(places) => format!("  {places}"),
+            Err(_) => lacks(candidate),
+        });
+    }
+    let detail = format!(
+        "every provider that could do this job is full now:\n{}\nSubmit it again when a place is free, or name another \
+         provider with --provider",
+        lines.join("\n")
+    );
+    Refusal { code: "provider_at_capacity", detail }
+}
+
+/// The dimension in which a provider falls short while it is at work on all that it takes.
+const CAPACITY: &str = "capacity";
+/// Full providers that are told about.
+const MAX_FULL: usize = 5;
 
 /// What a provider lacks for a job, in one line.
 fn lacks(candidate: &ProviderMatch) -> String {
     let lacks: Vec<String> = candidate
         .shortfalls
         .iter()
-        .map(|s| format!("{} {} wanted, {} offered", s.dimension, s.wanted, s.offered))
+        .map(|s| {
+            let offered = plain::line(&s.offered);
+            format!("{} {} wanted, {offered} offered", s.dimension, s.wanted)
+        })
         .collect();
     format!("  {}: {}", candidate.provider, lacks.join("; "))
-}
-
-/// Follows a task on from a state that the caller knows, until it is in one of `until` or has ended. States that it
-/// passed through between two looks are told too.
-///
-/// # Errors
-/// If no node answers, or there is no such task.
-pub async fn watch(
-    client: &Client,
-    id: TaskId,
-    known: TaskState,
-    until: &[TaskState],
-    mut on_step: impl FnMut(Step),
-) -> Result<Task> {
-    let mut last = (known, 0);
-    let mut assigned: Option<(Address, Option<u64>)> = None;
-    let mut failures = 0u32;
-    loop {
-        match client.existing_task(id).await {
-            Ok(task) => {
-                failures = 0;
-                let step = task.checkpoint.as_ref().map(|noted| noted.step);
-                let now = (task.terms.provider, step);
-                if let Some(before) = assigned.replace(now).filter(|before| *before != now) {
-                    on_step(progress(&task, before.0));
-                }
-                let seen = (task.state, task.challenges);
-                if last != seen {
-                    for (state, height) in passed(last.0, &task) {
-                        let task = Box::new(Task { state, ..task.clone() });
-                        on_step(Step::Changed { task, height });
-                    }
-                    last = seen;
-                    let height = client.height().await.unwrap_or(task.created_at);
-                    on_step(Step::Changed { task: Box::new(task.clone()), height });
-                }
-                if until.contains(&task.state) || task.state.is_terminal() {
-                    return Ok(task);
-                }
-            }
-            // Nodes restart; the task does not depend on the one that is asked.
-            Err(error) if error.is_transient() && failures < 200 => failures += 1,
-            Err(error) => return Err(error.into()),
-        }
-        tokio::time::sleep(LOOK).await;
-    }
-}
-
-/// What is new of a task whose provider or checkpoint is another than before.
-fn progress(task: &Task, before: Address) -> Step {
-    let to = task.terms.provider;
-    match task.checkpoint.clone() {
-        Some(checkpoint) if to == before => Step::Noted { checkpoint },
-        noted => {
-            Step::HandedOn { to, from_step: noted.map(|noted| noted.step), deadline: task.deadline }
-        }
-    }
-}
-
-/// What the provider said when it declined a task, if it did and the node still has the block.
-pub async fn declined_because(client: &Client, task: &Task) -> Option<String> {
-    let outcome = task.outcome.filter(|outcome| outcome.reason == EndReason::Declined)?;
-    let block = client.block(&outcome.at.to_string()).await.ok()?;
-    for hash in block.transaction_hashes {
-        let sent = client.transaction(hash).await.ok()?;
-        if sent.to == Some(system::TASKS)
-            && let Ok(call) = ITasks::declineCall::abi_decode(&sent.input)
-            && call.taskId == task.id
-        {
-            // A stranger's words: they must not steer a terminal.
-            return Some(call.reason.chars().filter(|c| !c.is_control()).collect());
-        }
-    }
-    None
-}
-
-/// States between the one that was seen last and the present one, with the heights at which they were entered.
-fn passed(last: TaskState, task: &Task) -> Vec<(TaskState, Height)> {
-    let mut states = Vec::new();
-    if last < TaskState::Running && task.state > TaskState::Running && task.accepted_at > 0 {
-        states.push((TaskState::Running, task.accepted_at));
-    }
-    if let Some(result) = &task.result
-        && last < TaskState::Submitted
-        && task.state > TaskState::Submitted
-    {
-        states.push((TaskState::Submitted, result.at));
-    }
-    states
 }

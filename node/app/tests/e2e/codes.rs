@@ -110,7 +110,7 @@ async fn refused_call(market: &Market, value: Amount, call: impl SolCall, code: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_refused_alike_by_rest_json_rpc_and_the_command_line() {
-    let market = Market::open(quick()).await;
+    let market = Market::open(Params { accept_window_blocks: 10_000, ..quick() }).await;
     let cli = Cli::new(market.network.url(0));
     let key = market.network.key_file("alice").display().to_string();
     let enough = PRICE.times(DURATION).unwrap();
@@ -132,6 +132,7 @@ async fn a_task_is_refused_alike_by_rest_json_rpc_and_the_command_line() {
     for (provider, from, to, code) in [
         (nobody.to_string(), "", "", "unknown_provider"),
         (provider.clone(), "gpu_memory_mib = 64", "gpu_memory_mib = 0", "requirement_not_met"),
+        (provider.clone(), "\"int8\"", "\"cuda\"", "invalid_job_file"),
         (
             provider.clone(),
             "max_price = \"5 ANKR\"",
@@ -147,6 +148,19 @@ async fn a_task_is_refused_alike_by_rest_json_rpc_and_the_command_line() {
     let job = job_file(&cli, "", "", false);
     let refusal = cli.refused(&["task", "submit", &job, "--key", &key, "--detach"]).await;
     assert_eq!(refusal.code, "requirement_not_met", "{}", refusal.message);
+
+    // A provider that is full: with what, until when, and what to do.
+    let job = job_file(&cli, "", "", true);
+    let submit = ["task", "submit", &job, "--key", &key, "--detach"];
+    for task in 1..=4 {
+        assert_eq!(cli.json(&submit).await["task"], task);
+    }
+    let refusal = cli.refused(&submit).await;
+    assert_eq!(refusal.code, "provider_at_capacity", "{}", refusal.message);
+    let full = format!("{provider} is at work on 4 of at most 4: task 1 (assigned, until block ");
+    for told in [full.as_str(), "task 4 (assigned", "when a place is free"] {
+        assert!(refusal.message.contains(told), "{}", refusal.message);
+    }
     market.network.stop().await;
 }
 

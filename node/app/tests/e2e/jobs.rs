@@ -61,9 +61,14 @@ async fn owners_programs_and_kernels_are_run_and_hostile_ones_end_with_a_reason(
         ("failing", "(call $exit (i32.const 3))", "exit_code"),
         ("trapping", "(drop (i32.load (i32.const -1)))", "trapped"),
     ] {
-        let ended = submit(&program(folder.path(), name, body)).await;
-        assert_eq!(ended["report"]["fault"]["code"], code, "{ended}");
+        let path = program(folder.path(), name, body);
+        let output = cli.run(&["task", "submit", &path, "--key", &key, "--json"]).await;
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let ended: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!((&ended["outcome"], &ended["fault"]["code"]), (&"fault".into(), &code.into()));
         assert_eq!(ended["task"]["state"], "submitted", "a fault is not approved by itself");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.contains(" failed: ") && said.contains(code), "{said}");
     }
     // What cannot be run is declined before anybody pays.
     for (name, table, file, bytes) in [
@@ -72,7 +77,8 @@ async fn owners_programs_and_kernels_are_run_and_hostile_ones_end_with_a_reason(
     ] {
         let path = job(folder.path(), name, table, &[(file, bytes)]);
         let refusal = cli.refused(&["task", "submit", &path, "--key", &key]).await;
-        assert!(refusal.message.contains("invalid_job"), "{}", refusal.message);
+        let told = format!("{}: {}", refusal.code, refusal.message);
+        assert!(told.contains("invalid_job"), "{told}");
     }
     // And the provider goes on.
     assert_eq!(submit(&example("lines")).await["task"]["state"], "settled");

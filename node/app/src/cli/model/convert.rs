@@ -7,7 +7,7 @@ use neura_convert::{
     Config, ConvertError, Graph, MAX_CONFIG_BYTES, OnnxOptions, Options, Report, Sample, calibrate,
     compare, quantise, read_checkpoint, read_onnx, read_samples,
 };
-use neura_int8::{MAX_MODEL_BYTES, Sampling};
+use neura_int8::{MAX_MODEL_BYTES, MAX_ROWS, Sampling};
 use serde::Serialize;
 
 use super::{Processor, Shared, card_path};
@@ -38,7 +38,7 @@ pub(crate) struct Args {
     #[arg(long)]
     config: Option<PathBuf>,
     /// Most rows of a run: tokens of a text, images of a batch.
-    #[arg(long, default_value_t = 512)]
+    #[arg(long, default_value_t = 512, value_parser = rows)]
     rows: usize,
     /// The lengths of an ONNX model's axes, beside the batch's, that its file leaves open: 48,320.
     #[arg(long, value_delimiter = ',')]
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long)]
     output: Vec<String>,
     /// Share of a value's cells that its scale covers; what is greater is clamped.
-    #[arg(long, default_value_t = Options::default().share, value_parser = share)]
+    #[arg(long, default_value_t = Options::default().share, value_parser = covered)]
     share: f64,
     /// How much of the spread between channels is moved into weights, from 0 to 1.
     #[arg(long, default_value_t = Options::default().smoothing, value_parser = share)]
@@ -68,6 +68,22 @@ fn same_file(one: &Path, other: &Path) -> bool {
 fn share(text: &str) -> Result<f64, String> {
     let share: f64 = text.parse().map_err(|_| "not a number".to_owned())?;
     if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("from 0 to 1 are possible".into()) }
+}
+
+/// A share that covers something.
+fn covered(text: &str) -> Result<f64, String> {
+    share(text).and_then(|share| match share > 0.0 {
+        true => Ok(share),
+        false => Err("a scale that covers nothing clamps everything: above 0, to 1".into()),
+    })
+}
+
+fn rows(text: &str) -> Result<usize, String> {
+    let rows: usize = text.parse().map_err(|_| "not a whole number".to_owned())?;
+    match rows {
+        1..=MAX_ROWS => Ok(rows),
+        _ => Err(format!("from 1 to {MAX_ROWS} are possible")),
+    }
 }
 
 #[derive(Serialize)]

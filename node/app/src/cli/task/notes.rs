@@ -4,6 +4,7 @@ use neura_types::note::Remark;
 use serde::Serialize;
 
 use super::Screen;
+use crate::plain;
 
 /// Parts of the whole at which a line is printed where there is no bar.
 const LINES: u64 = 10;
@@ -44,7 +45,7 @@ impl<'a> NoteView<'a> {
             return;
         }
         match remark {
-            Remark::Log(text) => self.screen.line(format!("  log        {text}")),
+            Remark::Log(text) => self.screen.line(format!("  log        {}", plain::line(text))),
             Remark::Progress { done, total, note } => self.advance(*done, *total, note),
         }
     }
@@ -56,7 +57,7 @@ impl<'a> NoteView<'a> {
         let tenths = done.saturating_mul(LINES) / total.max(1);
         if tenths != self.shown {
             self.shown = tenths;
-            self.screen.line(format!("  progress   {done} of {total}, {note}"));
+            self.screen.line(format!("  progress   {done} of {total}, {}", plain::line(note)));
         }
     }
 }

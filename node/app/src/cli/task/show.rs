@@ -6,15 +6,18 @@ use neura_types::{
 };
 
 use super::Screen;
-use crate::job::{Output, Report, Step};
+use crate::{
+    job::{Output, Queue, Report, Step},
+    plain,
+};
 
 pub(super) fn show_step(screen: &Screen, step: &Step) {
     screen.line(match step {
         Step::Picked { provider, height } => format!(
             "1 provider   {} ({}, {}), its key {}… read from the chain at height {height}",
             provider.address,
-            provider.capability.gpu_model,
-            provider.capability.gpu_backend,
+            plain::line(&provider.capability.gpu_model),
+            plain::line(&provider.capability.gpu_backend),
             provider.encryption_key.to_string().get(..12).unwrap_or_default(),
         ),
         Step::Sealed { payload_bytes, envelope_bytes } => {
@@ -26,6 +29,17 @@ pub(super) fn show_step(screen: &Screen, step: &Step) {
         ),
         Step::Confirmed { task, hash, height } => {
             format!("5 confirmed  task {task} at height {height} (transaction {hash})")
+        }
+        Step::Waiting { queue: Queue { busy_with, until, ahead, deadline } } => {
+            let behind = match ahead {
+                0 => String::new(),
+                1 => ", then another comes before this one".to_owned(),
+                ahead => format!(", then {ahead} others come before this one"),
+            };
+            format!(
+                "  waiting    for the provider: it is busy with task {busy_with}, until block {until} at most{behind}; \
+                 not accepted by block {deadline}, the escrow returns"
+            )
         }
         Step::Changed { task, height } => return show_change(screen, task, *height),
         Step::Noted { checkpoint } => format!(
@@ -127,16 +141,13 @@ pub(crate) fn print_report(screen: &Screen, report: &Report) {
 
 fn print_outputs(screen: &Screen, fault: Option<&JobFault>, outputs: &[Output]) {
     if let Some(fault) = fault {
+        let fault = plain::line(&fault.to_string());
         screen.line(format!("result       the job failed: {fault}"));
-        screen.line("             not approved: `neura task approve` pays the provider, `neura task challenge` contests");
     }
     for Output { name, bytes, text } in outputs {
-        screen.line(format!("output       {name}, {bytes} bytes"));
-        // What a stranger's machine sends must not steer the terminal.
-        let plain = |c: char| !c.is_control() || c == '\t';
+        screen.line(format!("output       {}, {bytes} bytes", plain::line(name)));
         for line in text.iter().flat_map(|text| text.lines()) {
-            let line: String = line.chars().filter(|c| plain(*c)).collect();
-            screen.line(format!("             {line}"));
+            screen.line(format!("             {}", plain::line(line)));
         }
     }
 }
@@ -157,6 +168,17 @@ pub(crate) fn print_end(screen: &Screen, task: &Task) {
     ));
 }
 
+/// Prints what the owner may do with a result that waits for it.
+pub(super) fn print_choice(screen: &Screen, task: &Task) {
+    let Task { id, deadline, .. } = task;
+    if task.state == TaskState::Submitted {
+        screen.line(format!(
+            "not approved `neura task approve {id}` pays the provider for the blocks used, `neura task challenge {id} \
+             REASON` contests; at height {deadline} the chain accepts it by itself"
+        ));
+    }
+}
+
 /// Prints where a task stands.
 pub(super) fn print_task(screen: &Screen, task: &Task) {
     let Task { id, terms, .. } = task;
@@ -165,7 +187,10 @@ pub(super) fn print_task(screen: &Screen, task: &Task) {
     screen.line(format!("provider     {}, last seen at height {}", terms.provider, task.seen_at));
     screen.line(format!(
         "escrow       {}: {} per block, at most {} blocks of {}",
-        task.escrow, task.price_per_block, terms.duration_blocks, terms.executor
+        task.escrow,
+        task.price_per_block,
+        terms.duration_blocks,
+        plain::line(&terms.executor)
     ));
     if let Some(noted) = &task.checkpoint {
         screen.line(format!("checkpoint   step {} at height {}", noted.step, noted.at));
