@@ -21,7 +21,8 @@ fn refused(parts: &[Vec<u8>], why: &str) {
 fn nodes_that_use_what_comes_later_or_themselves_are_refused() {
     refused(&[node("Relu", &["y"], "y", &[])], "'y' is made by no node before it");
     let cycle = [node("Add", &["x", "b"], "a", &[]), node("Relu", &["a"], "b", &[])];
-    refused(&[&cycle[..], &[node("Relu", &["b"], "y", &[])]].concat(), "no node before it");
+    let cycle = [&cycle[..], &[node("Relu", &["b"], "y", &[])]].concat();
+    refused(&cycle, "no node before it");
     refused(&cycle, "export it again");
 }
 

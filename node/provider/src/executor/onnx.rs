@@ -35,11 +35,11 @@ const TYPES: [(&str, DatumType); 11] = [
 
 /// Reads the model and the inputs without running anything.
 pub(super) fn check(payload: &[u8]) -> Result<(), JobFailure> {
-    contained(|| read(payload), |detail| of_job(detail)).map(|_| ())
+    contained(|| read(payload), of_job).map(|_| ())
 }
 
 pub(super) fn run(payload: &[u8], bounds: &Bounds) -> Result<JobResult, JobFailure> {
-    let (model, inputs) = contained(|| read(payload), |detail| of_job(detail))?;
+    let (model, inputs) = contained(|| read(payload), of_job)?;
     let names: Vec<String> = model
         .outputs
         .iter()
