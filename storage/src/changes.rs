@@ -32,14 +32,10 @@ pub(crate) fn unpack_changes(mut row: &[u8]) -> Result<Vec<KeyValue<'_>>, Storag
     Ok(changes)
 }
 
-/// A row of `history`: what a key held before each of some blocks, the lowest first.
-pub(crate) fn pack_earlier<'a>(values: impl Iterator<Item = Earlier<'a>>) -> Vec<u8> {
-    let mut row = Vec::new();
-    for (height, value) in values {
-        row.extend_from_slice(&height.to_be_bytes());
-        append(&mut row, value.unwrap_or_default());
-    }
-    row
+/// Adds to a row of `history` what a key held before a block, above those in the row.
+pub(crate) fn append_earlier(row: &mut Vec<u8>, (height, value): Earlier<'_>) {
+    row.extend_from_slice(&height.to_be_bytes());
+    append(row, value.unwrap_or_default());
 }
 
 /// What a row of `history` says that the key held before the first block above a height; none if it names no such block.
@@ -92,8 +88,10 @@ mod tests {
 
     #[test]
     fn an_earlier_value_is_that_before_the_next_change() {
-        let row =
-            pack_earlier([(3, None), (5, Some(&b"five"[..])), (9, Some(b"nine"))].into_iter());
+        let mut row = Vec::new();
+        for earlier in [(3, None), (5, Some(&b"five"[..])), (9, Some(b"nine"))] {
+            append_earlier(&mut row, earlier);
+        }
         let before = |above| before_next(&row, above).expect("whole");
         assert_eq!([before(0), before(2)], [Some(None); 2]);
         assert_eq!([before(3), before(4)], [Some(Some(&b"five"[..])); 2]);

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rocksdb::{
     BlockBasedOptions, Cache, ChecksumType, ColumnFamilyDescriptor, DB, DBCompressionType,
-    DBRecoveryMode, LogLevel, MemtableFactory, Options, SliceTransform,
+    DBRecoveryMode, DataBlockIndexType, LogLevel, MemtableFactory, Options, SliceTransform,
 };
 
 use crate::{columns::Column, config::StoreConfig};
@@ -48,7 +48,8 @@ pub(crate) fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, roc
     options.set_log_level(LogLevel::Warn);
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(4 << 20);
-    let cache = Cache::new_lru_cache(config.cache_bytes);
+    // Readers of this one do not wait for each other.
+    let cache = Cache::new_hyper_clock_cache(config.cache_bytes, 0);
     let columns = Column::ALL.map(|column| {
         ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache, config))
     });
@@ -59,10 +60,12 @@ fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Option
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     // CRC-32C costs more than the read where it is not done in hardware.
     table.set_checksum_type(ChecksumType::XXH3);
     if column.point_lookups() {
         table.set_bloom_filter(BLOOM_BITS, false);
+        table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     }
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);

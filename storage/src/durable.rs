@@ -7,7 +7,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rocksdb::{DB, FlushOptions, WriteBatch};
+use rocksdb::{DB, FlushOptions, WaitForCompactOptions, WriteBatch};
 
 use crate::{
     columns::{Column, SAFETY_SEQUENCE},
@@ -77,6 +77,18 @@ impl Durable {
 }
 
 impl Store {
+    /// Waits until the database has written and merged its tables, as it does beside other work: what is measured
+    /// afterwards does not pay for what was written before.
+    ///
+    /// # Errors
+    /// If the disk refuses; the store is poisoned.
+    pub fn settle(&self) -> Result<(), StorageError> {
+        self.inner.check_poison()?;
+        let mut options = WaitForCompactOptions::default();
+        options.set_flush(true);
+        self.inner.db().wait_for_compact(&options).map_err(|e| self.inner.poison(e.into_string()))
+    }
+
     /// How far this database is durable.
     pub fn mark(&self) -> Mark {
         let Durable { database, synced, .. } = &self.inner.durable;

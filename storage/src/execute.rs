@@ -19,13 +19,14 @@ use crate::{
     receipts::encode_receipts,
     record::ExecutedRecord,
     sections::{LogKeys, section_of},
+    short::{FlatKey, FlatValue},
     store::{Inner, Store, missing},
     tree::{PathChange, Saving, Tree},
     view::StateView,
     window::{Change, Window},
 };
 
-/// Fewest receipts that are encoded beside the growth of the tree: below, a thread costs more than it saves.
+/// Fewest receipts whose block's rows are made beside the growth of the tree: below, a thread costs more than it saves.
 const SHARED_RECEIPTS: usize = 128;
 
 /// Result of executing one block.
@@ -77,27 +78,28 @@ impl Store {
             .ok_or_else(|| missing("the executed record of the parent"))?;
 
         let view = self.state()?;
-        let (grown, receipts) = side_by_side(
+        let changes = changed_values(&view, block.changes)?;
+        let (grown, rows) = side_by_side(
             block.receipts.len() >= SHARED_RECEIPTS,
             // It is put back when all has gone well: what failed half way is no tree.
-            || grow(&view, held.take(), &parent, block.changes),
-            || EncodedReceipts::of(block),
+            || grow(&view, held.take(), &parent, &changes),
+            || BlockRows::of(inner, block, &changes),
         )?;
-        let Grown { mut tree, state_root, changes } = grown?;
-        let mut batch = WriteBatch::default();
-        write_changes(inner, &mut batch, block, &changes)?;
-        write_receipts(inner, &mut batch, block, &receipts.row)?;
+        let (mut tree, state_root) = grown?;
+        let BlockRows { mut batch, receipts_root, keys } = rows?;
         let window = inner.window();
-        window.add(block.height, changes);
+        window.add(block.height, &changes);
         let (mut tree_version, mut tree_height) = (parent.tree_version, parent.tree_height);
         let blocks = block.height.saturating_sub(tree_height);
         let saves = tree.is_due(blocks, inner.config().save_after_blocks);
         if saves {
-            window.write(inner, &mut batch, block.height)?;
-            tree_version = write_tree(inner, &mut batch, tree.saving())?;
+            let write = || window.write(inner, &mut batch, block.height);
+            let (saving, written) = side_by_side(true, || tree.saving(), write)?;
+            written?;
+            tree_version = write_tree(inner, &mut batch, saving)?;
             tree_height = block.height;
         }
-        if let Some(row) = inner.lock_section()?.add(block.height, &receipts.keys) {
+        if let Some(row) = inner.lock_section()?.add(block.height, &keys) {
             let section = height_key(section_of(block.height));
             batch.put_cf(inner.cf(Column::LogSections)?, section, row);
         }
@@ -106,7 +108,7 @@ impl Store {
             root: ExecutedRoot {
                 height: block.height,
                 state_root,
-                receipts_root: receipts.root,
+                receipts_root,
                 gas_used: block.gas_used,
                 next_base_fee: block.next_base_fee,
             },
@@ -117,7 +119,7 @@ impl Store {
             proposer: block.proposer,
             included: block.included.to_vec(),
             block_logs: block.block_logs.to_vec(),
-            bloom: receipts.keys.bloom,
+            bloom: keys.bloom,
         };
         batch.put_cf(inner.cf(Column::Executed)?, height_key(block.height), codec::encode(&record));
         inner.put_meta(&mut batch, EXECUTED_TIP, &(block.height, block.id))?;
@@ -192,17 +194,22 @@ fn changed_values(
     for (address, after) in &changes.accounts {
         let before = view.recent_account(*address)?;
         if before != *after {
-            let Value { key, bytes: after } = account_change(*address, after.as_ref());
-            let before = before.as_ref().map(account_value);
-            changed.push(Change { key, before, after });
+            let key = StateKey::Account(*address).into();
+            let held = |account: Option<&Account>| account.map(account_value);
+            let (before, after) = (held(before.as_ref()), held(after.as_ref()));
+            changed.push(change(key, before.as_deref(), after.as_deref())?);
         }
     }
     for ((address, slot), after) in &changes.storage {
         let before = view.recent_word(*address, *slot)?;
         if before != *after {
-            let Value { key, bytes: after } = word_change((*address, *slot), *after);
-            let before = word_value(before).map(|word| word.to_vec());
-            changed.push(Change { key, before, after });
+            let key = StateKey::Storage(*address, *slot).into();
+            let (before, after) = (word_value(before), word_value(*after));
+            changed.push(change(
+                key,
+                before.as_ref().map(<[u8; 32]>::as_slice),
+                after.as_ref().map(<[u8; 32]>::as_slice),
+            )?);
         }
     }
     if !changes.wiped.is_empty() {
@@ -221,36 +228,38 @@ fn wipe(
     for address in &changes.wiped {
         for (key, before) in view.storage_of(*address)? {
             if !set.contains(&key) {
-                changed.push(Change { key, before: Some(before), after: None });
+                changed.push(change(FlatKey::new(&key)?, Some(&before), None)?);
             }
         }
     }
-    changed.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+    changed.sort_unstable_by(|a, b| a.key.cmp(&*b.key));
     Ok(())
 }
 
-/// The tree that a block makes of the one before, with what really changed.
-struct Grown {
-    tree: Tree,
-    state_root: B256,
-    changes: Vec<Change>,
+fn change(
+    key: FlatKey,
+    before: Option<&[u8]>,
+    after: Option<&[u8]>,
+) -> Result<Change, StorageError> {
+    let held = |bytes: Option<&[u8]>| bytes.map(FlatValue::new).transpose();
+    Ok(Change { key, before: held(before)?, after: held(after)? })
 }
 
-/// Grows the tree of the parent by a block's changes; without it, it is made of the saved one first.
+/// Grows the tree of the parent by what a block changed, and gives its root; without it, it is made of the saved one
+/// first.
 fn grow(
     view: &StateView<'_>,
     parent_tree: Option<Tree>,
     parent: &ExecutedRecord,
-    changes: &StateChanges,
-) -> Result<Grown, StorageError> {
-    let changes = changed_values(view, changes)?;
+    changes: &[Change],
+) -> Result<(Tree, B256), StorageError> {
     let mut tree = parent_tree.map_or_else(|| view.grow_tree(parent), Ok)?;
     let path_change = |Change { key, after, .. }: &Change| PathChange {
         path: path_of(key),
         value: after.as_deref().map(value_hash),
     };
     let state_root = tree.change(view, changes.iter().map(path_change).collect())?;
-    Ok(Grown { tree, state_root, changes })
+    Ok((tree, state_root))
 }
 
 /// Does two things, at the same time if that pays.
@@ -298,19 +307,27 @@ fn write_tree(
     Ok(version)
 }
 
-/// What a block's receipts come to.
-struct EncodedReceipts {
-    row: Vec<u8>,
-    root: B256,
+/// What is written of a block whatever the root that follows it.
+struct BlockRows {
+    batch: WriteBatch,
+    receipts_root: B256,
+    /// Of its logs.
     keys: LogKeys,
 }
 
-impl EncodedReceipts {
-    fn of(block: &ExecutedBlock<'_>) -> Self {
-        let (row, root) = encode_receipts(block.receipts, block.included);
+impl BlockRows {
+    fn of(
+        inner: &Inner,
+        block: &ExecutedBlock<'_>,
+        changes: &[Change],
+    ) -> Result<Self, StorageError> {
+        let mut batch = WriteBatch::default();
+        let (row, receipts_root) = encode_receipts(block.receipts, block.included);
         let of_transactions = block.receipts.iter().flat_map(|receipt| &receipt.logs);
         let keys = LogKeys::of(of_transactions.chain(block.block_logs));
-        Self { row, root, keys }
+        write_changes(inner, &mut batch, block, changes)?;
+        write_receipts(inner, &mut batch, block, &row)?;
+        Ok(Self { batch, receipts_root, keys })
     }
 }
 

@@ -10,11 +10,17 @@ pub(crate) struct Generations<K, V> {
     young: HashMap<K, V>,
     old: HashMap<K, V>,
     half: usize,
+    dropped: bool,
 }
 
 impl<K: Hash + Eq, V: Clone> Generations<K, V> {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { young: HashMap::default(), old: HashMap::default(), half: capacity / 2 }
+        Self {
+            young: HashMap::default(),
+            old: HashMap::default(),
+            half: capacity / 2,
+            dropped: false,
+        }
     }
 
     pub(crate) fn get<Q>(&mut self, key: &Q) -> Option<V>
@@ -32,17 +38,29 @@ impl<K: Hash + Eq, V: Clone> Generations<K, V> {
 
     pub(crate) fn insert(&mut self, key: K, value: V) {
         if self.half == 0 {
+            self.dropped = true;
             return;
         }
         if self.young.len() >= self.half {
             self.old = std::mem::take(&mut self.young);
+            self.dropped = true;
         }
         self.young.insert(key, value);
+    }
+
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.young.contains_key(key) || self.old.contains_key(key)
+    }
+
+    /// Whether any value went since this was asked before.
+    pub(crate) fn take_dropped(&mut self) -> bool {
+        std::mem::take(&mut self.dropped)
     }
 
     pub(crate) fn clear(&mut self) {
         self.young.clear();
         self.old.clear();
+        self.dropped = true;
     }
 
     /// Values held, at most the capacity.
@@ -66,6 +84,7 @@ mod tests {
             assert_eq!(map.get(&0), Some('a'), "what is read stays");
         }
         assert_eq!(map.get(&1), None, "what is not read goes");
+        assert!(map.take_dropped() && !map.take_dropped());
         let mut none = Generations::new(0);
         none.insert(0, 'a');
         assert_eq!(none.get(&0), None);

@@ -37,6 +37,7 @@ mod recent;
 mod record;
 mod safety;
 mod sections;
+mod short;
 mod snapshot;
 mod store;
 mod tree;

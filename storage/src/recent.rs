@@ -2,10 +2,17 @@
 //!
 //! A value is kept with a height since which the key holds it, up to the newest height. So a view of any height can use
 //! it that is not below: a view that is older than a change goes to the database.
+//!
+//! What a view reads there is kept if the key has not changed above its height. Every change is put here, so a key that is
+//! not here did not change since the last time that anything went from its part: an executor may read at one height while
+//! the next is committed, and nobody has to read again what it read.
 
-use std::sync::{
-    Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    hash::Hash,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use alloy_primitives::{Address, U256};
@@ -20,8 +27,40 @@ const SHARDS: usize = 16;
 type Since<T> = (T, Height);
 
 struct Shard {
-    accounts: Generations<Address, Since<Option<Account>>>,
-    words: Generations<(Address, U256), Since<U256>>,
+    accounts: Part<Address, Option<Account>>,
+    words: Part<(Address, U256), U256>,
+}
+
+struct Part<K, V> {
+    values: Generations<K, Since<V>>,
+    /// Not below the newest height when something went: whatever changed above it is here.
+    whole_since: Height,
+}
+
+impl<K: Hash + Eq, V: Clone> Part<K, V> {
+    fn new(capacity: usize, height: Height) -> Self {
+        Self { values: Generations::new(capacity), whole_since: height }
+    }
+
+    fn get(&mut self, key: &K, at: Height) -> Option<V> {
+        let (value, since) = self.values.get(key)?;
+        (since <= at).then_some(value)
+    }
+
+    /// Keeps what a key held at a height, if it holds that at `newest` too as far as is known here.
+    fn keep(&mut self, key: K, value: V, at: Height, newest: Height) {
+        if self.values.take_dropped() {
+            self.whole_since = newest;
+        }
+        if (self.whole_since..=newest).contains(&at) && !self.values.contains(&key) {
+            self.values.insert(key, (value, at));
+        }
+    }
+
+    fn clear(&mut self, newest: Height) {
+        self.values.clear();
+        self.whole_since = newest;
+    }
 }
 
 /// Values at the newest height.
@@ -35,8 +74,8 @@ impl RecentState {
     /// Holds so many accounts at most, and as many words.
     pub(crate) fn new(capacity: usize, height: Height) -> Self {
         let shard = || Shard {
-            accounts: Generations::new(capacity / SHARDS),
-            words: Generations::new(capacity / SHARDS),
+            accounts: Part::new(capacity / SHARDS, height),
+            words: Part::new(capacity / SHARDS, height),
         };
         Self {
             shards: (0..SHARDS).map(|_| Mutex::new(shard())).collect(),
@@ -46,33 +85,25 @@ impl RecentState {
 
     /// An account at a height, if that is known.
     pub(crate) fn account(&self, address: Address, at: Height) -> Option<Option<Account>> {
-        let mut shard = self.account_shard(&address);
-        let (account, since) = shard.accounts.get(&address)?;
-        (since <= at).then_some(account)
+        self.account_shard(&address).accounts.get(&address, at)
     }
 
     /// A word at a height, if that is known.
     pub(crate) fn word(&self, address: Address, slot: U256, at: Height) -> Option<U256> {
         let key = (address, slot);
-        let mut shard = self.word_shard(&key);
-        let (word, since) = shard.words.get(&key)?;
-        (since <= at).then_some(word)
+        self.word_shard(&key).words.get(&key, at)
     }
 
-    /// Keeps what was read at a height, unless a newer one exists: the key may have changed since.
+    /// Keeps what was read at a height, unless the key may have changed since.
     pub(crate) fn keep_account(&self, address: Address, account: Option<Account>, at: Height) {
         let mut shard = self.account_shard(&address);
-        if self.height.load(Ordering::SeqCst) == at {
-            shard.accounts.insert(address, (account, at));
-        }
+        shard.accounts.keep(address, account, at, self.height.load(Ordering::SeqCst));
     }
 
     /// As [`RecentState::keep_account`].
     pub(crate) fn keep_word(&self, address: Address, slot: U256, word: U256, at: Height) {
         let mut shard = self.word_shard(&(address, slot));
-        if self.height.load(Ordering::SeqCst) == at {
-            shard.words.insert((address, slot), (word, at));
-        }
+        shard.words.keep((address, slot), word, at, self.height.load(Ordering::SeqCst));
     }
 
     /// Moves on to a height with what its block changed. To be called before a view of that height can exist, so that
@@ -80,13 +111,13 @@ impl RecentState {
     pub(crate) fn advance(&self, height: Height, changes: &StateChanges) {
         self.height.store(height, Ordering::SeqCst);
         if !changes.wiped.is_empty() {
-            self.shards.iter().for_each(|shard| locked(shard).words.clear());
+            self.shards.iter().for_each(|shard| locked(shard).words.clear(height));
         }
         for (address, account) in &changes.accounts {
-            self.account_shard(address).accounts.insert(*address, (account.clone(), height));
+            self.account_shard(address).accounts.values.insert(*address, (account.clone(), height));
         }
         for (key, word) in &changes.storage {
-            self.word_shard(key).words.insert(*key, (*word, height));
+            self.word_shard(key).words.values.insert(*key, (*word, height));
         }
     }
 
@@ -95,8 +126,8 @@ impl RecentState {
         self.height.store(height, Ordering::SeqCst);
         for shard in &self.shards {
             let mut shard = locked(shard);
-            shard.accounts.clear();
-            shard.words.clear();
+            shard.accounts.clear(height);
+            shard.words.clear(height);
         }
     }
 
@@ -147,6 +178,29 @@ mod tests {
         recent.advance(6, &StateChanges::default());
         assert_eq!(recent.account(key, 6), Some(account(5)), "unchanged, it holds on");
         assert_eq!(recent.account(key, 5), Some(account(5)));
+    }
+
+    #[test]
+    fn what_an_older_view_reads_is_kept_while_nothing_went_since_and_the_key_did_not_change() {
+        let (recent, read, changed) = (RecentState::new(1_000, 4), 1, 2);
+        let [read, changed] = [read, changed].map(Address::repeat_byte);
+        recent.advance(5, &setting(changed, 5));
+        recent.keep_account(read, account(1), 4);
+        recent.keep_account(changed, account(1), 4);
+        assert_eq!(recent.account(read, 5), Some(account(1)));
+        assert_eq!(recent.account(changed, 5), Some(account(5)));
+        recent.keep_word(read, U256::ONE, U256::from(7), 6);
+        assert_eq!(recent.word(read, U256::ONE, 6), None, "no such height yet");
+        // Whatever went may have been a change of the key.
+        let small = RecentState::new(2 * SHARDS, 4);
+        small.advance(5, &setting(changed, 5));
+        let same_part = |n: u64| Address::from_word(U256::from(n << 8 | 2).into());
+        (0..4).for_each(|n| small.keep_account(same_part(n), None, 5));
+        assert_eq!(small.account(changed, 5), None);
+        small.keep_account(changed, account(1), 4);
+        assert_eq!(small.account(changed, 5), None);
+        small.keep_account(changed, account(5), 5);
+        assert_eq!(small.account(changed, 5), Some(account(5)));
     }
 
     #[test]

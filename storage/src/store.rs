@@ -11,7 +11,7 @@ use std::{
 
 use alloy_primitives::B256;
 use neura_types::{BlockId, Height, codec};
-use rocksdb::{ColumnFamily, DB, ErrorKind, ReadOptions, WriteBatch, WriteOptions};
+use rocksdb::{ColumnFamily, DB, ErrorKind, ReadOptions, WriteBatch};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
@@ -127,9 +127,7 @@ impl Store {
         let inner = &*self.inner;
         let dead = inner.bodies.take_dead();
         inner.sync_bodies()?;
-        let change = inner.db.latest_sequence_number();
-        inner.db.flush_wal(true).map_err(|e| inner.poison(e.into_string()))?;
-        inner.durable.reached(change);
+        inner.sync_log()?;
         inner.bodies.remove(dead);
         Ok(())
     }
@@ -340,24 +338,31 @@ impl Inner {
     }
 
     /// Writes a batch, all or nothing; with `sync`, it and everything before it is durable on return.
+    ///
+    /// The log is synced apart from the write: RocksDB lets nobody write while a write that syncs waits for the disk.
     pub(crate) fn write(&self, batch: WriteBatch, sync: bool) -> Result<(), StorageError> {
         self.check_poison()?;
         #[cfg(test)]
         if self.fail_writes.load(std::sync::atomic::Ordering::SeqCst) {
             return Err(self.poison("IO error: No space left on device".into()));
         }
-        let mut options = WriteOptions::default();
-        options.set_sync(sync);
-        if !sync {
-            return self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()));
+        let dead = if sync { self.bodies.take_dead() } else { Vec::new() };
+        if sync {
+            self.sync_bodies()?;
         }
-        let dead = self.bodies.take_dead();
-        self.sync_bodies()?;
-        // A synced write makes durable what came before it, and takes numbers above.
-        let change = self.db.latest_sequence_number().saturating_add(batch.len() as u64);
-        self.db.write_opt(batch, &options).map_err(|e| self.poison(e.into_string()))?;
+        self.db.write(batch).map_err(|e| self.poison(e.into_string()))?;
+        if sync {
+            self.sync_log()?;
+            self.bodies.remove(dead);
+        }
+        Ok(())
+    }
+
+    /// Makes everything that was written to the database durable.
+    fn sync_log(&self) -> Result<(), StorageError> {
+        let change = self.db.latest_sequence_number();
+        self.db.flush_wal(true).map_err(|e| self.poison(e.into_string()))?;
         self.durable.reached(change);
-        self.bodies.remove(dead);
         Ok(())
     }
 
@@ -394,7 +399,7 @@ impl Inner {
         self.poisoned.get().map_or(Ok(()), |reason| Err(StorageError::Poisoned(reason.clone())))
     }
 
-    fn poison(&self, reason: String) -> StorageError {
+    pub(crate) fn poison(&self, reason: String) -> StorageError {
         self.close(&reason);
         StorageError::Write(reason)
     }

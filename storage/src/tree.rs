@@ -9,6 +9,7 @@
 //! since, which are known ([`Saving`]).
 
 mod grow;
+mod hash;
 mod join;
 mod live;
 mod node;

@@ -21,7 +21,7 @@ use crate::{
     record::{ExecutedRecord, Tip},
     store::{Inner, Store, decode, missing},
     tree::{Node, Nodes, PathChange, Tree, prove, read_node},
-    window::{Held, Window},
+    window::Window,
 };
 
 /// The state after one executed block, from a snapshot: later commits and pruning do not show in it.
@@ -194,9 +194,9 @@ impl<'a> StateView<'a> {
         self.flat_value(&key.to_bytes())
     }
 
-    fn flat_value(&self, flat: &[u8]) -> Result<Held, StorageError> {
+    fn flat_value(&self, flat: &[u8]) -> Result<Option<Vec<u8>>, StorageError> {
         let other = if self.height >= self.window.base() {
-            self.window.get(flat, self.height)
+            self.window.get(flat, self.height).map(|held| held.map(|value| value.to_vec()))
         } else {
             self.before_next_change(flat)?
         };
@@ -204,7 +204,7 @@ impl<'a> StateView<'a> {
     }
 
     /// What the first block above this height that changed a key found there, if there is such a block below the last save.
-    fn before_next_change(&self, flat: &[u8]) -> Result<Option<Held>, StorageError> {
+    fn before_next_change(&self, flat: &[u8]) -> Result<Option<Option<Vec<u8>>>, StorageError> {
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(history_key(flat, self.height.saturating_add(1)));
         options.set_iterate_upper_bound(history_key(flat, Height::MAX));

@@ -17,9 +17,10 @@ use neura_types::Height;
 use rocksdb::WriteBatch;
 
 use crate::{
-    changes::{pack_earlier, unpack_changes},
-    columns::{Column, height_key, history_key},
+    changes::{append_earlier, unpack_changes},
+    columns::{Column, height_key},
     error::StorageError,
+    short::{FlatKey, FlatValue},
     store::{Inner, missing},
 };
 
@@ -27,27 +28,46 @@ use crate::{
 const SHARDS: usize = 16;
 
 /// Bytes that a key holds; none if nothing.
-pub(crate) type Held = Option<Vec<u8>>;
+pub(crate) type Held = Option<FlatValue>;
 /// A flat key with what it held before a block and holds after it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Change {
-    pub(crate) key: Vec<u8>,
+    pub(crate) key: FlatKey,
     pub(crate) before: Held,
     pub(crate) after: Held,
 }
 
-/// What a key held at the base, and after each block that changed it.
+/// What a key holds since a height.
 #[derive(Debug)]
-struct Values {
-    before: Held,
-    after: Vec<(Height, Held)>,
+struct Entry {
+    since: Height,
+    held: Held,
+    /// Place of what it held before; none for what it held at the base.
+    earlier: Option<usize>,
 }
 
-impl Values {
-    fn at(&self, height: Height) -> Option<&[u8]> {
-        let changes = self.after.partition_point(|(at, _)| *at <= height);
-        let last = changes.checked_sub(1).map(|last| &self.after[last].1);
-        last.unwrap_or(&self.before).as_deref()
+/// Keys with their values, in one piece.
+#[derive(Debug, Default)]
+struct Shard {
+    /// Place of a key's newest value.
+    newest: HashMap<FlatKey, usize>,
+    entries: Vec<Entry>,
+}
+
+impl Shard {
+    /// A key's values from a place on, the newest first, the last one that at the base.
+    fn values(&self, newest: usize) -> impl Iterator<Item = &Entry> {
+        let entry = |place: usize| self.entries.get(place);
+        std::iter::successors(entry(newest), move |value| entry(value.earlier?))
+    }
+
+    fn at(&self, newest: usize, height: Height) -> Held {
+        self.values(newest).find(|value| value.since <= height).and_then(|value| value.held)
+    }
+
+    fn push(&mut self, since: Height, held: Held, earlier: Option<usize>) -> usize {
+        self.entries.push(Entry { since, held, earlier });
+        self.entries.len() - 1
     }
 }
 
@@ -56,7 +76,7 @@ impl Values {
 #[derive(Debug)]
 pub(crate) struct Window {
     base: Height,
-    shards: Vec<RwLock<HashMap<Vec<u8>, Values>>>,
+    shards: Vec<RwLock<Shard>>,
 }
 
 impl Window {
@@ -67,15 +87,17 @@ impl Window {
     /// The window of a store whose tip lies above the base.
     pub(crate) fn load(inner: &Inner, base: Height, tip: Height) -> Result<Self, StorageError> {
         let window = Self::new(base);
+        let held = |bytes: &[u8]| FlatValue::new(bytes);
         for height in base.saturating_add(1)..=tip {
             let row = inner.get(Column::Changed, &height_key(height))?;
             let row = row.ok_or_else(|| missing(format!("what block {height} changed")))?;
             let change = |(key, after): (&[u8], Option<&[u8]>)| {
-                let before = inner.get(Column::State, key)?;
-                Ok(Change { key: key.to_vec(), before, after: after.map(<[u8]>::to_vec) })
+                let before = inner.get(Column::State, key)?.as_deref().map(held).transpose()?;
+                let after = after.map(held).transpose()?;
+                Ok(Change { key: FlatKey::new(key)?, before, after })
             };
             let changes = unpack_changes(&row)?.into_iter().map(change);
-            window.add(height, changes.collect::<Result<_, StorageError>>()?);
+            window.add(height, &changes.collect::<Result<Vec<_>, StorageError>>()?);
         }
         Ok(window)
     }
@@ -88,27 +110,29 @@ impl Window {
     /// What a key held at a height, not below the base; none if no block above the base changed it.
     pub(crate) fn get(&self, key: &[u8], height: Height) -> Option<Held> {
         let shard = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
-        shard.get(key).map(|values| values.at(height).map(<[u8]>::to_vec))
+        shard.newest.get(key).map(|newest| shard.at(*newest, height))
     }
 
     /// Takes the changes of the next block. To be called before a view of that height can exist.
-    pub(crate) fn add(&self, height: Height, changes: Vec<Change>) {
+    pub(crate) fn add(&self, height: Height, changes: &[Change]) {
         for Change { key, before, after } in changes {
-            let mut shard = self.shard(&key).write().unwrap_or_else(PoisonError::into_inner);
-            let values = shard.entry(key).or_insert(Values { before, after: Vec::new() });
-            values.after.push((height, after));
+            let mut shard = self.shard(key).write().unwrap_or_else(PoisonError::into_inner);
+            let earlier = match shard.newest.get(key) {
+                Some(newest) => *newest,
+                None => shard.push(self.base, *before, None),
+            };
+            let newest = shard.push(height, *after, Some(earlier));
+            shard.newest.insert(*key, newest);
         }
     }
 
     /// What the keys changed above the base held at a height, not below it, in order of the keys.
-    pub(crate) fn at(&self, height: Height) -> BTreeMap<Vec<u8>, Held> {
+    pub(crate) fn at(&self, height: Height) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         let mut held = BTreeMap::new();
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            let values = |(key, values): (&Vec<u8>, &Values)| {
-                (key.clone(), values.at(height).map(<[u8]>::to_vec))
-            };
-            held.extend(shard.iter().map(values));
+            let value = |newest: &usize| shard.at(*newest, height).map(|value| value.to_vec());
+            held.extend(shard.newest.iter().map(|(key, newest)| (key.to_vec(), value(newest))));
         }
         held
     }
@@ -121,18 +145,25 @@ impl Window {
         tip: Height,
     ) -> Result<(), StorageError> {
         let (state, history) = (inner.cf(Column::State)?, inner.cf(Column::History)?);
+        let (mut row, mut row_key, mut values) = (Vec::new(), Vec::new(), Vec::new());
         for shard in &self.shards {
             let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
-            for (key, values) in shard.iter() {
-                match values.at(tip) {
-                    Some(value) => batch.put_cf(state, key, value),
-                    None => batch.delete_cf(state, key),
+            for (key, newest) in &shard.newest {
+                values.clear();
+                values.extend(shard.values(*newest).map(|value| (value.since, value.held)));
+                match values.first() {
+                    Some((_, Some(value))) => batch.put_cf(state, &**key, &**value),
+                    _ => batch.delete_cf(state, &**key),
                 }
-                let after = values.after.iter().map(|(_, held)| held.as_deref());
-                let before = std::iter::once(values.before.as_deref()).chain(after);
-                let heights = values.after.iter().map(|(height, _)| *height);
-                let row = pack_earlier(heights.zip(before));
-                batch.put_cf(history, history_key(key, tip), row);
+                row.clear();
+                for pair in values.windows(2).rev() {
+                    let [(height, _), (_, before)] = pair else { continue };
+                    append_earlier(&mut row, (*height, before.as_deref()));
+                }
+                row_key.clear();
+                row_key.extend_from_slice(key);
+                row_key.extend_from_slice(&height_key(tip));
+                batch.put_cf(history, &row_key, &row);
             }
         }
         Ok(())
@@ -140,7 +171,7 @@ impl Window {
 
     /// The part of a key. Addresses and slots differ in their last bytes; whoever grinds them makes threads wait for each
     /// other, no more.
-    fn shard(&self, key: &[u8]) -> &RwLock<HashMap<Vec<u8>, Values>> {
+    fn shard(&self, key: &[u8]) -> &RwLock<Shard> {
         &self.shards[usize::from(key.last().copied().unwrap_or_default()) % SHARDS]
     }
 }
@@ -150,16 +181,18 @@ mod tests {
     use super::*;
 
     fn change(key: u8, before: Option<u8>, after: Option<u8>) -> Change {
-        let held = |value: Option<u8>| value.map(|value| vec![value]);
-        Change { key: vec![key], before: held(before), after: held(after) }
+        let held = |value: Option<u8>| value.map(|value| FlatValue::new(&[value]).expect("short"));
+        let key = FlatKey::new(&[key]).expect("short");
+        Change { key, before: held(before), after: held(after) }
     }
 
     #[test]
     fn a_key_holds_at_each_height_what_the_last_block_up_to_it_left() {
         let window = Window::new(10);
-        window.add(11, vec![change(1, None, Some(1)), change(2, Some(8), None)]);
-        window.add(13, vec![change(1, Some(1), Some(3))]);
-        let at = |key: u8, height| window.get(&[key], height);
+        window.add(11, &[change(1, None, Some(1)), change(2, Some(8), None)]);
+        window.add(13, &[change(1, Some(1), Some(3))]);
+        let at =
+            |key: u8, height| window.get(&[key], height).map(|held| held.map(|held| held.to_vec()));
         assert_eq!([at(1, 10), at(2, 10)], [Some(None), Some(Some(vec![8]))]);
         assert_eq!(
             [at(1, 11), at(1, 12), at(2, 12)],

@@ -1,11 +1,12 @@
 //! Change a tree: every node on the way to a changed key is made anew once.
 
-use std::thread;
+use std::{sync::OnceLock, thread};
 
-use neura_types::state::proof::Leaf;
+use neura_types::state::proof::{EMPTY_HASH, Leaf};
 
 use super::{
-    NoNodes, Node, NodeRow, Nodes, Path, Version, live::collect_rows, nibble, node::Child, node_row,
+    NoNodes, Node, NodeRow, Nodes, Path, Version, hash::hash_nodes, live::collect_rows, nibble,
+    node::Child, node_row,
 };
 use crate::error::StorageError;
 
@@ -21,13 +22,34 @@ pub(crate) struct PathChange {
     pub(crate) value: Option<[u8; 32]>,
 }
 
+/// A changed key: its path with the hash of its new value and that of its leaf, or none if it is deleted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    path: Path,
+    leaf: Option<([u8; 32], [u8; 32])>,
+}
+
+impl Step {
+    /// The steps of some changes, the leaves hashed together.
+    pub(super) fn of(changes: &[PathChange]) -> Vec<Self> {
+        let leaf = |change: &PathChange| Some(Leaf { path: change.path, value: change.value? });
+        let mut hashes = Leaf::hashes(changes.iter().filter_map(leaf)).into_iter();
+        let step = |change: &PathChange| Self {
+            path: change.path,
+            leaf: change.value.and_then(|value| Some((value, hashes.next()?))),
+        };
+        changes.iter().map(step).collect()
+    }
+}
+
 /// The subtree of version 0 that some leaves make, which begin with the same nibbles, `depth` of them and not none: what
 /// stands in its place, and its nodes.
 pub(crate) fn subtree(
     depth: u8,
     leaves: &[PathChange],
 ) -> Result<(Option<Child>, Vec<NodeRow>), StorageError> {
-    let child = Growth::new(&NoNodes, 0).change_child(None, depth, leaves)?;
+    let mut child = Growth::new(&NoNodes, 0).change_child(None, depth, &Step::of(leaves))?;
+    hash_nodes(child.iter_mut());
     let mut rows = Vec::new();
     if let (Some(Child::Inner { node: Some(node), .. }), [first, ..]) = (&child, leaves) {
         let row = node_row(0, depth, &first.path);
@@ -53,9 +75,9 @@ impl<N: Nodes + Sync> Growth<'_, N> {
     pub(super) fn change_root(
         &mut self,
         root: &mut Node,
-        changes: &[PathChange],
+        changes: &[Step],
     ) -> Result<(), StorageError> {
-        let cores = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+        let cores = cores();
         if cores == 1 || changes.len() < SHARED_CHANGES {
             return self.change(root, 0, changes);
         }
@@ -90,8 +112,15 @@ impl<N: Nodes + Sync> Growth<'_, N> {
     }
 }
 
+/// How many threads grow a tree. The operating system is asked once: it reads files to answer.
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    let count = || thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    *CORES.get_or_init(count)
+}
+
 /// A child of the root with the changes below it.
-type Group<'a> = (Option<Child>, &'a [PathChange]);
+type Group<'a> = (Option<Child>, &'a [Step]);
 /// Children by nibble, with the rows that they replace.
 type Grown = (Vec<(u8, Option<Child>)>, Vec<Vec<u8>>);
 
@@ -110,31 +139,31 @@ impl<'a, N: Nodes> Growth<'a, N> {
             let slot = nibble(&group[0].path, 0);
             children.push((slot, self.change_child(old, 1, group)?));
         }
+        hash_nodes(children.iter_mut().filter_map(|(_, child)| child.as_mut()));
         Ok((children, self.stale))
     }
 
     /// Applies changes, which are not empty and all lie below it, to a node.
-    fn change(
-        &mut self,
-        node: &mut Node,
-        depth: u8,
-        changes: &[PathChange],
-    ) -> Result<(), StorageError> {
-        let together =
-            |a: &PathChange, b: &PathChange| nibble(&a.path, depth) == nibble(&b.path, depth);
+    fn change(&mut self, node: &mut Node, depth: u8, changes: &[Step]) -> Result<(), StorageError> {
+        let together = |a: &Step, b: &Step| nibble(&a.path, depth) == nibble(&b.path, depth);
+        let mut changed = 0u16;
         for group in changes.chunk_by(together) {
             let slot = nibble(&group[0].path, depth);
+            changed |= 1 << slot;
             node.replace(slot, |old| self.change_child(old, depth + 1, group))?;
         }
+        let changed = |nibble: u8| changed >> nibble & 1 == 1;
+        let children = node.children_mut();
+        hash_nodes(children.filter_map(|(nibble, child)| changed(*nibble).then_some(child)));
         Ok(())
     }
 
-    /// What stands in a child's place after the changes that lie below it.
+    /// What stands in a child's place after the changes that lie below it. The hash of a node is yet to be made.
     fn change_child(
         &mut self,
         old: Option<Child>,
         depth: u8,
-        changes: &[PathChange],
+        changes: &[Step],
     ) -> Result<Option<Child>, StorageError> {
         let path = &changes[0].path;
         let mut node = Box::default();
@@ -155,7 +184,7 @@ impl<'a, N: Nodes> Growth<'a, N> {
             [] => None,
             // A subtree with one leaf is that leaf.
             [(_, Child::Leaf { leaf, hash })] => Some(Child::Leaf { leaf: *leaf, hash: *hash }),
-            _ => Some(Child::Inner { hash: node.hash(), version: self.version, node: Some(node) }),
+            _ => Some(Child::Inner { hash: EMPTY_HASH, version: self.version, node: Some(node) }),
         })
     }
 
@@ -181,19 +210,20 @@ impl<'a, N: Nodes> Growth<'a, N> {
     }
 }
 
-fn new_leaf(change: &PathChange) -> Option<Child> {
-    change.value.map(|value| Child::leaf(Leaf { path: change.path, value }))
+fn new_leaf(step: &Step) -> Option<Child> {
+    let (value, hash) = step.leaf?;
+    Some(Child::Leaf { leaf: Leaf { path: step.path, value }, hash })
 }
 
 /// The leaves that a place with at most one leaf has after some changes, in order.
-fn merge(old: Option<Child>, changes: &[PathChange]) -> Vec<PathChange> {
-    let mut leaves: Vec<PathChange> =
-        changes.iter().copied().filter(|change| change.value.is_some()).collect();
-    if let Some(Child::Leaf { leaf: Leaf { path, value }, .. }) = old
+fn merge(old: Option<Child>, changes: &[Step]) -> Vec<Step> {
+    let mut leaves: Vec<Step> =
+        changes.iter().copied().filter(|change| change.leaf.is_some()).collect();
+    if let Some(Child::Leaf { leaf: Leaf { path, value }, hash }) = old
         && changes.binary_search_by_key(&path, |change| change.path).is_err()
     {
         let place = leaves.partition_point(|change| change.path < path);
-        leaves.insert(place, PathChange { path, value: Some(value) });
+        leaves.insert(place, Step { path, leaf: Some((value, hash)) });
     }
     leaves
 }

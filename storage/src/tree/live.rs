@@ -2,12 +2,17 @@
 
 use alloy_primitives::B256;
 
-use super::{Node, NodeRow, Nodes, Path, PathChange, Version, grow::Growth, node::Child, node_row};
+use super::{
+    Node, NodeRow, Nodes, Path, PathChange, Version,
+    grow::{Growth, Step},
+    node::Child,
+    node_row,
+};
 use crate::error::StorageError;
 
 /// Keys changed since a tree was saved after which it is saved again: what the tree of a state between two versions, and
 /// a restart, have to repeat at most, besides one block; some ten milliseconds.
-const SAVE_AFTER_KEYS: usize = 16 << 10;
+const SAVE_AFTER_KEYS: usize = 32 << 10;
 /// Depths of nodes: nibbles of a path.
 const DEPTHS: usize = 64;
 
@@ -67,7 +72,7 @@ impl Tree {
                 self.root_version = self.version;
             }
             let mut growth = Growth::new(nodes, self.version);
-            growth.change_root(&mut self.root, &changes)?;
+            growth.change_root(&mut self.root, &Step::of(&changes))?;
             self.stale.append(&mut growth.stale);
             self.changed = self.changed.saturating_add(changes.len());
         }
@@ -146,7 +151,7 @@ fn release(node: &mut Node, chosen: &impl Fn(usize, Version) -> bool) {
 }
 
 fn release_below(node: &mut Node, depth: usize, chosen: &impl Fn(usize, Version) -> bool) {
-    for child in node.children_mut() {
+    for (_, child) in node.children_mut() {
         let Child::Inner { version, node, .. } = child else { continue };
         if chosen(depth, *version) {
             *node = None;

@@ -2,7 +2,7 @@
 
 use neura_types::state::proof::{EMPTY_HASH, Leaf, inner_hash};
 
-use super::{PathChange, Version};
+use super::{PathChange, Version, hash::node_hashes};
 
 /// Bytes of a child's encoding at most: those of a leaf.
 const MAX_CHILD_BYTES: usize = 64;
@@ -36,6 +36,8 @@ impl Child {
 /// Four levels of the binary tree. Only the root has fewer than two leaves below it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Node {
+    /// Which nibbles have a child.
+    present: u16,
     /// Children by nibble, in order.
     children: Vec<(u8, Child)>,
 }
@@ -45,8 +47,8 @@ impl Node {
         &self.children
     }
 
-    pub(super) fn children_mut(&mut self) -> impl Iterator<Item = &mut Child> {
-        self.children.iter_mut().map(|(_, child)| child)
+    pub(super) fn children_mut(&mut self) -> impl Iterator<Item = &mut (u8, Child)> {
+        self.children.iter_mut()
     }
 
     /// Nodes right below it that are in memory.
@@ -59,13 +61,13 @@ impl Node {
 
     /// Takes a child out.
     pub(super) fn take(&mut self, nibble: u8) -> Option<Child> {
-        self.place(nibble).ok().map(|place| self.children.remove(place).1)
+        self.place(nibble).ok().map(|place| self.remove(place).1)
     }
 
     /// Puts a child, or none, where there is none.
     pub(super) fn set(&mut self, nibble: u8, child: Option<Child>) {
         if let (Err(place), Some(child)) = (self.place(nibble), child) {
-            self.children.insert(place, (nibble, child));
+            self.insert(place, (nibble, child));
         }
     }
 
@@ -81,34 +83,47 @@ impl Node {
                 let old = std::mem::replace(child, Child::saved(EMPTY_HASH, 0));
                 match make(Some(old))? {
                     Some(new) => *child = new,
-                    None => drop(self.children.remove(place)),
+                    None => drop(self.remove(place)),
                 }
             }
             Err(place) => {
                 if let Some(new) = make(None)? {
-                    self.children.insert(place, (nibble, new));
+                    self.insert(place, (nibble, new));
                 }
             }
         }
         Ok(())
     }
 
+    fn insert(&mut self, place: usize, child: (u8, Child)) {
+        self.present |= 1 << child.0;
+        self.children.insert(place, child);
+    }
+
+    fn remove(&mut self, place: usize) -> (u8, Child) {
+        let child = self.children.remove(place);
+        self.present &= !(1 << child.0);
+        child
+    }
+
+    /// Where the child under a nibble is, or would be.
     fn place(&self, nibble: u8) -> Result<usize, usize> {
-        self.children.binary_search_by_key(&nibble, |(nibble, _)| *nibble)
+        let bit = 1u16 << nibble;
+        let place = (self.present & (bit - 1)).count_ones() as usize;
+        if self.present & bit == 0 { Err(place) } else { Ok(place) }
     }
 
     pub(crate) fn hash(&self) -> [u8; 32] {
-        subtree_hash(&self.children, 0, 16)
+        node_hashes(&[self])[0]
     }
 
     /// The encoding: which nibbles have a child and which of these a leaf, as little-endian bitmaps of two bytes; then
     /// per child in order path and value hash of a leaf, or hash and big-endian version of a node.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let (mut present, mut leaves) = (0u16, 0u16);
+        let mut leaves = 0u16;
         let mut bytes = Vec::with_capacity(4 + MAX_CHILD_BYTES * self.children.len());
         bytes.extend_from_slice(&[0; 4]);
         for (nibble, child) in &self.children {
-            present |= 1 << nibble;
             match child {
                 Child::Leaf { leaf, .. } => {
                     leaves |= 1 << nibble;
@@ -121,7 +136,7 @@ impl Node {
                 }
             }
         }
-        bytes[..2].copy_from_slice(&present.to_le_bytes());
+        bytes[..2].copy_from_slice(&self.present.to_le_bytes());
         bytes[2..4].copy_from_slice(&leaves.to_le_bytes());
         bytes
     }
@@ -132,12 +147,14 @@ impl Node {
         let (leaves, mut bytes) = bytes.split_first_chunk::<2>()?;
         let (present, leaves) = (u16::from_le_bytes(*present), u16::from_le_bytes(*leaves));
         let mut children = Vec::with_capacity(present.count_ones() as usize);
+        let mut held = Vec::with_capacity(leaves.count_ones() as usize);
         for nibble in (0u8..16).filter(|nibble| present >> nibble & 1 == 1) {
             let (first, rest) = bytes.split_first_chunk::<32>()?;
             let child = if leaves >> nibble & 1 == 1 {
                 let (value, rest) = rest.split_first_chunk::<32>()?;
                 bytes = rest;
-                Child::leaf(Leaf { path: *first, value: *value })
+                held.push(Leaf { path: *first, value: *value });
+                Child::saved(EMPTY_HASH, 0)
             } else {
                 let (version, rest) = rest.split_first_chunk::<8>()?;
                 bytes = rest;
@@ -145,7 +162,15 @@ impl Node {
             };
             children.push((nibble, child));
         }
-        (bytes.is_empty() && leaves & !present == 0).then_some(Self { children })
+        if !bytes.is_empty() || leaves & !present != 0 {
+            return None;
+        }
+        let hashes = Leaf::hashes(held.iter().copied());
+        let places = children.iter_mut().filter(|(nibble, _)| leaves >> nibble & 1 == 1);
+        for ((_, child), (leaf, hash)) in places.zip(held.into_iter().zip(hashes)) {
+            *child = Child::Leaf { leaf, hash };
+        }
+        Some(Self { present, children })
     }
 }
 

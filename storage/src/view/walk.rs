@@ -11,11 +11,12 @@ use crate::{
     columns::Column,
     error::StorageError,
     store::{Row, missing},
-    window::Held,
 };
 
-/// Flat keys, in order, with what they hold; none if nothing.
-type HeldValues<'a> = Box<dyn Iterator<Item = Result<(Vec<u8>, Held), StorageError>> + 'a>;
+/// Flat keys, in order, with what they hold.
+type HeldValues<'a> = Box<dyn Iterator<Item = Result<HeldValue, StorageError>> + 'a>;
+/// A flat key with what it holds; none if nothing.
+type HeldValue = (Vec<u8>, Option<Vec<u8>>);
 
 impl StateView<'_> {
     /// Visits every flat key with its value at this height, in order of the keys.

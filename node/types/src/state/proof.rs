@@ -9,6 +9,10 @@
 mod tests;
 
 use alloy_primitives::{B256, U256};
+use blake3::{
+    IncrementCounter,
+    platform::{self, MAX_SIMD_DEGREE as LANES, Platform},
+};
 
 use super::{Account, StateKey};
 use crate::codec;
@@ -19,6 +23,15 @@ pub const EMPTY_HASH: [u8; 32] = *b"SPARSE_MERKLE_PLACEHOLDER_HASH__";
 pub const PATH_BITS: usize = 256;
 /// Longest encoded proof, in bytes.
 pub const MAX_PROOF_BYTES: usize = 1 + 64 + 32 * PATH_BITS;
+
+/// Bytes of what is hashed for a leaf or an inner node: one block of BLAKE3.
+pub const NODE_BYTES: usize = 64;
+
+// Flags of BLAKE3's compression of an input that is one block, by the tables of its specification: keyed (16) and root
+// (8), and the block is the start and the end of its chunk.
+const KEYED_ROOT: u8 = 16 | 8;
+const CHUNK_START: u8 = 1;
+const CHUNK_END: u8 = 2;
 
 // Keys of the keyed BLAKE3: public constants that separate each kind of hash from every other.
 const PATH_KEY: &[u8; 32] = b"neura v2 state tree: path of key";
@@ -58,6 +71,12 @@ impl Leaf {
     /// Hash of the leaf as a node.
     pub fn hash(&self) -> [u8; 32] {
         node_hash(LEAF_KEY, &self.path, &self.value)
+    }
+
+    /// Hashes of many leaves, several at once where the processor can.
+    pub fn hashes(leaves: impl Iterator<Item = Self>) -> Vec<[u8; 32]> {
+        let inputs: Vec<_> = leaves.map(|leaf| joined(&leaf.path, &leaf.value)).collect();
+        node_hashes(LEAF_KEY, &inputs)
     }
 }
 
@@ -171,18 +190,57 @@ pub fn inner_hash(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
     node_hash(INNER_KEY, left, right)
 }
 
+/// Hashes of many inner nodes, several at once where the processor can; of each the left hash, then the right one.
+pub fn inner_hashes(inputs: &[[u8; NODE_BYTES]]) -> Vec<[u8; 32]> {
+    node_hashes(INNER_KEY, inputs)
+}
+
 /// Hash of two hashes, under the key of their kind.
 fn node_hash(kind: &[u8; 32], a: &[u8; 32], b: &[u8; 32]) -> [u8; 32] {
-    let mut input = [0; 64];
-    let (first, second) = input.split_at_mut(a.len());
+    *blake3::keyed_hash(kind, &joined(a, b)).as_bytes()
+}
+
+/// Two hashes, one after the other.
+pub fn joined(a: &[u8; 32], b: &[u8; 32]) -> [u8; NODE_BYTES] {
+    let mut both = [0; NODE_BYTES];
+    let (first, second) = both.split_at_mut(a.len());
     first.copy_from_slice(a);
     second.copy_from_slice(b);
-    *blake3::keyed_hash(kind, &input).as_bytes()
+    both
 }
+
+/// [`node_hash`] of many: each is one call of BLAKE3's compression function, and a processor makes up to [`LANES`] of them
+/// in the time of one or two.
+fn node_hashes(kind: &[u8; 32], inputs: &[[u8; NODE_BYTES]]) -> Vec<[u8; 32]> {
+    /// Stands in the lanes that there is no input for.
+    const UNUSED: [u8; NODE_BYTES] = [0; NODE_BYTES];
+    let (platform, key) = (Platform::detect(), platform::words_from_le_bytes_32(kind));
+    let mut hashes = vec![[0; 32]; inputs.len()];
+    for (inputs, hashes) in inputs.chunks(LANES).zip(hashes.chunks_mut(LANES)) {
+        let each: [_; LANES] = std::array::from_fn(|lane| inputs.get(lane).unwrap_or(&UNUSED));
+        let (each, _) = each.split_at(inputs.len());
+        platform.hash_many(
+            each,
+            &key,
+            0,
+            IncrementCounter::No,
+            KEYED_ROOT,
+            CHUNK_START,
+            CHUNK_END,
+            hashes.as_flattened_mut(),
+        );
+    }
+    hashes
+}
+
+/// Bytes that the tree holds for an account at most.
+pub const MAX_ACCOUNT_BYTES: usize = 75;
 
 /// Bytes that the tree holds for an account.
 pub fn account_value(account: &Account) -> Vec<u8> {
-    codec::encode(account)
+    let mut bytes = Vec::with_capacity(MAX_ACCOUNT_BYTES);
+    codec::append(&mut bytes, account);
+    bytes
 }
 
 /// Bytes that the tree holds for a storage word, or none for zero, which the tree does not hold.

@@ -24,6 +24,20 @@ fn each_kind_of_hash_has_a_key_of_its_own() {
 }
 
 #[test]
+fn many_hashes_at_once_are_those_of_one_at_a_time() {
+    let hash = |number: usize| value_hash(&number.to_le_bytes());
+    for count in 0..=70 {
+        let leaves: Vec<Leaf> =
+            (0..count).map(|n| Leaf { path: hash(2 * n), value: hash(2 * n + 1) }).collect();
+        let inputs: Vec<_> = leaves.iter().map(|leaf| joined(&leaf.path, &leaf.value)).collect();
+        let inner: Vec<_> = leaves.iter().map(|leaf| inner_hash(&leaf.path, &leaf.value)).collect();
+        assert_eq!(inner_hashes(&inputs), inner);
+        let each: Vec<_> = leaves.iter().map(Leaf::hash).collect();
+        assert_eq!(Leaf::hashes(leaves.into_iter()), each);
+    }
+}
+
+#[test]
 fn an_empty_tree_proves_absence_and_nothing_else() {
     let root = B256::new(EMPTY_HASH);
     verify_proof(root, &key(1), None, &[0]).expect("nothing is there");
