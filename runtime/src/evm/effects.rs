@@ -13,6 +13,10 @@ use revm::{
     state::{Account, EvmState, EvmStorageSlot},
 };
 
+/// Accounts of a transaction that are looked at for one that is named over and over: sender, receiver and proposer of a
+/// transfer, and one more.
+const NAMED_AGAIN: usize = 4;
+
 /// A word of an account's storage.
 type Word = (Address, U256);
 
@@ -35,21 +39,24 @@ impl Effects {
     pub(crate) fn record(&mut self, journal: &JournalInner<JournalEntry>) {
         let mut destroyed = Vec::new();
         self.emptied.clear();
+        let first = self.accounts.len();
         for entry in &journal.journal {
             match entry {
                 JournalEntry::BalanceChange { address, .. }
                 | JournalEntry::NonceChange { address, .. }
                 | JournalEntry::NonceBump { address }
-                | JournalEntry::AccountCreated { address, .. } => self.accounts.push(*address),
+                | JournalEntry::AccountCreated { address, .. } => self.note(*address, first),
                 JournalEntry::CodeChange { address, .. } => {
-                    self.accounts.push(*address);
+                    self.note(*address, first);
                     self.coded.insert(*address);
                 }
                 JournalEntry::BalanceTransfer { from, to, .. } => {
-                    self.accounts.extend([*from, *to]);
+                    self.note(*from, first);
+                    self.note(*to, first);
                 }
                 JournalEntry::AccountDestroyed { address, target, had_balance, .. } => {
-                    self.accounts.extend([*address, *target]);
+                    self.note(*address, first);
+                    self.note(*target, first);
                     destroyed.push(*address);
                     if address == target {
                         self.burned = self.burned.saturating_add(*had_balance);
@@ -73,6 +80,14 @@ impl Effects {
         destroyed.dedup();
         for account in destroyed.iter().filter_map(|address| journal.state.get(address)) {
             self.burned = self.burned.saturating_add(account.info.balance);
+        }
+    }
+
+    /// Notes an account, unless it is among the last few that the running transaction changed, which began at `first`.
+    fn note(&mut self, account: Address, first: usize) {
+        let last = self.accounts.len().saturating_sub(NAMED_AGAIN).max(first);
+        if !self.accounts.get(last..).is_some_and(|few| few.contains(&account)) {
+            self.accounts.push(account);
         }
     }
 
@@ -148,11 +163,12 @@ impl Effects {
         let mut changes = StateChanges::default();
         self.accounts.sort_unstable();
         self.accounts.dedup();
+        let mut accounts = Vec::with_capacity(self.accounts.len());
         for address in self.accounts {
             let Some(account) = state.get(&address) else { continue };
             if account.is_selfdestructed_locally() || account.is_empty() {
                 if !account.is_loaded_as_not_existing() {
-                    changes.accounts.insert(address, None);
+                    accounts.push((address, None));
                 }
                 continue;
             }
@@ -161,15 +177,16 @@ impl Effects {
             {
                 changes.code.insert(account.info.code_hash, code.original_bytes());
             }
-            changes.accounts.insert(
-                address,
-                Some(StateAccount {
-                    nonce: account.info.nonce,
-                    balance: account.info.balance,
-                    code_hash: account.info.code_hash,
-                }),
-            );
+            let account = StateAccount {
+                nonce: account.info.nonce,
+                balance: account.info.balance,
+                code_hash: account.info.code_hash,
+            };
+            accounts.push((address, Some(account)));
         }
+        // They are in order: the map is built at once.
+        changes.accounts = accounts.into_iter().collect();
+        let mut words = Vec::with_capacity(self.words.len());
         for ((address, slot), before) in first_values(self.words) {
             let Some(account) = state.get(&address) else { continue };
             if account.is_selfdestructed_locally() {
@@ -177,9 +194,10 @@ impl Effects {
             }
             let now = account.storage.get(&slot).map_or(before, |word| word.present_value);
             if now != before {
-                changes.storage.insert((address, slot), now);
+                words.push(((address, slot), now));
             }
         }
+        changes.storage = words.into_iter().collect();
         changes
     }
 }
@@ -192,11 +210,10 @@ fn unchanged(theirs: &Account) -> Account {
     account
 }
 
-/// The first value recorded of each word: the one from before the block.
-fn first_values(words: Vec<(Word, U256)>) -> BTreeMap<Word, U256> {
-    let mut first = BTreeMap::new();
-    for (word, before) in words {
-        first.entry(word).or_insert(before);
-    }
-    first
+/// The first value recorded of each word, the one from before the block; in order of the words.
+fn first_values(mut words: Vec<(Word, U256)>) -> Vec<(Word, U256)> {
+    // The sort keeps the order of writing, and the first one stays.
+    words.sort_by_key(|(word, _)| *word);
+    words.dedup_by_key(|(word, _)| *word);
+    words
 }
