@@ -9,12 +9,15 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use neura_runtime::{Attendance, BlockContext, BlockInput, Execution, execute, execute_on, genesis_changes};
-use neura_storage::{Committed, ExecutedBlock, Store, StoreConfig, genesis_root};
+use neura_runtime::{
+    Attendance, BlockContext, BlockInput, Execution, execute, execute_on, genesis_changes,
+};
+use neura_storage::{Committed, Demand, ExecutedBlock, Store, StoreConfig, genesis_root};
 use neura_types::{
-    Account, Address, Amount, B256, Block, BlockId, Bytes, EpochConfig, ExecutedRoot, Genesis,
-    Height, Params, StateChanges, Transaction, U256,
+    Account, Address, Amount, B256, Batch, BatchRef, Block, BlockId, Bytes, EpochConfig,
+    ExecutedRoot, Genesis, Height, Params, StateChanges, Transaction, U256, codec,
     genesis::GenesisAccount,
+    hash::{Domain, hash},
     keys::{EthKey, SecretKey},
     state::{Changed, MemoryState},
     validator::Validator,
@@ -170,7 +173,8 @@ impl StoredChain {
         let root = genesis_root(&world.changes, base_fee)?;
         let block = Block::genesis(context.genesis, context.timestamp_ms, root);
         store.init_genesis(&block, block.id(), &world.changes)?;
-        // The measurement begins with nothing in memory and nothing that waits to be written.
+        // The measurement begins with nothing in memory, and nothing of genesis that waits to be written or merged.
+        store.settle()?;
         drop(store);
         Ok(Self { store: Store::open(folder, config)?, context })
     }
@@ -243,15 +247,25 @@ fn joined(thread: thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
     thread.join().map_err(|_| anyhow!("the commit panicked"))?
 }
 
-/// Stores a block durably and makes it final.
+/// Stores a block durably with the batch that it names, and makes it final.
 fn put(
     store: &Store,
     (height, parent): (Height, BlockId),
     transactions: &[Arc<Transaction>],
 ) -> Result<BlockId> {
+    let items = transactions.iter().map(|tx| tx.raw.clone()).collect();
+    let batch = Batch { author: 0, sequence: height, items };
+    let bytes = codec::encode(&batch);
+    let digest = hash(Domain::Batch, &bytes);
+    store.put_batches(&[(digest, &bytes)], Demand::Needed, false)?;
     let mut block = Block::genesis(parent, height, ExecutedRoot::default());
     block.header.height = height;
-    block.payload = transactions.iter().map(|tx| tx.raw.clone()).collect();
+    block.batches.push(BatchRef {
+        digest,
+        author: batch.author,
+        bytes: u32::try_from(bytes.len())?,
+        items: u32::try_from(batch.items.len())?,
+    });
     let id = block.id();
     store.put_block(&block, id, true)?;
     let proof = Some(vec![1; PROOF_BYTES]);
