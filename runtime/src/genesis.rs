@@ -1,9 +1,11 @@
 //! Build the first state of a chain from its genesis file.
 
+mod contracts;
+
 use std::sync::Arc;
 
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use neura_types::{
     Amount, EpochConfig, Genesis, StateChanges, hash::keccak, state::MemoryState, system,
 };
@@ -92,11 +94,14 @@ fn write_accounts(
         let mut account = journal.load_account_mut(module)?;
         account.data.set_code(hash, code.clone());
     }
-    let history = Bytecode::new_legacy(HISTORY_STORAGE_CODE.clone());
-    let mut account = journal.load_account_mut(HISTORY_STORAGE_ADDRESS)?;
-    account.data.set_code(keccak(&HISTORY_STORAGE_CODE), history);
-    // As if it had been deployed like on Ethereum: nothing else can be created there.
-    account.data.bump_nonce();
+    let history: (_, &[u8]) = (HISTORY_STORAGE_ADDRESS, &HISTORY_STORAGE_CODE);
+    for (address, code) in std::iter::once(history).chain(contracts::contracts()) {
+        let mut account = journal.load_account_mut(address)?;
+        let bytecode = Bytecode::new_legacy(Bytes::copy_from_slice(code));
+        account.data.set_code(keccak(code), bytecode);
+        // As if it had been deployed like on Ethereum: nothing else can be created there.
+        account.data.bump_nonce();
+    }
     Ok(())
 }
 

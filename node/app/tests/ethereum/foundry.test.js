@@ -8,7 +8,7 @@ import { arch, platform } from 'node:os'
 import { before, describe, test } from 'node:test'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
-import { isAddressEqual, parseAbi, stringToHex, toFunctionSelector } from 'viem'
+import { isAddressEqual, pad, parseAbi, stringToHex, toFunctionSelector } from 'viem'
 import { privateKeyToAddress } from 'viem/accounts'
 
 import { chain, contract, freshAddress, fundedKey, modules, publicClient, rpc, url, viemWallet } from './network.js'
@@ -63,6 +63,15 @@ describe('forge script', () => {
         const events = await publicClient.getContractEvents({ address: desk.address, abi: DESK, fromBlock: 0n })
         assert.deepEqual(events.map(({ args }) => args.word), [word('first'), word('second')])
         assert.ok(events.every(({ args }) => isAddressEqual(args.guest, me)))
+    })
+
+    test('a contract is created at the address that its salt gives', async () => {
+        const salt = pad(freshAddress(), { size: 32 })
+        const { transactions, receipts } = await broadcast('Salted', key, ['--sig', 'run(bytes32)', salt])
+        const [{ transactionType, contractAddress: address }] = transactions
+        assert.equal(transactionType, 'CREATE2')
+        assert.ok(isAddressEqual(receipts[0].to, '0x4e59b44847b379578588920cA78FbF26c0B4956C'))
+        assert.equal(await publicClient.getCode({ address }), await publicClient.getCode({ address: desk.address }))
     })
 
     test('native modules are written to when the node does the simulation', async () => {

@@ -6,7 +6,9 @@ use alloy_eips::{
     eip2935::HISTORY_STORAGE_ADDRESS,
     eip7702::{Authorization, SignedAuthorization},
 };
-use alloy_primitives::{Address, B256, Bytes, KECCAK256_EMPTY, U256, hex};
+use alloy_primitives::{
+    Address, B256, Bytes, KECCAK256_EMPTY, U256, address, b256, hex, keccak256,
+};
 use neura_types::{StateRead, Transaction};
 
 use super::codes;
@@ -15,14 +17,14 @@ use crate::{
     evm::MAX_TRANSACTION_GAS,
     is_delegated,
     testing::{
-        After, CHAIN_ID, GWEI, MODULE, World, command, decode, eth_key, forwarder,
+        After, CHAIN_ID, GWEI, MODULE, World, command, decode, deployer, eth_key, forwarder,
         forwarder_with_gas, op,
     },
     validate_for_pool,
 };
 
 const MODEXP: Address = Address::with_last_byte(5);
-const P256_VERIFY: Address = alloy_primitives::address!("0000000000000000000000000000000000000100");
+const P256_VERIFY: Address = address!("0000000000000000000000000000000000000100");
 
 /// Key `n` lets its account run the code of `target`.
 fn delegation(n: u8, target: Address, nonce: u64) -> SignedAuthorization {
@@ -200,6 +202,27 @@ fn past_blocks_are_found_by_their_numbers_in_the_history_contract() {
         assert_eq!(world.word(HISTORY_STORAGE_ADDRESS, height), word(height), "{height}");
     }
     assert!(!ask(&mut world, 90), "the future is refused");
+}
+
+#[test]
+fn deployers_and_multicall_stand_where_tools_look_for_them() {
+    let mut world = World::new();
+    let code_hash = |world: &World, at| world.state.account(at).unwrap().unwrap().code_hash;
+    let salt = B256::repeat_byte(7);
+    for factory in [
+        address!("0x4e59b44847b379578588920cA78FbF26c0B4956C"),
+        address!("0x914d7Fec6aaC8cd542e72Bca78B30650d45643d7"),
+    ] {
+        let creation = deployer(&[op::PUSH0]);
+        let input = [salt.as_slice(), &creation].concat();
+        assert!(world.run(world.tx(1).call(factory, &input)).success);
+        let created = factory.create2_from_code(salt, &creation);
+        assert_eq!(code_hash(&world, created), keccak256([op::PUSH0]));
+    }
+    // As on Ethereum, byte for byte.
+    let multicall = address!("0xcA11bde05977b3631167028862bE2a173976CA11");
+    let known = b256!("d5c15df687b16f2ff992fc8d767b4216323184a2bbc6ee2f9c398c318e770891");
+    assert_eq!(code_hash(&world, multicall), known);
 }
 
 #[test]
