@@ -70,7 +70,7 @@ fn statetest(args: &StatetestArgs, shared: &Shared) -> Result<()> {
             Summary { failed: 1, ..Summary::default() }
         }
     };
-    let Summary { passed, failed, skipped_forks, skipped_formats } = summary;
+    let Summary { passed, failed, skipped_forks, skipped_formats, skipped_others } = summary;
     if shared.json {
         let failures = failures.into_inner().map_err(|_| anyhow!("a test's thread panicked"))?;
         println!("{}", serde_json::json!({ "summary": summary, "failures": failures }));
@@ -80,6 +80,9 @@ fn statetest(args: &StatetestArgs, shared: &Shared) -> Result<()> {
         }
         if skipped_formats > 0 {
             println!("{skipped_formats} skipped: they are no state tests");
+        }
+        if skipped_others > 0 {
+            println!("{skipped_others} skipped: they are no tests");
         }
         println!("{passed} passed, {failed} failed");
     }

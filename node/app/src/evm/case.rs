@@ -7,7 +7,7 @@ use neura_runtime::ethereum::{
 
 use super::{
     exception::{Kind, is_expected},
-    fixture::{Account, Config, Env, Post, Transaction},
+    fixture::{Account, Config, Env, Post, Quantity, Transaction},
     fork::{Blobs, Fork},
     transaction::{Unfit, environment, fault_of_bytes},
 };
@@ -110,6 +110,7 @@ impl Setting<'_> {
         let schedule = &self.config.blob_schedule;
         let own = schedule.get(fork_name).or_else(|| schedule.get(fork.name));
         let own = own.map(|own| Blobs {
+            target: own.target.saturated(u64::MAX),
             max: own.max.saturated(u64::MAX),
             update_fraction: own.base_fee_update_fraction.saturated(u64::MAX),
         });
@@ -118,7 +119,6 @@ impl Setting<'_> {
 
     fn block(&self, spec: SpecId, blobs: Option<Blobs>) -> BlockEnv {
         let env = self.env;
-        let excess = env.current_excess_blob_gas.unwrap_or_default().saturated(u64::MAX);
         let random = env.current_random.map(|random| random.hash());
         BlockEnv {
             number: env.current_number.saturated(U256::MAX),
@@ -133,8 +133,21 @@ impl Setting<'_> {
             difficulty: env.current_difficulty.saturated(U256::MAX),
             prevrandao: spec.is_enabled_in(SpecId::MERGE).then(|| random.unwrap_or_default()),
             blob_excess_gas_and_price: blobs
-                .map(|blobs| BlobExcessGasAndPrice::new(excess, blobs.update_fraction)),
+                .map(|blobs| BlobExcessGasAndPrice::new(self.excess(blobs), blobs.update_fraction)),
             slot_num: env.slot_number.unwrap_or_default().saturated(u64::MAX),
+        }
+    }
+
+    /// The block's excess of blob gas; older tests say what its parent's was.
+    fn excess(&self, blobs: Blobs) -> u64 {
+        let gas = |quantity: Option<Quantity>| quantity.unwrap_or_default().saturated(u64::MAX);
+        match self.env.current_excess_blob_gas {
+            Some(_) => gas(self.env.current_excess_blob_gas),
+            None => {
+                let (excess, used) =
+                    (self.env.parent_excess_blob_gas, self.env.parent_blob_gas_used);
+                blobs.excess_after(gas(excess), gas(used))
+            }
         }
     }
 }

@@ -1,4 +1,7 @@
 //! Run the tests of many files on all cores.
+//!
+//! Small files are run side by side, large ones one after the other with their tests side by side: so no core waits
+//! for another's last file, and memory holds the text of one large file at most.
 
 use std::{
     fs, io,
@@ -9,15 +12,18 @@ use std::{
 use neura_runtime::ethereum::Ethereum;
 use rayon::prelude::*;
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use super::{
     case::{Setting, world},
-    fixture::{Suite, Unit},
+    fixture::{Entry, Parts, Post, Suite, Unit},
     fork::Fork,
 };
 
-/// Longest file that is read: the largest that Ethereum publishes have some 100 MB, and each core holds one.
+/// Longest file that is read: the largest that Ethereum publishes have some 100 MB.
 const MAX_FILE_BYTES: u64 = 512 << 20;
+/// From this size on a file is large. As many as there are cores below it take little memory.
+const LARGE_FILE_BYTES: u64 = 8 << 20;
 
 /// A case that is not as expected, or a file that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -51,6 +57,8 @@ pub struct Summary {
     pub skipped_forks: u64,
     /// Tests of other formats than state tests.
     pub skipped_formats: u64,
+    /// JSON that is no test.
+    pub skipped_others: u64,
 }
 
 impl Summary {
@@ -60,16 +68,29 @@ impl Summary {
             failed: self.failed + other.failed,
             skipped_forks: self.skipped_forks + other.skipped_forks,
             skipped_formats: self.skipped_formats + other.skipped_formats,
+            skipped_others: self.skipped_others + other.skipped_others,
         }
+    }
+
+    fn is_of_no_test(&self) -> bool {
+        Self { skipped_others: 0, ..*self } == Self::default()
     }
 }
 
 /// The files to run: those named, and all `*.json` below the folders named, in order. Hidden folders hold no tests.
+///
+/// # Errors
+/// If a folder cannot be read, or holds none.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
+            let before = files.len();
             walk(path, &mut files).map_err(|error| unreadable(path, &error))?;
+            if files.len() == before {
+                let reason = "there is no .json file in it".to_owned();
+                return Err(Failure { file: path.clone(), case: None, reason });
+            }
         } else {
             files.push(path.clone());
         }
@@ -98,100 +119,123 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure { file: path.to_owned(), case: None, reason: format!("it cannot be read: {error}") }
 }
 
-/// Runs the tests of `files`, those of one fork if it is named. `report` hears of each failure as it happens.
+/// Runs the tests of `files`, those of one fork if it is named. `report` hears of each failure as it happens; that no
+/// file has a test is one.
 pub fn run(
     ethereum: &Ethereum,
     files: &[PathBuf],
     fork: Option<&Fork>,
     report: &(dyn Fn(&Failure) + Sync),
 ) -> Summary {
-    let one =
-        |file: &PathBuf| Run { ethereum, file, fork, report, summary: Summary::default() }.file();
-    files.par_iter().with_max_len(1).map(one).reduce(Summary::default, Summary::plus)
+    let run = Run { ethereum, fork, report };
+    let is_large =
+        |file: &&PathBuf| fs::metadata(file).is_ok_and(|it| it.len() >= LARGE_FILE_BYTES);
+    let (large, small): (Vec<&PathBuf>, Vec<&PathBuf>) = files.iter().partition(is_large);
+    let of_small = small.par_iter().with_max_len(1).map(|file| run.file(file, false));
+    let of_small = of_small.reduce(Summary::default, Summary::plus);
+    let of_large = large.iter().map(|file| run.file(file, true));
+    let summary = of_large.fold(of_small, Summary::plus);
+    match files {
+        [first, others @ ..] if fork.is_none() && summary.is_of_no_test() => {
+            let reason = format!("there is no test in it, nor in {} others", others.len());
+            summary.plus(run.failure(first, None, reason))
+        }
+        _ => summary,
+    }
 }
 
-/// One file while it is run.
+/// What all files are run with.
 struct Run<'a> {
     ethereum: &'a Ethereum,
-    file: &'a Path,
     fork: Option<&'a Fork>,
     report: &'a (dyn Fn(&Failure) + Sync),
-    summary: Summary,
 }
 
 impl Run<'_> {
-    fn file(mut self) -> Summary {
-        match read(self.file) {
-            Err(reason) => self.fail(None, reason),
-            Ok(suite) => {
-                for (name, unit) in &suite {
-                    self.unit(name, unit);
-                }
+    fn file(&self, file: &Path, is_large: bool) -> Summary {
+        let bytes = match read(file) {
+            Ok(bytes) => bytes,
+            Err(reason) => return self.failure(file, None, reason),
+        };
+        let suite: Suite<'_> = match serde_json::from_slice(&bytes) {
+            Ok(suite) => suite,
+            Err(error) if error.is_data() => {
+                return Summary { skipped_others: 1, ..Summary::default() };
             }
-        }
-        self.summary
-    }
-
-    fn fail(&mut self, case: Option<String>, reason: String) {
-        self.summary.failed += 1;
-        (self.report)(&Failure { file: self.file.to_owned(), case, reason });
-    }
-
-    fn unit(&mut self, name: &str, unit: &Unit) {
-        if unit.is_of_another_format() {
-            self.summary.skipped_formats += 1;
-            return;
-        }
-        let Unit {
-            env: Some(env),
-            pre: Some(pre),
-            transaction: Some(transaction),
-            post: Some(post),
-            ..
-        } = unit
-        else {
-            let reason = "it is no state test: env, pre, transaction and post are needed";
-            return self.fail(Some(name.to_owned()), reason.to_owned());
+            Err(error) => return self.failure(file, None, format!("it is malformed: {error}")),
         };
-        let before = match world(pre) {
+        let test = |(name, text): (&String, &&RawValue)| self.test(file, name, text.get());
+        if is_large {
+            suite.par_iter().map(test).reduce(Summary::default, Summary::plus)
+        } else {
+            suite.iter().map(test).fold(Summary::default(), Summary::plus)
+        }
+    }
+
+    fn failure(&self, file: &Path, case: Option<String>, reason: String) -> Summary {
+        (self.report)(&Failure { file: file.to_owned(), case, reason });
+        Summary { failed: 1, ..Summary::default() }
+    }
+
+    fn test(&self, file: &Path, name: &str, text: &str) -> Summary {
+        match Parts::entry_of(text) {
+            Entry::State => {}
+            Entry::Other => return Summary { skipped_formats: 1, ..Summary::default() },
+            Entry::None => return Summary { skipped_others: 1, ..Summary::default() },
+        }
+        let failure = |reason| self.failure(file, Some(name.to_owned()), reason);
+        let unit: Unit = match serde_json::from_str(text) {
+            Ok(unit) => unit,
+            Err(error) => return failure(format!("it is no state test: {error}")),
+        };
+        let before = match world(&unit.pre) {
             Ok(before) => before,
-            Err(reason) => return self.fail(Some(name.to_owned()), reason),
+            Err(reason) => return failure(reason),
         };
-        let ethereum = self.ethereum;
-        let setting = Setting { ethereum, env, config: &unit.config, transaction, before: &before };
-        let number = env.current_number.saturated(u64::MAX);
-        let timestamp = env.current_timestamp.saturated(u64::MAX);
-        for (fork_name, posts) in post {
+        let setting = Setting {
+            ethereum: self.ethereum,
+            env: &unit.env,
+            config: &unit.config,
+            transaction: &unit.transaction,
+            before: &before,
+        };
+        let number = unit.env.current_number.saturated(u64::MAX);
+        let timestamp = unit.env.current_timestamp.saturated(u64::MAX);
+        let mut summary = Summary::default();
+        for (fork_name, posts) in &unit.post {
             let fork = Fork::at(fork_name, number, timestamp);
             if self.fork.is_some_and(|only| !fork.is_some_and(|fork| fork.is(only))) {
                 continue;
             }
             let Some(fork) = fork else {
-                self.summary.skipped_forks += posts.len() as u64;
+                summary.skipped_forks += posts.len() as u64;
                 continue;
             };
             for post in posts {
-                // The machine has no known way to panic; should it have one, the other tests shall still be run.
-                let verdict =
-                    catch_unwind(AssertUnwindSafe(|| setting.judge(&fork, fork_name, post)))
-                        .unwrap_or_else(|_| Err("the EVM panicked".into()));
-                match verdict {
-                    Ok(()) => self.summary.passed += 1,
+                match verdict(&setting, &fork, fork_name, post) {
+                    Ok(()) => summary.passed += 1,
                     Err(reason) => {
                         let case = format!("{name}: {fork_name} {}", post.indexes);
-                        self.fail(Some(case), reason);
+                        summary = summary.plus(self.failure(file, Some(case), reason));
                     }
                 }
             }
         }
+        summary
     }
 }
 
-fn read(file: &Path) -> Result<Suite, String> {
-    let length = fs::metadata(file).map_err(|error| format!("it cannot be read: {error}"))?.len();
+/// The machine has no known way to panic; should it have one, the other tests shall still be run.
+fn verdict(setting: &Setting<'_>, fork: &Fork, fork_name: &str, post: &Post) -> Result<(), String> {
+    let judge = AssertUnwindSafe(|| setting.judge(fork, fork_name, post));
+    catch_unwind(judge).unwrap_or_else(|_| Err("the EVM panicked".into()))
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let unreadable = |error: io::Error| format!("it cannot be read: {error}");
+    let length = fs::metadata(file).map_err(unreadable)?.len();
     if length > MAX_FILE_BYTES {
         return Err(format!("it has {length} bytes: at most {MAX_FILE_BYTES} are read"));
     }
-    let bytes = fs::read(file).map_err(|error| format!("it cannot be read: {error}"))?;
-    serde_json::from_slice(&bytes).map_err(|error| format!("it is malformed: {error}"))
+    fs::read(file).map_err(unreadable)
 }

@@ -7,48 +7,65 @@ use serde::{
     Deserialize, Deserializer,
     de::{Error, IgnoredAny, Visitor},
 };
+use serde_json::value::{RawValue, Value};
 
-/// The tests of a file, by name.
-pub(super) type Suite = BTreeMap<String, Unit>;
+/// The tests of a file, by name; their text, as one is read at a time.
+pub(super) type Suite<'a> = BTreeMap<String, &'a RawValue>;
 
-/// A transaction in variants, with what each must lead to under each fork.
-///
-/// Everything is optional, so that a test of another format is told from a broken one.
-#[derive(Debug, Deserialize)]
-pub(super) struct Unit {
+/// Which parts a test has, by which its kind is told.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Parts {
     #[serde(default, rename = "_info")]
-    pub(super) info: Option<Info>,
-    pub(super) env: Option<Env>,
-    pub(super) pre: Option<BTreeMap<Address, Account>>,
-    pub(super) transaction: Option<Transaction>,
-    pub(super) post: Option<BTreeMap<String, Vec<Post>>>,
-    #[serde(default)]
-    pub(super) config: Config,
-    /// What tests of other formats have.
-    pub(super) blocks: Option<IgnoredAny>,
-    /// What tests of other formats have.
-    pub(super) vectors: Option<IgnoredAny>,
-    /// What tests of other formats have.
-    pub(super) result: Option<IgnoredAny>,
+    info: Value,
+    env: Option<IgnoredAny>,
+    transaction: Option<IgnoredAny>,
+    post: Option<IgnoredAny>,
+    blocks: Option<IgnoredAny>,
+    vectors: Option<IgnoredAny>,
+    result: Option<IgnoredAny>,
+    /// Of tests before their results are filled in.
+    expect: Option<IgnoredAny>,
 }
 
-impl Unit {
-    /// Whether it says that it is a test of something else.
-    pub(super) fn is_of_another_format(&self) -> bool {
-        if self.transaction.is_some() && self.post.is_some() {
-            return false;
+/// What an entry of a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A state test, be it a broken one.
+    State,
+    /// A test of something else, or one whose results are not filled in.
+    Other,
+    /// JSON that is no test.
+    None,
+}
+
+impl Parts {
+    /// The kind of an entry, by its text.
+    pub(super) fn entry_of(text: &str) -> Entry {
+        let parts: Self = serde_json::from_str(text).unwrap_or_default();
+        let format = parts.info.get("fixture-format").or(parts.info.get("fixture_format"));
+        let others = [&parts.blocks, &parts.vectors, &parts.result, &parts.expect];
+        let own = [&parts.env, &parts.transaction, &parts.post];
+        let has_any = |these: &[&Option<IgnoredAny>]| these.iter().any(|part| part.is_some());
+        match format.and_then(Value::as_str) {
+            _ if parts.transaction.is_some() && parts.post.is_some() => Entry::State,
+            Some("state_test") => Entry::State,
+            Some(_) => Entry::Other,
+            None if has_any(&others) => Entry::Other,
+            None if has_any(&own) => Entry::State,
+            None => Entry::None,
         }
-        let named = self.info.as_ref().and_then(|info| info.format.as_deref());
-        let has_other_parts =
-            self.blocks.is_some() || self.vectors.is_some() || self.result.is_some();
-        named.map_or(has_other_parts, |format| format != "state_test")
     }
 }
 
+/// A transaction in variants, with what each must lead to under each fork.
 #[derive(Debug, Deserialize)]
-pub(super) struct Info {
-    #[serde(default, rename = "fixture-format", alias = "fixture_format")]
-    format: Option<String>,
+pub(super) struct Unit {
+    pub(super) env: Env,
+    pub(super) pre: BTreeMap<Address, Account>,
+    pub(super) transaction: Transaction,
+    pub(super) post: BTreeMap<String, Vec<Post>>,
+    #[serde(default)]
+    pub(super) config: Config,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -63,6 +80,8 @@ pub(super) struct Config {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct BlobSchedule {
+    #[serde(default)]
+    pub(super) target: Quantity,
     pub(super) max: Quantity,
     pub(super) base_fee_update_fraction: Quantity,
 }
@@ -81,6 +100,8 @@ pub(super) struct Env {
     pub(super) current_base_fee: Option<Quantity>,
     pub(super) current_random: Option<Quantity>,
     pub(super) current_excess_blob_gas: Option<Quantity>,
+    pub(super) parent_excess_blob_gas: Option<Quantity>,
+    pub(super) parent_blob_gas_used: Option<Quantity>,
     #[serde(alias = "currentSlotNumber")]
     pub(super) slot_number: Option<Quantity>,
 }

@@ -1,5 +1,6 @@
 //! Names of Ethereum's hardforks, and what each sets.
 
+use alloy_eips::eip4844::DATA_GAS_PER_BLOB;
 use neura_runtime::ethereum::SpecId;
 
 /// Most blobs of one transaction since Osaka (EIP-7594).
@@ -19,6 +20,8 @@ pub struct Fork {
 /// What a fork says of blobs (EIP-7840).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Blobs {
+    /// Blobs of one block at which their price stays.
+    pub(super) target: u64,
     /// Most blobs of one block.
     pub(super) max: u64,
     /// How slowly their price moves.
@@ -26,8 +29,14 @@ pub(super) struct Blobs {
 }
 
 impl Blobs {
-    const fn new(max: u64, update_fraction: u64) -> Option<Self> {
-        Some(Self { max, update_fraction })
+    const fn new(target: u64, max: u64, update_fraction: u64) -> Option<Self> {
+        Some(Self { target, max, update_fraction })
+    }
+
+    /// The excess after a block (EIP-4844).
+    pub(super) fn excess_after(self, excess: u64, used: u64) -> u64 {
+        let target = self.target.saturating_mul(DATA_GAS_PER_BLOB);
+        excess.saturating_add(used).saturating_sub(target)
     }
 }
 
@@ -56,17 +65,17 @@ const FORKS: [Fork; 29] = [
     fork("Paris", SpecId::MERGE, None),
     fork("Merge", SpecId::MERGE, None),
     fork("Shanghai", SpecId::SHANGHAI, None),
-    fork("Cancun", SpecId::CANCUN, Blobs::new(6, 3_338_477)),
-    fork("Prague", SpecId::PRAGUE, Blobs::new(9, 5_007_716)),
-    fork("Osaka", SpecId::OSAKA, Blobs::new(9, 5_007_716)),
-    fork("BPO1", SpecId::OSAKA, Blobs::new(15, 8_346_193)),
-    fork("BPO2", SpecId::OSAKA, Blobs::new(21, 11_684_671)),
-    fork("BPO3", SpecId::OSAKA, Blobs::new(32, 20_609_697)),
-    fork("BPO4", SpecId::OSAKA, Blobs::new(21, 13_739_630)),
-    fork("BPO5", SpecId::OSAKA, Blobs::new(21, 13_739_630)),
-    fork("Amsterdam", SpecId::AMSTERDAM, Blobs::new(21, 11_684_671)),
+    fork("Cancun", SpecId::CANCUN, Blobs::new(3, 6, 3_338_477)),
+    fork("Prague", SpecId::PRAGUE, Blobs::new(6, 9, 5_007_716)),
+    fork("Osaka", SpecId::OSAKA, Blobs::new(6, 9, 5_007_716)),
+    fork("BPO1", SpecId::OSAKA, Blobs::new(10, 15, 8_346_193)),
+    fork("BPO2", SpecId::OSAKA, Blobs::new(14, 21, 11_684_671)),
+    fork("BPO3", SpecId::OSAKA, Blobs::new(21, 32, 20_609_697)),
+    fork("BPO4", SpecId::OSAKA, Blobs::new(14, 21, 13_739_630)),
+    fork("BPO5", SpecId::OSAKA, Blobs::new(14, 21, 13_739_630)),
+    fork("Amsterdam", SpecId::AMSTERDAM, Blobs::new(14, 21, 11_684_671)),
     // What the chain itself runs.
-    fork("Neura", SpecId::OSAKA, Blobs::new(9, 5_007_716)),
+    fork("Neura", SpecId::OSAKA, Blobs::new(6, 9, 5_007_716)),
 ];
 
 /// A name that no fork has.

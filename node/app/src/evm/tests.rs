@@ -140,6 +140,61 @@ fn a_file_that_is_no_test_is_a_failure_with_its_name() {
     assert!(failures[0].reason.contains("cannot be read"));
     let told = reason("legacy_run", |test| test["post"]["Osaka"][0]["indexes"]["gas"] = 3.into());
     assert!(told.contains("none is number 3"), "{told}");
+    let empty = tempfile::tempdir().unwrap();
+    let failure = find(&[empty.path().to_owned()]).unwrap_err();
+    assert!(failure.reason.contains("no .json file"), "{failure}");
+}
+
+#[test]
+fn a_broken_test_leaves_the_others_of_its_file_and_folder() {
+    let mut suite = fixture("legacy_run");
+    suite["broken"] = json!({ "env": {}, "transaction": {}, "post": {} });
+    suite["of another kind"] = json!({ "blocks": [] });
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("tests.json"), suite.to_string()).unwrap();
+    // What lies beside tests in Ethereum's repositories: lists, settings, tests that are not filled in.
+    fs::write(folder.path().join("list.json"), "[1]").unwrap();
+    fs::write(folder.path().join("package.json"), r#"{"name": "tests"}"#).unwrap();
+    let filler = json!({ "t": { "env": {}, "pre": {}, "transaction": {}, "expect": [] } });
+    fs::write(folder.path().join("filler.json"), filler.to_string()).unwrap();
+    let (alone, _) = outcome(&fixtures().join("legacy_run.json"), None);
+    let (summary, failures) = outcome(folder.path(), None);
+    assert_eq!((summary.passed, summary.failed), (alone.passed, 1), "{failures:?}");
+    assert_eq!((summary.skipped_formats, summary.skipped_others), (2, 2));
+    assert!(failures[0].to_string().contains("broken: it is no state test"), "{failures:?}");
+}
+
+#[test]
+fn a_large_file_is_run_like_a_small_one() {
+    let small = fixture("legacy_run");
+    let mut large = json!({});
+    for number in 0..4 {
+        large[format!("test {number}")] = small["legacy_run"].clone();
+    }
+    large["padding"] = json!(["of another kind", "x".repeat(8 << 20)]);
+    let (one, _) = of_text(&small.to_string());
+    let (summary, failures) = of_text(&large.to_string());
+    assert_eq!((summary.passed, summary.failed), (4 * one.passed, 0), "{failures:?}");
+}
+
+#[test]
+fn the_excess_of_blobs_may_be_told_by_the_parents() {
+    let blob = 1 << 17;
+    let told = |excess: u64, used: u64| {
+        changed("blobs_run", |test| {
+            let env = test["env"].as_object_mut().unwrap();
+            env.remove("currentExcessBlobGas");
+            env.insert("parentExcessBlobGas".into(), format!("{excess:#x}").into());
+            env.insert("parentBlobGasUsed".into(), format!("{used:#x}").into());
+            test["config"]["blobSchedule"] = json!({ "Osaka": { "target": "0x06", "max": "0x09", "baseFeeUpdateFraction": "0x4c6964" } });
+        })
+    };
+    let expected = fixture("blobs_run")["blobs_run"]["env"]["currentExcessBlobGas"].clone();
+    let expected = u64::from_str_radix(expected.as_str().unwrap().trim_start_matches("0x"), 16);
+    let (summary, failures) = told(expected.unwrap() + 2 * blob, 4 * blob);
+    assert_eq!((summary.passed, summary.failed), (1, 0), "{failures:?}");
+    let (summary, _) = told(200_000_000, 9 * blob);
+    assert_eq!(summary.failed, 1, "blobs cost more than the test's transaction offers");
 }
 
 #[test]

@@ -27,19 +27,24 @@ const BY_BLOCK: [(&str, SpecId); 10] = [
     ("mergeNetsplitBlock", SpecId::MERGE),
 ];
 /// Hardforks that begin at a time.
-const BY_TIME: [(&str, SpecId); 4] = [
+const BY_TIME: [(&str, SpecId); 5] = [
     ("shanghaiTime", SpecId::SHANGHAI),
     ("cancunTime", SpecId::CANCUN),
     ("pragueTime", SpecId::PRAGUE),
     ("osakaTime", SpecId::OSAKA),
+    ("amsterdamTime", SpecId::AMSTERDAM),
 ];
-/// Changes of how many blobs there are, by time, with what holds if the file does not say.
-const BLOBS: [BlobFork; 5] = [
+/// Changes of how many blobs there are, in their order, with what holds if the file does not say.
+const BLOBS: [BlobFork; 9] = [
     ("cancunTime", "cancun", BlobParams::cancun),
     ("pragueTime", "prague", BlobParams::prague),
     ("osakaTime", "osaka", BlobParams::osaka),
     ("bpo1Time", "bpo1", BlobParams::bpo1),
     ("bpo2Time", "bpo2", BlobParams::bpo2),
+    ("bpo3Time", "bpo3", BlobParams::bpo2),
+    ("bpo4Time", "bpo4", BlobParams::bpo2),
+    ("bpo5Time", "bpo5", BlobParams::bpo2),
+    ("amsterdamTime", "amsterdam", BlobParams::bpo2),
 ];
 
 /// The schedule of a chain.
