@@ -8,8 +8,8 @@ use super::*;
 use crate::{
     chain,
     testing::{
-        After, CHAIN_ID, GWEI, MODULE, TestModules, World, command, deployer, eth_key, forwarder,
-        op,
+        After, CHAIN_ID, GWEI, MODULE, TestModules, World, command, decode, deployer, eth_key,
+        forwarder, op,
     },
 };
 
@@ -208,4 +208,34 @@ fn overrides_reach_contracts_and_modules() {
     let outcome = call(&scene, &asked).unwrap();
     assert!(outcome.success());
     assert_eq!(U256::from_be_slice(&outcome.output), U256::from(42));
+}
+
+/// Makes a log without topics and data (LOG0).
+const LOG: [u8; 3] = [op::PUSH0, op::PUSH0, 0xa0];
+
+#[test]
+fn logs_in_a_trace_have_the_indexes_of_receipts_and_reverted_ones_are_left_out() {
+    let mut world = World::new();
+    let logger = world.deploy(&LOG);
+    let reverter = world.deploy(&[LOG.as_slice(), &[op::PUSH0, op::PUSH0, op::REVERT]].concat());
+    let catching = forwarder(op::CALL, reverter, After::Catch);
+    let catcher = world.deploy(&[&LOG, catching.as_slice()].concat());
+    let outer = [LOG.as_slice(), &forwarder(op::CALL, catcher, After::Propagate)].concat();
+    let outer = world.deploy(&outer);
+    let transaction = |key, to| decode(world.tx(key).call(to, &[])).unwrap().as_ref().clone();
+    let transactions = [transaction(1, logger), transaction(2, outer)];
+    let base_fee = chain::next_base_fee(&world.state).unwrap();
+    let context = BlockContext { base_fee, ..world.context.clone() };
+    let scene = Scene::new(&world.state, &context).on(&TestModules);
+    let options =
+        serde_json::json!({ "tracer": "callTracer", "tracerConfig": { "withLog": true } });
+    let options = TraceOptions::new(options);
+    let start = BlockStart::default();
+    let traces = trace_block(&scene, &start, &transactions, None, &options).unwrap();
+    let (first, second) = (&traces[0].1, &traces[1].1);
+    assert_eq!(first["logs"][0]["index"], "0x0");
+    assert_eq!(second["logs"][0]["index"], "0x1", "the block has one before");
+    let inner = &second["calls"][0];
+    assert_eq!(inner["logs"][0]["index"], "0x2");
+    assert!(inner["calls"][0]["error"].is_string() && inner["calls"][0]["logs"].is_null());
 }

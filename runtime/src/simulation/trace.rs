@@ -203,7 +203,29 @@ pub fn trace_call<S: StateRead>(
     let mut engine = scene.engine(request.max_fee_per_gas, options.tracer()?)?;
     let transaction = environment(request, gas, scene.context.chain_id);
     let done = engine.run(transaction.clone())?;
+    number_logs(&mut engine.machine.inspector.tracer, 0);
     result_of(&mut engine, None, &transaction, &done)
+}
+
+/// Gives the logs of a call trace the indexes that receipts give them, and takes those away that were reverted. `first` is
+/// how many logs the block has before.
+fn number_logs(tracer: &mut DebugInspector, first: u64) {
+    let DebugInspector::CallTracer(inner, _) = tracer else { return };
+    let nodes = inner.traces_mut().nodes_mut();
+    let mut is_kept: Vec<bool> = Vec::with_capacity(nodes.len());
+    for node in nodes.iter_mut() {
+        // Calls stand behind those that made them.
+        let is_within = node.parent.is_none_or(|parent| is_kept.get(parent) == Some(&true));
+        is_kept.push(is_within && node.trace.success);
+        if is_kept.last() != Some(&true) {
+            node.logs.clear();
+        }
+    }
+    let mut logs: Vec<_> = nodes.iter_mut().flat_map(|node| &mut node.logs).collect();
+    logs.sort_by_key(|log| log.index);
+    for (index, log) in (first..).zip(logs) {
+        log.index = index;
+    }
 }
 
 /// Traces the transactions of a block, or the one named `only`, over the state before the block.
@@ -222,7 +244,7 @@ pub fn trace_block<S: StateRead>(
     let mut engine = Engine::new(database, scene.setup(), overrides, options.tracer()?)?;
     start.begin(&mut engine, scene.modules)?;
     let mut traces = Vec::new();
-    let mut size = 0usize;
+    let (mut size, mut logs) = (0usize, 0usize);
     for (index, transaction) in transactions.iter().enumerate() {
         let hash = transaction.hash;
         let is_wanted = only.is_none_or(|only| only == hash);
@@ -240,11 +262,14 @@ pub fn trace_block<S: StateRead>(
             if size > MAX_TRACE_BYTES {
                 return Err(TraceError::TooLarge);
             }
+            let first = u64::try_from(logs).unwrap_or(u64::MAX);
+            number_logs(&mut engine.machine.inspector.tracer, first);
             traces.push((hash, result_of(&mut engine, Some(place), &environment, &done)?));
             if only.is_some() {
                 break;
             }
         }
+        logs = logs.saturating_add(done.result.logs().len());
         engine.machine.ctx.journaled_state.database.commit(done.state);
     }
     if only.is_some() && traces.is_empty() {

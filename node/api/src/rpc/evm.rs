@@ -151,6 +151,46 @@ pub(super) async fn trace_transaction(state: &AppState, params: &Params<'_>) -> 
     trace_one(state, params, hash, options).await
 }
 
+/// The calls of a transaction in a row, as Parity and explorers write them; none of one that is not known.
+pub(super) async fn flat_trace_of_transaction(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<Value>> {
+    let hash: B256 = params.required(0, "hash")?;
+    if state.backend.transaction(hash).await?.is_none_or(|view| view.included.is_none()) {
+        return Ok(None);
+    }
+    trace_one(state, params, hash, flat()).await.map(Some)
+}
+
+/// The calls of all transactions of a block in a row.
+pub(super) async fn flat_traces_of_block(
+    state: &AppState,
+    params: &Params<'_>,
+) -> RpcResult<Option<Vec<Value>>> {
+    let block: BlockId = params.required(0, "block")?;
+    let block = block.to_ref();
+    if matches!(block, BlockRef::Height(0)) {
+        return Ok(Some(Vec::new()));
+    }
+    let traces =
+        run(
+            state,
+            params,
+            move |backend| async move { backend.trace_block(block, None, flat()).await },
+        )
+        .await?;
+    let calls = |(_, trace): (B256, Value)| match trace {
+        Value::Array(calls) => calls,
+        other => vec![other],
+    };
+    Ok(traces.map(|traces| traces.into_iter().flat_map(calls).collect()))
+}
+
+fn flat() -> Value {
+    serde_json::json!({ "tracer": "flatCallTracer" })
+}
+
 /// The trace of a transaction.
 pub(super) async fn trace_one(
     state: &AppState,

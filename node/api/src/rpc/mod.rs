@@ -130,15 +130,14 @@ fn time_limit(method: &str) -> Duration {
         "eth_call" | "eth_estimateGas" | "eth_createAccessList" => EVM_CALL_TIMEOUT,
         "eth_simulateV1" | "ots_traceTransaction" | "ots_getInternalOperations" => TRACE_TIMEOUT,
         "eth_sendRawTransactionSync" => MAX_SYNC_WAIT + RPC_CALL_TIMEOUT,
-        _ if method.starts_with("debug_trace") => TRACE_TIMEOUT,
+        _ if method.starts_with("debug_trace") || method.starts_with("trace_") => TRACE_TIMEOUT,
         _ => RPC_CALL_TIMEOUT,
     }
 }
 
 /// Whether only a node that is told so serves a method.
 fn is_for_debugging(method: &str) -> bool {
-    method.starts_with("debug_")
-        || method.starts_with("txpool_")
+    ["debug_", "trace_", "txpool_"].iter().any(|space| method.starts_with(space))
         || matches!(method, "ots_traceTransaction" | "ots_getInternalOperations")
 }
 
@@ -153,7 +152,7 @@ async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
             _ if method.contains("Filter") => of_filters(state, method, p).await,
             _ => of_state(state, method, p).await,
         },
-        "debug" => of_debug(state, method, p).await,
+        "debug" | "trace" => of_debug(state, method, p).await,
         "ots" => of_explorer(state, method, p).await,
         _ => of_node(state, method, p).await,
     }
@@ -246,6 +245,8 @@ async fn of_transactions(
         | "eth_getRawTransactionByBlockNumberAndIndex" => {
             answer(raw::transaction_at(state, p).await?)
         }
+        // Those of the node's own accounts: it has none.
+        "eth_pendingTransactions" => answer(Vec::<String>::new()),
         "eth_newPendingTransactionFilter" => answer(filters::new_pending(state).await?),
         "eth_sendTransaction" | "eth_signTransaction" => Err(RpcError::unsupported(
             "this node holds no keys: sign with a wallet and send with eth_sendRawTransaction",
@@ -272,6 +273,8 @@ async fn of_debug(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "debug_traceBlockByNumber" | "debug_traceBlockByHash" => {
             answer(evm::trace_block(state, p).await?)
         }
+        "trace_transaction" => answer(evm::flat_trace_of_transaction(state, p).await?),
+        "trace_block" => answer(evm::flat_traces_of_block(state, p).await?),
         "debug_getRawTransaction" => answer(raw::transaction(state, p).await?),
         "debug_getRawReceipts" => answer(raw::receipts(state, p).await?),
         "debug_getRawHeader" => answer(raw::header(state, p).await?),

@@ -76,6 +76,7 @@ pub(super) fn modules(state: &AppState) -> Value {
         json!({ "eth": "1.0", "net": "1.0", "ots": "1.0", "rpc": "1.0", "web3": "1.0" });
     if state.config.debug {
         modules["debug"] = json!("1.0");
+        modules["trace"] = json!("1.0");
         modules["txpool"] = json!("1.0");
     }
     modules

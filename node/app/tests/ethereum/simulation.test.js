@@ -92,6 +92,19 @@ describe('traces', () => {
         assert.match((await rpc('debug_traceTransaction', hash, { tracer: 'x' })).error.message, /tracer not found/)
     })
 
+    test('in a row, as explorers and cast trace ask for them', async () => {
+        const hash = await wallet.sendTransaction({ to: freshAddress(), value: 1n })
+        const { blockNumber } = await publicClient.waitForTransactionReceipt({ hash })
+        const { result: calls } = await rpc('trace_transaction', hash)
+        assert.equal(calls.length, 1)
+        assert.equal(calls[0].action.callType, 'call')
+        assert.equal(calls[0].transactionHash, hash)
+        assert.equal(BigInt(calls[0].blockNumber), blockNumber)
+        const { result: block } = await rpc('trace_block', `0x${blockNumber.toString(16)}`)
+        assert.ok(block.some((call) => call.transactionHash === hash))
+        assert.equal((await rpc('trace_transaction', `0x${'00'.repeat(32)}`)).result, null)
+    })
+
     test('of a call', async () => {
         const to = freshAddress()
         const stateOverrides = { [to]: { code: CODE } }
