@@ -60,7 +60,7 @@ def perceptrons(work):
     ]:
         x, y = load(return_X_y=True)
         x = x.astype(np.float32)
-        model = make_pipeline(StandardScaler(), kind((64, 32), max_iter=300, random_state=1)).fit(x, y)
+        model = make_pipeline(StandardScaler(), kind(hidden_layer_sizes=(64, 32), max_iter=300, random_state=1)).fit(x, y)
         options = {id(model): {"zipmap": False}} if kind is MLPClassifier else None
         path = work / f"{name.replace(' ', '-')}.onnx"
         path.write_bytes(to_onnx(model, x[:1], options=options).SerializeToString())

@@ -18,6 +18,14 @@ struct Magnitudes {
     bins: Vec<u64>,
 }
 
+impl Magnitudes {
+    fn take_in(&mut self, other: &Magnitudes) {
+        let pairs = self.channels.iter_mut().zip(&other.channels);
+        pairs.for_each(|(a, b)| *a = a.max(*b));
+        self.bins.iter_mut().zip(&other.bins).for_each(|(a, b)| *a += b);
+    }
+}
+
 /// How great every value of a graph gets.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Calibration {
@@ -30,12 +38,18 @@ pub struct Calibration {
 /// [`ConvertError::NoData`] without samples, [`ConvertError::Sample`] for one that does not fit,
 /// [`ConvertError::Infinite`] if a value is not a finite number.
 pub fn calibrate(graph: &Graph, samples: &[Sample]) -> Result<Calibration, ConvertError> {
-    let parts = samples.par_iter().enumerate().map(|(index, sample)| {
+    if samples.is_empty() {
+        return Err(ConvertError::NoData);
+    }
+    let nothing = || Calibration::nothing(graph);
+    let parts = samples.par_iter().enumerate().try_fold(nothing, |mut found, (index, sample)| {
         let values = graph.values(sample).map_err(|error| error.of_sample(index))?;
-        Ok(Calibration::of(graph, &values))
+        found.add(&values);
+        Ok::<_, ConvertError>(found)
     });
-    let joined = parts.try_reduce_with(|a, b| Ok(a.join(&b)));
-    joined.unwrap_or(Err(ConvertError::NoData))
+    let mut found = parts.try_reduce(nothing, |a, b| Ok(a.join(&b)))?;
+    graph.alike.iter().for_each(|alike| found.level(alike));
+    Ok(found)
 }
 
 impl ConvertError {
@@ -54,30 +68,40 @@ fn bin(x: f32) -> usize {
 }
 
 impl Calibration {
-    fn of(graph: &Graph, values: &[Vec<f32>]) -> Self {
-        let of = |(node, cells): (&crate::Node, &Vec<f32>)| {
+    fn nothing(graph: &Graph) -> Self {
+        let of = |node: &crate::Node| {
             let channels = match node.dims[..] {
                 [width] | [_, width] => width,
                 _ => 1,
             };
-            let mut found = Magnitudes { channels: vec![0.0; channels], bins: vec![0; BINS] };
-            for row in cells.chunks(channels) {
+            Magnitudes { channels: vec![0.0; channels], bins: vec![0; BINS] }
+        };
+        Calibration { values: graph.nodes.iter().map(of).collect() }
+    }
+
+    /// Adds the cells of every value of a run.
+    fn add(&mut self, values: &[Vec<f32>]) {
+        for (found, cells) in self.values.iter_mut().zip(values) {
+            for row in cells.chunks(found.channels.len().max(1)) {
                 for (most, x) in found.channels.iter_mut().zip(row) {
                     *most = most.max(x.abs());
                 }
                 row.iter().for_each(|x| found.bins[bin(*x).min(BINS - 1)] += 1);
             }
-            found
-        };
-        Calibration { values: graph.nodes.iter().zip(values).map(of).collect() }
+        }
+    }
+
+    /// Gives values that are alike the magnitudes of all of them.
+    fn level(&mut self, alike: &[Value]) {
+        let Some((first, rest)) = alike.split_first() else { return };
+        let mut all = self.values[first.0].clone();
+        rest.iter().for_each(|value| all.take_in(&self.values[value.0]));
+        alike.iter().for_each(|value| self.values[value.0].clone_from(&all));
     }
 
     fn join(mut self, other: &Calibration) -> Self {
-        for (mine, other) in self.values.iter_mut().zip(&other.values) {
-            let pairs = mine.channels.iter_mut().zip(&other.channels);
-            pairs.for_each(|(a, b)| *a = a.max(*b));
-            mine.bins.iter_mut().zip(&other.bins).for_each(|(a, b)| *a += b);
-        }
+        let pairs = self.values.iter_mut().zip(&other.values);
+        pairs.for_each(|(mine, other)| mine.take_in(other));
         self
     }
 

@@ -103,7 +103,13 @@ fn tensor(
 ) -> Result<Tensor, ConvertError> {
     let node = &graph.nodes[0];
     match (sample, &node.op) {
-        (Sample::Tokens(tokens), Op::Tokens(_)) => Ok(Tensor::list(tokens.clone())?),
+        (Sample::Tokens(tokens), Op::Tokens(_)) if node.dims.is_empty() => {
+            Ok(Tensor::list(tokens.clone())?)
+        }
+        (Sample::Tokens(tokens), Op::Tokens(_)) => {
+            let dims = [vec![1], node.dims.clone()].concat();
+            Ok(Tensor::new(dims, Data::I32(tokens.clone()))?)
+        }
         (Sample::Features { values, .. }, _) => {
             let unit = card.inputs.first().map_or(1.0, |port| port.unit);
             let rows = values.len() / node.width().max(1);

@@ -25,6 +25,10 @@ pub enum Binary {
     Max,
     /// The smaller one.
     Min,
+    /// 1 if the first is greater, 0 otherwise.
+    Greater,
+    /// 1 if the first is greater or the same, 0 otherwise.
+    AtLeast,
 }
 
 impl Binary {
@@ -41,6 +45,8 @@ impl Binary {
             Binary::Pow => a.powf(b),
             Binary::Max => a.max(b),
             Binary::Min => a.min(b),
+            Binary::Greater => f32::from(a > b),
+            Binary::AtLeast => f32::from(a >= b),
         }
     }
 }

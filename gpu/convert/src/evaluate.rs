@@ -39,13 +39,18 @@ impl Graph {
     pub(crate) fn rows(&self, sample: &Sample) -> Result<usize, ConvertError> {
         let refused = |reason: String| ConvertError::Sample { index: 0, reason };
         let input = &self.nodes[0];
+        let whole = |found: usize, width: usize| match found == width {
+            true => Ok(1),
+            false => Err(refused(format!("it has {found} tokens, the model takes {width}"))),
+        };
         let rows = match (sample, &input.op) {
             (Sample::Tokens(tokens), Op::Tokens(vocabulary)) => {
                 let known = |token: i32| usize::try_from(token).is_ok_and(|t| t < *vocabulary);
                 if let Some(token) = tokens.iter().find(|token| !known(**token)) {
                     return Err(refused(format!("token {token} is not below {vocabulary}")));
                 }
-                tokens.len()
+                let width = input.width();
+                if input.dims.is_empty() { tokens.len() } else { whole(tokens.len(), width)? }
             }
             (Sample::Features { values, .. }, Op::Features) => {
                 let width = input.width().max(1);

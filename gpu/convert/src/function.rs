@@ -37,6 +37,10 @@ pub enum Function {
     Sin,
     /// The cosine.
     Cos,
+    /// The greatest whole number that is not above.
+    Floor,
+    /// The nearest whole number, the even one of two.
+    Round,
     /// What a chain of element-wise operators comes to.
     Curve(Curve),
 }
@@ -66,6 +70,8 @@ impl Function {
             Function::Abs => x.abs(),
             Function::Sin => x.sin(),
             Function::Cos => x.cos(),
+            Function::Floor => x.floor(),
+            Function::Round => x.round_ties_even(),
             Function::Curve(curve) => curve.of(x),
         }
     }

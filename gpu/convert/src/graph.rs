@@ -46,7 +46,7 @@ pub enum Op {
     Tokens(usize),
     /// The model's input: numbers.
     Features,
-    /// A row of a table for each token.
+    /// A row of a table for each token, of which there may be several in a row.
     Embed(Matrix),
     /// A row of a table for each row.
     Position(Matrix),
@@ -169,6 +169,9 @@ pub struct Graph {
     pub outputs: Vec<(String, Value)>,
     /// What was taken for granted when the model was read, in words for its user.
     pub assumed: Vec<String>,
+    /// Values that are the same of other steps of a recurrent layer: they are held in one scale, so
+    /// that steps share weights and tables.
+    pub alike: Vec<Vec<Value>>,
 }
 
 /// Most nodes of a graph: an integer model has no more, and most of these are several of its.
@@ -179,7 +182,8 @@ impl Graph {
     #[must_use]
     pub fn new(max_rows: usize, name: &str, op: Op, dims: Vec<usize>) -> (Self, Value) {
         let input = Node { name: name.into(), op, inputs: vec![], dims };
-        (Graph { max_rows, nodes: vec![input], outputs: vec![], assumed: vec![] }, Value(0))
+        let (outputs, assumed, alike) = (vec![], vec![], vec![]);
+        (Graph { max_rows, nodes: vec![input], outputs, assumed, alike }, Value(0))
     }
 
     /// The node that makes a value.
@@ -279,7 +283,7 @@ impl Graph {
         };
         match op {
             Op::Tokens(_) | Op::Features => Err("a model has one input".into()),
-            Op::Embed(table) if dims(0)?.is_empty() => Ok(vec![table.width]),
+            Op::Embed(table) if dims(0)?.len() <= 1 => Ok([dims(0)?, vec![table.width]].concat()),
             Op::Embed(_) => Err("only a list of tokens is looked up".into()),
             Op::Position(table) => Ok(vec![table.width]),
             Op::Linear(weights, bias) => match bias.len() == weights.height() {

@@ -44,6 +44,12 @@ impl Builder {
         ParamId(num::word(self.tensors.len()).wrapping_sub(1))
     }
 
+    /// What a parameter holds.
+    #[must_use]
+    pub fn tensor(&self, param: ParamId) -> Option<&Tensor> {
+        self.tensors.get(num::size(param.0))
+    }
+
     /// A node; the value that it makes.
     ///
     /// # Errors

@@ -51,6 +51,18 @@ pub(super) fn function(node: &NodeProto, x: Curve) -> Option<Curve> {
         "Sin" => x.then(Function::Sin),
         "Cos" => x.then(Function::Cos),
         "Neg" => with(x, Binary::Mul, number(-1.0)),
+        "Floor" => x.then(Function::Floor),
+        "Ceil" => {
+            let below = with(x, Binary::Mul, number(-1.0)).then(Function::Floor);
+            with(below, Binary::Mul, number(-1.0))
+        }
+        "Round" => x.then(Function::Round),
+        "Sign" => {
+            let below = with(number(0.0), Binary::Greater, x.clone());
+            with(with(x, Binary::Greater, number(0.0)), Binary::Sub, below)
+        }
+        "Not" => with(number(1.0), Binary::Sub, x),
+        "ThresholdedRelu" => with(x.clone(), Binary::Mul, with(x, Binary::Greater, alpha(1.0))),
         "Reciprocal" => with(number(1.0), Binary::Div, x),
         "Gelu" if text(node, "approximate") == "tanh" => x.then(Function::GeluTanh),
         "Gelu" | "FastGelu" => x.then(Function::Gelu),
@@ -119,6 +131,9 @@ impl Reader<'_> {
             2 => {}
             1 => return Ok(self.known(node, 0)?.clone()),
             count @ 3..=MAX_TERMS if node.op_type == "Sum" => return self.sum(node, count),
+            count @ 3..=MAX_TERMS if matches!(of, Binary::Max | Binary::Min) => {
+                return self.extremes(node, of, count);
+            }
             count => return Err(format!("it has {count} operands")),
         }
         match (self.known(node, 0)?.clone(), self.known(node, 1)?.clone()) {
@@ -149,8 +164,17 @@ impl Reader<'_> {
         Ok(Known::Lazy(Lazy::of(sum)))
     }
 
+    fn extremes(&mut self, node: &NodeProto, of: Binary, count: usize) -> Result<Known, String> {
+        let mut found = self.view(node, 0)?;
+        for operand in 1..count {
+            let next = self.view(node, operand)?;
+            found = self.extreme(name(node), of, (&found, &next))?;
+        }
+        Ok(Known::Lazy(Lazy::of(found)))
+    }
+
     /// Two computed values.
-    fn both(&mut self, node: &NodeProto, of: Binary) -> Result<Known, String> {
+    pub(super) fn both(&mut self, node: &NodeProto, of: Binary) -> Result<Known, String> {
         let (a, b) = (self.roomy(node, 0)?, self.roomy(node, 1)?);
         if a.alike(&b) {
             return Ok(Known::Lazy(a.curved(|x| x.with(of, b.curve))));
@@ -173,11 +197,8 @@ impl Reader<'_> {
                 let inverse = self.apply(name, &b, one.function())?;
                 self.cell_by_cell(name, Op::Mul, (&a, &inverse))?
             }
-            Binary::Max | Binary::Min | Binary::Pow => {
-                return Err(
-                    "two computed values are only added, subtracted, multiplied, divided".into()
-                );
-            }
+            Binary::Max | Binary::Min => self.extreme(name, of, (&a, &b))?,
+            _ => return Err("a computed value is taken to the power of another".into()),
         };
         Ok(Known::Lazy(Lazy::of(made)))
     }
@@ -208,7 +229,7 @@ impl Reader<'_> {
     }
 
     /// A computed value and a constant.
-    fn beside(
+    pub(super) fn beside(
         &mut self,
         node: &NodeProto,
         operand: usize,
@@ -265,6 +286,14 @@ impl Reader<'_> {
             (Binary::Sub, false) => (vec![1.0], minus()),
             (Binary::Mul, _) => (list.clone(), vec![0.0]),
             (Binary::Div, false) => (list.iter().map(|x| 1.0 / x).collect(), vec![0.0]),
+            (Binary::Max | Binary::Min, _) => {
+                let list = list.clone();
+                let less = self.affine(name, &view, (&[1.0], &minus()), false)?;
+                let beyond = self.apply(name, &less, super::logic::beyond(of))?;
+                // Below a bound the difference is cut, and the bound is left.
+                let made = self.affine(name, &beyond, (&[1.0], &list), false)?;
+                return Ok(Known::Lazy(Lazy::of(made)));
+            }
             _ => return Err("its constants are different numbers, only one is taken".into()),
         };
         let made = self.affine(name, &view, (&scale, &shift), alone && same)?;

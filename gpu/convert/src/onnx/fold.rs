@@ -6,7 +6,7 @@ use tract_onnx::pb::{NodeProto, tensor_proto::DataType};
 
 use super::{
     constant::{Cells, Constant, broadcast, strides, volume},
-    proto::{attribute, axis, float, int, ints, text},
+    proto::{attribute, axis, float, int, ints},
 };
 use crate::{Binary, Function};
 
@@ -39,7 +39,7 @@ pub(super) fn fold(
         "Cast" => cast(x()?, int(node, "to", 1)),
         "CastLike" => x()?.clone(),
         "Neg" | "Abs" | "Sqrt" | "Exp" | "Log" | "Reciprocal" | "Floor" | "Ceil" | "Round"
-        | "Sin" | "Cos" | "Tanh" | "Erf" | "Relu" | "Sigmoid" | "Not" | "IsNaN" => {
+        | "Sin" | "Cos" | "Tanh" | "Erf" | "Relu" | "Sigmoid" | "Not" | "IsNaN" | "Sign" => {
             unary(&node.op_type, x()?)
         }
         "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Mod" | "Max" | "Min" | "Equal" | "Less"
@@ -90,13 +90,14 @@ fn cast(x: &Constant, to: i64) -> Constant {
 
 fn unary(op: &str, x: &Constant) -> Constant {
     let dims = x.dims.clone();
-    if let (Cells::Integers(list), "Neg" | "Abs" | "Not" | "Floor" | "Ceil" | "Round") =
+    if let (Cells::Integers(list), "Neg" | "Abs" | "Not" | "Floor" | "Ceil" | "Round" | "Sign") =
         (&x.cells, op)
     {
         let of = |x: &i64| match op {
             "Neg" => x.wrapping_neg(),
             "Abs" => x.wrapping_abs(),
             "Not" => (*x == 0).into(),
+            "Sign" => x.signum(),
             _ => *x,
         };
         return Constant::integers(dims, list.iter().map(of).collect());
@@ -121,6 +122,8 @@ fn unary(op: &str, x: &Constant) -> Constant {
         "Erf" => Function::Erf.of(x),
         "Relu" => x.max(0.0),
         "Sigmoid" => Function::Sigmoid.of(x),
+        "Sign" if x == 0.0 => 0.0,
+        "Sign" => x.signum(),
         _ => f32::from(x == 0.0),
     };
     Constant::floats(dims, values.into_iter().map(of).collect())
@@ -327,32 +330,34 @@ fn product(a: &Constant, b: &Constant) -> Result<Constant, String> {
     Ok(Constant::floats(dims, (0..count).map(cell).collect()))
 }
 
-/// Stored integers as the floats that they stand for.
 fn dequantised(node: &NodeProto, inputs: &[Option<Constant>]) -> Result<Constant, String> {
     let [Some(x), Some(scale), rest @ ..] = inputs else {
         return Err("its operands are missing".into());
     };
-    let rank = x.dims.len();
+    let at = match scale.len() {
+        1 => 0,
+        _ => axis(int(node, "axis", 1), x.dims.len())?,
+    };
+    real(x, (scale, rest.first().and_then(Option::as_ref)), at)
+}
+
+/// Stored integers as the floats that they stand for: scales and zeros are one, or along an axis.
+pub(super) fn real(
+    x: &Constant,
+    (scale, zero): (&Constant, Option<&Constant>),
+    at: usize,
+) -> Result<Constant, String> {
     let along = |list: &Constant| -> Result<Constant, String> {
         if list.len() == 1 {
             return list.reshaped(vec![]);
         }
-        let at = axis(int(node, "axis", 1), rank)?;
-        let dims = (0..rank).map(|axis| if axis == at { list.len() } else { 1 }).collect();
-        list.reshaped(dims)
+        let side = |axis: usize| if axis == at { list.len() } else { 1 };
+        list.reshaped((0..x.dims.len()).map(side).collect())
     };
     let x = Constant { dims: x.dims.clone(), cells: Cells::Floats(Rc::new(x.to_floats())) };
-    let shifted = match rest {
-        [Some(zero), ..] => binary("Sub", &x, &along(zero)?)?,
-        _ => x,
+    let shifted = match zero {
+        Some(zero) => binary("Sub", &x, &along(zero)?)?,
+        None => x.clone(),
     };
     binary("Mul", &shifted, &along(scale)?)
-}
-
-/// A text attribute of a node that must have no other value.
-pub(super) fn expect_text(node: &NodeProto, name: &str, value: &str) -> Result<(), String> {
-    match text(node, name) {
-        found if found.is_empty() || found == value => Ok(()),
-        found => Err(format!("its {name} is '{found}', only '{value}' is taken")),
-    }
 }

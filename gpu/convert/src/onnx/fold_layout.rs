@@ -43,6 +43,8 @@ pub(super) fn fold(
             x()?.stepped(&steps.collect::<Vec<_>>(), start)?
         }
         "Gather" => gathered(node, x()?, needed()?)?,
+        "GatherElements" => gathered_cells(node, x()?, needed()?)?,
+        "ScatterND" => scattered(inputs)?,
         "Split" => return split(node, x()?, second).map(Some),
         "Range" => range(inputs)?,
         "ConstantOfShape" => {
@@ -255,6 +257,58 @@ fn gathered(node: &NodeProto, x: &Constant, places: &Constant) -> Result<Constan
         })
     });
     x.picked(dims.clone(), cells)
+}
+
+/// For each place of a constant's axis the cell there, all other axes staying.
+fn gathered_cells(node: &NodeProto, x: &Constant, places: &Constant) -> Result<Constant, String> {
+    let along = axis(int(node, "axis", 0), x.dims.len())?;
+    let fits = places.dims.len() == x.dims.len()
+        && (0..x.dims.len()).all(|at| at == along || places.dims[at] <= x.dims[at]);
+    if !fits {
+        return Err(format!("it takes {:?} places of {:?}", places.dims, x.dims));
+    }
+    let found = places.to_integers().into_iter().map(|place| axis(place, x.dims[along]));
+    let found = found.collect::<Result<Vec<_>, _>>()?;
+    let (own, steps) = (strides(&places.dims), strides(&x.dims));
+    let cells = found.iter().enumerate().map(|(cell, place)| {
+        let at = |axis: usize| match axis == along {
+            true => *place,
+            false => cell / own[axis] % places.dims[axis],
+        };
+        (0..x.dims.len()).map(|axis| at(axis) * steps[axis]).sum()
+    });
+    x.picked(places.dims.clone(), cells)
+}
+
+/// A constant with others written over its cells, or blocks of them, at some places.
+fn scattered(inputs: &[Option<Constant>]) -> Result<Constant, String> {
+    let [Some(x), Some(places), Some(updates)] = inputs else {
+        return Err("three operands are needed".into());
+    };
+    let depth = places.dims.last().copied().unwrap_or(0);
+    let (outer, steps) = (x.dims.get(..depth), strides(&x.dims));
+    let outer = outer.filter(|_| depth > 0).ok_or("its places have too many axes")?;
+    let block: usize = x.dims[depth..].iter().product();
+    let mut cells: Vec<usize> = (0..x.len()).collect();
+    let all = places.to_integers();
+    for (number, place) in all.chunks_exact(depth).enumerate() {
+        let mut start = 0;
+        for ((at, length), step) in place.iter().zip(outer).zip(&steps) {
+            start += axis(*at, *length)? * step;
+        }
+        let part = cells.get_mut(start..start + block).ok_or("a place lies outside")?;
+        part.iter_mut().enumerate().for_each(|(at, cell)| *cell = x.len() + number * block + at);
+    }
+    let joined = match (&x.cells, &updates.cells) {
+        (Cells::Integers(a), Cells::Integers(b)) => {
+            Constant::integers(vec![a.len() + b.len()], [&a[..], &b[..]].concat())
+        }
+        _ => {
+            let all = [x.to_floats(), updates.to_floats()].concat();
+            Constant::floats(vec![all.len()], all)
+        }
+    };
+    joined.picked(x.dims.clone(), cells.into_iter())
 }
 
 /// The lengths that an axis is split into.

@@ -4,6 +4,7 @@ use neura_int8::{MAX_WINDOW, ops::conv::Window};
 use tract_onnx::pb::NodeProto;
 
 use super::{
+    constant::Constant,
     known::{Known, Lazy},
     name,
     proto::{float, int, ints, text},
@@ -14,7 +15,7 @@ use crate::{Curve, Function, Matrix, Op, Value};
 
 impl Reader<'_> {
     /// An operand as an image of `[channels, height, width]`; signals have a height of 1.
-    fn image(&mut self, node: &NodeProto) -> Result<(View, Value, [usize; 3]), String> {
+    pub(super) fn image(&mut self, node: &NodeProto) -> Result<(View, Value, [usize; 3]), String> {
         let view = self.view(node, 0)?;
         let dims = view.dims(self.rows);
         let sides = match dims[..] {
@@ -38,6 +39,17 @@ impl Reader<'_> {
 
     pub(super) fn conv(&mut self, node: &NodeProto) -> Result<Known, String> {
         let weights = self.constant(node, 1)?;
+        let bias = self.optional(node, 2)?;
+        self.convolved(node, &weights, bias)
+    }
+
+    /// The first operand of a node convolved by weights.
+    pub(super) fn convolved(
+        &mut self,
+        node: &NodeProto,
+        weights: &Constant,
+        bias: Option<Constant>,
+    ) -> Result<Known, String> {
         let (outputs, inner, size) = match weights.dims[..] {
             [outputs, inner, height, width] => (outputs, inner, [height, width]),
             [outputs, inner, length] => (outputs, inner, [1, length]),
@@ -49,21 +61,29 @@ impl Reader<'_> {
             }
         };
         let (view, value, sides) = self.image(node)?;
-        let dilations = self.pair(node, "dilations", 1)?;
-        let (cells, size) = dilated(&weights.finite()?, size, dilations)?;
-        let bias = match self.optional(node, 2)? {
+        let by = self.pair(node, "dilations", 1)?;
+        let spread = [0, 1].map(|axis| size[axis].saturating_sub(1).saturating_mul(by[axis]) + 1);
+        let window = self.window(node, spread, sides)?;
+        let kernel = Kernel { cells: weights.finite()?, size, by };
+        let (kernel, window) = kernel.within(window, [sides[1], sides[2]]);
+        let cells = kernel.dilated()?;
+        let bias = match bias {
             Some(bias) => bias.channels(outputs)?,
             None => vec![0.0; outputs],
         };
-        let window = self.window(node, size, sides)?;
         let groups = usize::try_from(int(node, "group", 1)).unwrap_or(0);
-        let weights = Matrix::new(inner * size[0] * size[1], cells);
+        let weights = Matrix::new(inner * window.size[0] * window.size[1], cells);
         let value = self.add(name(node), Op::Conv(weights, bias, window, groups), &[value])?;
         Ok(self.imaged(value, view.axes.len() == 3))
     }
 
     /// Two sides of a list that has one for signals.
-    fn pair(&self, node: &NodeProto, list: &str, default: usize) -> Result<[usize; 2], String> {
+    pub(super) fn pair(
+        &self,
+        node: &NodeProto,
+        list: &str,
+        default: usize,
+    ) -> Result<[usize; 2], String> {
         let side = |x: i64| {
             let side = usize::try_from(x).ok().filter(|side| (1..=MAX_WINDOW).contains(side));
             side.ok_or_else(|| format!("its {list} hold {x}, from 1 to {MAX_WINDOW} are taken"))
@@ -180,7 +200,7 @@ impl Reader<'_> {
         let rank = dims.len();
         let along = |list: Vec<f32>| {
             let dims = (0..rank).map(|at| if at == 1 { count } else { 1 }).collect();
-            super::constant::Constant::floats(dims, list)
+            Constant::floats(dims, list)
         };
         let cells = |list: Vec<f32>| -> Result<Vec<f32>, String> {
             let lists = super::arithmetic::spread(&along(list), &view, self.rows)?;
@@ -192,9 +212,9 @@ impl Reader<'_> {
         Ok(Known::Lazy(Lazy::of(view)))
     }
 
-    /// Constants around a value.
+    /// Constants around a value, or its own cells again.
     pub(super) fn pad(&mut self, node: &NodeProto) -> Result<Known, String> {
-        super::fold::expect_text(node, "mode", "constant")?;
+        let mode = text(node, "mode");
         let mut view = self.view(node, 0)?;
         let rank = view.axes.len();
         let pads = match self.optional(node, 1)? {
@@ -217,9 +237,15 @@ impl Reader<'_> {
                 _ => Err(format!("it pads by {x}: take a slice instead")),
             };
             let (before, after) = (side(pads[axis])?, side(pads[axis + rank])?);
-            if before + after > 0 {
-                view = self.padded(node, &view, (axis, before, after), number)?;
-            }
+            view = match &mode[..] {
+                _ if before + after == 0 => view,
+                "" | "constant" => self.padded(node, &view, (axis, before, after), number)?,
+                mode => {
+                    let length = view.dims(self.rows)[axis];
+                    let places = around(mode, length, (before, after))?;
+                    self.picked(name(node), &view, axis, &places)?
+                }
+            };
         }
         Ok(Known::Lazy(Lazy::of(view)))
     }
@@ -256,45 +282,45 @@ impl Reader<'_> {
         self.join(name(node), &parts, axis)
     }
 
-    /// An image made greater by repeating its cells.
-    pub(super) fn resize(&mut self, node: &NodeProto) -> Result<Known, String> {
-        let mode = text(node, "mode");
-        if !(mode.is_empty() || mode == "nearest") {
-            return Err(format!("it interpolates ({mode}), only 'nearest' is taken"));
-        }
-        let mut view = self.view(node, 0)?;
+    /// Cells of channels as places of the image, or the other way.
+    pub(super) fn block(&mut self, node: &NodeProto) -> Result<Known, String> {
+        let view = self.view(node, 0)?;
         let dims = view.dims(self.rows);
-        // Version 9 of Upsample has the factors second; Resize third, or sizes fourth.
-        let at = if node.op_type == "Upsample" || self.opset < 11 { 1 } else { 2 };
-        let wanted: Vec<f32> = match (self.optional(node, at)?, self.optional(node, 3)?) {
-            (Some(scales), _) if scales.len() > 0 => scales.to_floats(),
-            (_, Some(sizes)) => {
-                sizes.to_floats().iter().zip(&dims).map(|(size, dim)| size / *dim as f32).collect()
-            }
-            _ => super::proto::attribute(node, "scales")
-                .map(|a| a.floats.clone())
-                .unwrap_or_default(),
+        let &[rows, channels, height, width] = &dims[..] else {
+            return Err("only images are taken".into());
         };
-        if wanted.len() != dims.len() {
-            return Err("what it scales by is not known".into());
+        let by = int(node, "blocksize", 0);
+        let by = usize::try_from(by).ok().filter(|by| (1..=super::MAX_CELLS).contains(by));
+        let by = by.ok_or("its blocksize is no length: give 1 or more")?;
+        let deep = node.op_type == "DepthToSpace";
+        let column_first = text(node, "mode") == "CRD";
+        let fits = match deep {
+            true => channels.is_multiple_of(by * by),
+            false => height.is_multiple_of(by) && width.is_multiple_of(by),
+        };
+        if !fits {
+            return Err(format!("blocks of {by} do not fit {dims:?}"));
         }
-        let whole = |by: &f32| (1.0..=64.0).contains(by) && by.fract() == 0.0;
-        if let Some(by) = wanted.iter().find(|by| !whole(by)) {
-            return Err(format!("it scales by {by}: whole numbers up to 64 are taken"));
-        }
-        for (axis, by) in wanted.iter().enumerate().filter(|(_, by)| **by > 1.0) {
-            // Each cell as an axis of its own, made longer, and joined with the one before.
-            let mut split = view.dims(self.rows);
-            split.insert(axis + 1, 1);
-            let thin = view.reshaped(&split, self.rows).ok_or("its axes cannot be split")?;
-            split[axis + 1] = *by as usize;
-            let thick = self.expand(name(node), &thin, &split)?;
-            let mut joined = thick.clone();
-            let inner = joined.axes.remove(axis + 1);
-            joined.axes[axis].extend(inner);
-            view = joined;
-        }
-        Ok(Known::Lazy(Lazy::of(view)))
+        let (split, order, made) = match (deep, column_first) {
+            (true, false) => {
+                let depth = channels / (by * by);
+                let split = vec![rows, by, by, depth, height, width];
+                (split, [0, 3, 4, 1, 5, 2], [rows, depth, height * by, width * by])
+            }
+            (true, true) => {
+                let depth = channels / (by * by);
+                let split = vec![rows, depth, by, by, height, width];
+                (split, [0, 1, 4, 2, 5, 3], [rows, depth, height * by, width * by])
+            }
+            (false, _) => {
+                let split = vec![rows, channels, height / by, by, width / by, by];
+                (split, [0, 3, 5, 1, 2, 4], [rows, channels * by * by, height / by, width / by])
+            }
+        };
+        let moved = view.reshaped(&split, self.rows).and_then(|view| view.transposed(&order));
+        let made = moved.and_then(|view| view.reshaped(&made, self.rows));
+        let made = made.ok_or("its axes cannot be split")?;
+        Ok(Known::Lazy(Lazy::of(made)))
     }
 
     /// Channels over those near them: `x / (bias + alpha / size * sum of squares) ^ beta`.
@@ -325,40 +351,131 @@ impl Reader<'_> {
     }
 }
 
-/// Weights with zeros between them, and the window that these make.
-fn dilated(
-    weights: &[f32],
-    size: [usize; 2],
-    by: [usize; 2],
-) -> Result<(Vec<f32>, [usize; 2]), String> {
-    let side = |axis: usize| size[axis].saturating_sub(1).saturating_mul(by[axis]) + 1;
-    let wide = [side(0), side(1)];
-    let plane = size[0] * size[1];
-    let cells = (weights.len() / plane.max(1)).saturating_mul(wide[0]).saturating_mul(wide[1]);
-    if plane == 0 || wide.iter().any(|side| *side > MAX_WINDOW) || cells > super::MAX_CELLS * 16 {
-        return Err(format!("its window, dilated, is {wide:?}: sides to {MAX_WINDOW} are taken"));
-    }
-    if by == [1; 2] {
-        return Ok((weights.to_vec(), size));
-    }
-    let mut made = vec![0.0; cells];
-    for (kernel, from) in weights.chunks_exact(plane).enumerate() {
-        for (at, weight) in from.iter().enumerate() {
-            let (row, col) = (at / size[1] * by[0], at % size[1] * by[1]);
-            made[(kernel * wide[0] + row) * wide[1] + col] = *weight;
+/// The places of an axis that padding by its own cells puts side by side.
+fn around(
+    mode: &str,
+    length: usize,
+    (before, after): (usize, usize),
+) -> Result<Vec<usize>, String> {
+    let last = length as isize - 1;
+    let place = |at: isize| match mode {
+        "edge" => Ok(at.clamp(0, last)),
+        "wrap" => Ok(at.rem_euclid(length as isize)),
+        "reflect" if (-last..=2 * last).contains(&at) => Ok(last - (last - at.abs()).abs()),
+        "reflect" => Err(format!("it pads {length} cells by more than they are")),
+        other => Err(format!("its mode is '{other}': constant, reflect, edge, wrap are taken")),
+    };
+    let from = -(before as isize);
+    let places = (from..(length + after) as isize).map(place);
+    places.map(|at| at.map(|at| at as usize)).collect()
+}
+
+/// Weights of a window, so many cells apart.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Kernel {
+    /// Window after window.
+    pub(super) cells: Vec<f32>,
+    pub(super) size: [usize; 2],
+    pub(super) by: [usize; 2],
+}
+
+impl Kernel {
+    /// Without the weights at an end that lie outside an image wherever the window is.
+    fn within(mut self, mut window: Window, sides: [usize; 2]) -> (Self, Window) {
+        for axis in [0, 1] {
+            let by = self.by[axis];
+            let padded = sides[axis] + window.before[axis] + window.after[axis];
+            let Some(room) = padded.checked_sub(window.size[axis]) else { continue };
+            let last = room / window.stride[axis] * window.stride[axis];
+            // The last place of the window reaches furthest up, the first furthest down.
+            let size = self.size[axis];
+            let above = |tap: &usize| last + tap * by < window.before[axis];
+            let below = |tap: &usize| tap * by >= window.before[axis] + sides[axis];
+            let first = (0..size.saturating_sub(1)).take_while(above).count();
+            let gone = (first + 1..size).rev().take_while(below).count();
+            self = self.without(axis, (first, gone));
+            window.before[axis] = window.before[axis].saturating_sub(first * by);
+            window.after[axis] = window.after[axis].saturating_sub(gone * by);
+            window.size[axis] = window.size[axis].saturating_sub((first + gone) * by);
         }
+        (self, window)
     }
-    Ok((made, wide))
+
+    /// Without some of the first and the last weights along an axis.
+    fn without(self, axis: usize, (first, gone): (usize, usize)) -> Self {
+        if (first, gone) == (0, 0) {
+            return self;
+        }
+        let mut size = self.size;
+        size[axis] -= first + gone;
+        let start = if axis == 0 { [first, 0] } else { [0, first] };
+        let plane = self.size[0] * self.size[1];
+        let kept = |window: &[f32]| -> Vec<f32> {
+            let rows = (start[0]..start[0] + size[0]).map(|row| row * self.size[1] + start[1]);
+            rows.flat_map(|at| window[at..at + size[1]].to_vec()).collect()
+        };
+        let cells = self.cells.chunks_exact(plane).flat_map(kept).collect();
+        Kernel { cells, size, by: self.by }
+    }
+
+    /// With zeros between the weights.
+    pub(super) fn dilated(&self) -> Result<Vec<f32>, String> {
+        let (size, by) = (self.size, self.by);
+        let wide = [0, 1].map(|axis| size[axis].saturating_sub(1).saturating_mul(by[axis]) + 1);
+        let plane = size[0] * size[1];
+        let count = (self.cells.len() / plane.max(1)).saturating_mul(wide[0]);
+        let count = count.saturating_mul(wide[1]);
+        if wide.iter().any(|side| *side > MAX_WINDOW) || count > super::MAX_CELLS * 16 {
+            return Err(format!(
+                "its window, dilated, is {wide:?}, which makes {count} weights: sides to {MAX_WINDOW} and {} weights are taken",
+                super::MAX_CELLS * 16
+            ));
+        }
+        if by == [1; 2] || plane == 0 {
+            return Ok(self.cells.clone());
+        }
+        let mut made = vec![0.0; count];
+        for (kernel, from) in self.cells.chunks_exact(plane).enumerate() {
+            for (at, weight) in from.iter().enumerate() {
+                let (row, col) = (at / size[1] * by[0], at % size[1] * by[1]);
+                made[(kernel * wide[0] + row) * wide[1] + col] = *weight;
+            }
+        }
+        Ok(made)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn kernel(cells: &[f32], size: [usize; 2], by: [usize; 2]) -> Kernel {
+        Kernel { cells: cells.to_vec(), size, by }
+    }
+
     #[test]
     fn dilation_puts_zeros_between_weights() {
-        let (made, size) = dilated(&[1.0, 2.0, 3.0, 4.0], [2, 2], [1, 2]).unwrap();
-        assert_eq!((made, size), (vec![1.0, 0.0, 2.0, 3.0, 0.0, 4.0], [2, 3]));
-        assert!(dilated(&[1.0; 9], [3, 3], [200, 1]).is_err());
+        let made = kernel(&[1.0, 2.0, 3.0, 4.0], [2, 2], [1, 2]).dilated();
+        assert_eq!(made, Ok(vec![1.0, 0.0, 2.0, 3.0, 0.0, 4.0]));
+        assert!(kernel(&[1.0; 9], [3, 3], [200, 1]).dilated().is_err());
+    }
+
+    #[test]
+    fn padding_by_own_cells_mirrors_repeats_or_goes_round() {
+        assert_eq!(around("reflect", 3, (2, 2)), Ok(vec![2, 1, 0, 1, 2, 1, 0]));
+        assert_eq!(around("edge", 3, (2, 1)), Ok(vec![0, 0, 0, 1, 2, 2]));
+        assert_eq!(around("wrap", 3, (1, 1)), Ok(vec![2, 0, 1, 2, 0]));
+        assert!(around("reflect", 2, (2, 0)).is_err() && around("other", 2, (1, 0)).is_err());
+    }
+
+    #[test]
+    fn weights_that_never_meet_the_image_are_left_out() {
+        // Three weights a cell of 12 apart over 4 cells: only the middle one sees any.
+        let window = Window { size: [1, 25], stride: [1; 2], before: [0, 12], after: [0, 12] };
+        let (made, window) = kernel(&[1.0, 2.0, 3.0], [1, 3], [1, 12]).within(window, [1, 4]);
+        assert_eq!((made.cells, window), (vec![2.0], Window::square(1, 1, 0)));
+        let window = Window { size: [1, 3], stride: [1; 2], before: [0, 1], after: [0, 1] };
+        let whole = kernel(&[1.0, 2.0, 3.0], [1, 3], [1, 1]);
+        assert_eq!(whole.clone().within(window, [1, 4]), (whole, window));
     }
 }

@@ -156,7 +156,13 @@ impl Reader<'_> {
     }
 
     /// Part of an axis.
-    fn cut(&mut self, name: &str, view: &View, axis: usize, cut: Cut) -> Result<View, String> {
+    pub(super) fn cut(
+        &mut self,
+        name: &str,
+        view: &View,
+        axis: usize,
+        cut: Cut,
+    ) -> Result<View, String> {
         if cut.length == 0 {
             return Err("it takes nothing of an axis".into());
         }
@@ -383,7 +389,7 @@ impl Reader<'_> {
     }
 
     /// Places of an axis: one stretch, or several.
-    fn picked(
+    pub(super) fn picked(
         &mut self,
         name: &str,
         view: &View,
@@ -444,51 +450,20 @@ impl Reader<'_> {
             }
             _ => return Err("it looks up by values that are no tokens".into()),
         }
-        let value = self.add(name(node), Op::Embed(table), &[places.value])?;
-        let mut axes = places.axes.clone();
+        let cells = places.width();
+        let listed = match cells {
+            1 => places.value,
+            _ => self.arrange(name(node), places, &[cells])?,
+        };
+        let value = self.add(name(node), Op::Embed(table), &[listed])?;
+        let mut axes = places.laid(value, None).axes;
+        for atom in axes.iter_mut().flatten() {
+            if let Atom::Cells { stride, .. } = atom {
+                *stride *= width;
+            }
+        }
         axes.push(vec![Atom::Cells { size: width, stride: 1 }]);
         let curve = Curve::identity();
         Ok(Known::Lazy(Lazy { curve, ..Lazy::of(View { value, axes }) }))
-    }
-
-    /// Cells of channels as places of the image, or the other way.
-    pub(super) fn block(&mut self, node: &NodeProto) -> Result<Known, String> {
-        let view = self.view(node, 0)?;
-        let dims = view.dims(self.rows);
-        let &[rows, channels, height, width] = &dims[..] else {
-            return Err("only images are taken".into());
-        };
-        let by = int(node, "blocksize", 0);
-        let by = usize::try_from(by).ok().filter(|by| (1..=MAX_CELLS).contains(by));
-        let by = by.ok_or("its blocksize is no length: give 1 or more")?;
-        let deep = node.op_type == "DepthToSpace";
-        let column_first = super::proto::text(node, "mode") == "CRD";
-        let fits = match deep {
-            true => channels.is_multiple_of(by * by),
-            false => height.is_multiple_of(by) && width.is_multiple_of(by),
-        };
-        if !fits {
-            return Err(format!("blocks of {by} do not fit {dims:?}"));
-        }
-        let (split, order, made) = match (deep, column_first) {
-            (true, false) => {
-                let depth = channels / (by * by);
-                let split = vec![rows, by, by, depth, height, width];
-                (split, [0, 3, 4, 1, 5, 2], [rows, depth, height * by, width * by])
-            }
-            (true, true) => {
-                let depth = channels / (by * by);
-                let split = vec![rows, depth, by, by, height, width];
-                (split, [0, 1, 4, 2, 5, 3], [rows, depth, height * by, width * by])
-            }
-            (false, _) => {
-                let split = vec![rows, channels, height / by, by, width / by, by];
-                (split, [0, 3, 5, 1, 2, 4], [rows, channels * by * by, height / by, width / by])
-            }
-        };
-        let moved = view.reshaped(&split, self.rows).and_then(|view| view.transposed(&order));
-        let made = moved.and_then(|view| view.reshaped(&made, self.rows));
-        let made = made.ok_or("its axes cannot be split")?;
-        Ok(Known::Lazy(Lazy::of(made)))
     }
 }

@@ -12,11 +12,15 @@ mod fold_layout;
 mod image;
 mod known;
 mod layout;
+mod logic;
 mod nodes;
 mod norm;
 mod product;
 mod proto;
+mod quantised;
 mod reader;
+mod recurrent;
+mod resample;
 mod view;
 
 use std::{
@@ -36,7 +40,7 @@ use crate::{ConvertError, Graph, Op, Value, error};
 use constant::Constant;
 use external::Folder;
 use known::{Known, Lazy};
-use reader::Reader;
+use reader::{Reader, mentioned};
 use view::{Atom, View, cells};
 
 const WHAT: &str = "the ONNX file";
@@ -44,6 +48,8 @@ const WHAT: &str = "the ONNX file";
 const MAX_CELLS: usize = crate::graph::MAX_ROW_CELLS;
 /// Most nodes of a file: those of an integer model, sixteen times for shapes and masks.
 const MAX_NODES: usize = 16 * neura_int8::MAX_NODES;
+/// Most tokens of texts that are rows: each is looked up by nodes of its own.
+const MAX_TOKENS: usize = 256;
 /// Most axes of an input.
 const MAX_AXES: usize = 6;
 /// Lengths of texts that shapes are computed for, greatest first: primes, so that no other length
@@ -91,14 +97,25 @@ pub fn read_onnx(bytes: &[u8], options: &OnnxOptions<'_>) -> Result<Graph, Conve
             Err(error) => refused = Some(error),
         }
     }
+    // What tokens cannot be the rows of may take a whole text as one row.
+    if let Some(input) = input.of_whole_texts(options) {
+        for rows in input.candidates(options.max_rows) {
+            match read_with(&model, proto, &input, (rows, options)) {
+                Ok(graph) => return Ok(graph),
+                Err(error) => refused = Some(error),
+            }
+        }
+    }
     Err(refused.unwrap_or_else(|| error::format(WHAT, "runs of no rows were asked for")))
 }
 
 /// The input that is not a constant, and what stands for the others.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Input<'a> {
     name: &'a str,
     tokens: bool,
+    /// Whether rows are tokens, and not whole texts or anything else.
+    by_token: bool,
     /// Lengths of all axes but the rows', which has none here.
     dims: Vec<Option<usize>>,
     /// The length of the rows' axis, if the file fixes it.
@@ -139,6 +156,7 @@ impl<'a> Input<'a> {
         let mut found = Input {
             name: &input.name,
             tokens,
+            by_token: tokens,
             dims: vec![],
             fixed: None,
             others: others.collect(),
@@ -195,12 +213,20 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// The same with texts of one length as rows, if the file or the user says which.
+    fn of_whole_texts(&self, options: &OnnxOptions<'_>) -> Option<Self> {
+        let length = self.fixed.or(options.lengths.first().copied())?;
+        let fits = self.by_token && self.dims.len() == 2 && (2..=MAX_TOKENS).contains(&length);
+        let dims = vec![None, Some(length)];
+        fits.then(|| Input { by_token: false, dims, fixed: None, ..self.clone() })
+    }
+
     /// The rows to compute shapes for: the first that the model can be read with is taken.
     fn candidates(&self, max_rows: usize) -> Vec<usize> {
         if let Some(fixed) = self.fixed {
             return vec![fixed];
         }
-        if !self.tokens {
+        if !self.by_token {
             let clash =
                 |rows: &usize| self.dims.iter().flatten().any(|dim| dim.is_multiple_of(*rows));
             return BATCHES.into_iter().find(|rows| !clash(rows)).into_iter().chain([1]).collect();
@@ -258,9 +284,13 @@ fn read_with(
     let opset = opset.map(|set| set.version).max().unwrap_or(17);
     let outputs = outputs(proto, options.outputs)?;
     let (nodes, left) = needed(proto, &outputs);
-    let (op, dims, max_rows) = match input.tokens {
-        true => (Op::Tokens(neura_int8::MAX_DIM), vec![], options.max_rows.min(rows)),
-        false => {
+    let (op, dims, max_rows) = match (input.tokens, input.by_token) {
+        (_, true) => (Op::Tokens(neura_int8::MAX_DIM), vec![], options.max_rows.min(rows)),
+        (true, false) => {
+            let dims = input.dims.iter().flatten().copied().collect();
+            (Op::Tokens(neura_int8::MAX_DIM), dims, options.max_rows)
+        }
+        (false, false) => {
             let dims: Vec<usize> = input.dims.iter().flatten().copied().collect();
             (Op::Features, arithmetic::rank_three(&dims), options.max_rows)
         }
@@ -275,12 +305,20 @@ fn read_with(
             return Err(ConvertError::NotFinite { name: tensor.name.clone() });
         }
         reader.bind(&tensor.name, Known::Constant(constant)).map_err(wrong)?;
+        if matches!(DataType::try_from(tensor.data_type), Ok(DataType::Uint8 | DataType::Uint16)) {
+            reader.unsigned.insert(tensor.name.clone());
+        }
     }
     let text = |reason: String| error::format(WHAT, reason);
     reader.bind(input.name, Known::Lazy(Lazy::of(input.view()))).map_err(text)?;
     for (name, number) in &input.others {
-        let cells = (0..rows).map(|at| number.unwrap_or(at as i64)).collect();
-        let constant = Constant::integers(vec![1, rows], cells);
+        let dims = match input.dims[..] {
+            [None, Some(length)] => vec![rows, length],
+            _ => vec![1, rows],
+        };
+        let place = |at: usize| (at % dims[1]) as i64;
+        let cells = (0..dims[0] * dims[1]).map(|at| number.unwrap_or(place(at))).collect();
+        let constant = Constant::integers(dims.clone(), cells);
         reader.bind(name, Known::Constant(constant)).map_err(text)?;
         reader.assumed.insert(match number {
             Some(number) => format!(
@@ -326,8 +364,8 @@ fn needed<'a>(
     // Nodes stand after what they use, so backwards every user is seen before its operands.
     for node in proto.node.iter().rev() {
         if node.output.iter().any(|output| uses.contains_key(output)) {
-            let names = node.input.iter().filter(|name| !name.is_empty());
-            names.for_each(|name| *uses.entry(name.clone()).or_default() += 1);
+            let names = mentioned(node).into_iter().filter(|name| !name.is_empty());
+            names.for_each(|name| *uses.entry(name.to_owned()).or_default() += 1);
             nodes.push(node);
         }
     }

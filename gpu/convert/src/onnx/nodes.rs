@@ -24,6 +24,9 @@ const ORDER: &str = "Nodes must stand after those whose outputs they take, and n
 
 impl Reader<'_> {
     pub(super) fn node(&mut self, node: &NodeProto) -> Result<(), ConvertError> {
+        if node.op_type == "If" && is_usual(&node.domain) {
+            return self.chosen(node);
+        }
         self.taken(node).map_err(|reason| self.refusal(node, reason))?;
         self.used(node);
         Ok(())
@@ -47,7 +50,7 @@ impl Reader<'_> {
     }
 
     fn taken(&mut self, node: &NodeProto) -> Result<(), String> {
-        if !matches!(&node.domain[..], "" | "ai.onnx" | "ai.onnx.ml" | "com.microsoft") {
+        if !is_usual(&node.domain) {
             return Err(format!("its domain, '{}', is not known", node.domain));
         }
         if let Some(inner) = node.attribute.iter().find(|a| a.g.is_some() || !a.graphs.is_empty()) {
@@ -122,6 +125,9 @@ impl Reader<'_> {
             "Conv" => self.conv(node)?,
             "BatchNormalization" => self.batch_norm(node)?,
             "Add" | "Sub" | "Mul" | "Div" | "Pow" | "Max" | "Min" | "Sum" => self.binary(node)?,
+            "Greater" | "Less" | "GreaterOrEqual" | "LessOrEqual" => self.compared(node)?,
+            "ConvTranspose" => self.conv_transposed(node)?,
+            "LSTM" | "GRU" | "RNN" => return self.recurrent(node),
             "PRelu" => self.prelu(node)?,
             "Clip" => self.clip(node)?,
             "Where" => self.choice(node)?,
@@ -137,10 +143,18 @@ impl Reader<'_> {
             "ReduceMean" | "ReduceSum" | "ReduceMax" | "ReduceMin" | "ReduceL2"
             | "ReduceSumSquare" => self.reduce(node)?,
             "Softmax" => self.softmax(node)?,
-            "ArgMax" if super::proto::int(node, "select_last_index", 0) != 0 => {
+            "LogSoftmax" | "ReduceLogSumExp" => self.logarithms(node)?,
+            "CumSum" => self.cumulated(node)?,
+            "ArgMax" | "ArgMin" if super::proto::int(node, "select_last_index", 0) != 0 => {
                 return Err("of equal values it takes the last, and only the first can be".into());
             }
-            "ArgMax" => self.along(node, Op::Argmax)?,
+            "ArgMax" | "ArgMin" => self.along(node, Op::Argmax)?,
+            "QuantizeLinear"
+            | "DynamicQuantizeLinear"
+            | "MatMulInteger"
+            | "ConvInteger"
+            | "QLinearMatMul"
+            | "QLinearConv" => return self.read_quantised(node),
             _ => return self.read_layout(node),
         };
         Ok(vec![made])
@@ -158,30 +172,69 @@ impl Reader<'_> {
             "Concat" => self.concat(node)?,
             "Gather" | "ArrayFeatureExtractor" => self.gather(node)?,
             "DepthToSpace" | "SpaceToDepth" => self.block(node)?,
-            "Identity" | "Dropout" | "Cast" | "CastLike" | "ZipMap" | "QuantizeLinear"
-            | "DequantizeLinear" => self.known(node, 0)?.clone(),
+            "Identity" | "Dropout" | "Cast" | "CastLike" | "ZipMap" | "DequantizeLinear" => {
+                self.known(node, 0)?.clone()
+            }
             "Scaler" => self.scaler(node)?,
             "IsNaN" => {
                 let dims = self.dims(node, 0)?;
                 Known::Constant(Constant::integers(vec![1; dims.len()], vec![0]))
             }
             "Equal" => self.padding(node)?,
-            "ConvTranspose" => return Err("transposed convolutions are not taken".into()),
-            "If" | "Loop" | "Scan" => return Err("control flow is not taken".into()),
-            "LSTM" | "GRU" | "RNN" => return Err("recurrent layers are not taken".into()),
             _ => return Err("it is not taken".into()),
         };
         Ok(vec![made])
     }
 
+    /// Operators of values that the file quantised.
+    fn read_quantised(&mut self, node: &NodeProto) -> Result<Vec<Known>, String> {
+        Ok(vec![match &node.op_type[..] {
+            "DynamicQuantizeLinear" => return self.quantised_by_itself(node),
+            "QuantizeLinear" => self.quantised(node)?,
+            "MatMulInteger" => self.whole_product(node)?,
+            "ConvInteger" => self.whole_conv(node)?,
+            "QLinearMatMul" => self.scaled_product(node)?,
+            _ => self.scaled_conv(node)?,
+        }])
+    }
+
+    /// The part of a choice that a constant decides for, as if it stood in the graph itself.
+    fn chosen(&mut self, node: &NodeProto) -> Result<(), ConvertError> {
+        let refused = |reason: String| error::node(name(node), &node.op_type, reason, ADVICE);
+        let truth = self.constant(node, 0).map_err(|_| {
+            refused("what it decides by is computed from the data: only constants are taken".into())
+        })?;
+        let taken = if truth.uniform() == Some(0.0) { "else_branch" } else { "then_branch" };
+        let graph = super::proto::attribute(node, taken).and_then(|a| a.g.as_ref());
+        let graph = graph.ok_or_else(|| refused(format!("it has no {taken}")))?;
+        for tensor in &graph.initializer {
+            let constant = super::proto::constant(tensor, &self.folder).map_err(refused)?;
+            self.bind(&tensor.name, Known::Constant(constant)).map_err(refused)?;
+        }
+        for inner in &graph.node {
+            self.node(inner)?;
+        }
+        for (output, made) in node.output.iter().zip(&graph.output) {
+            let known = self.named(&made.name).cloned();
+            let known =
+                known.ok_or_else(|| refused(format!("'{}' is made by no node", made.name)))?;
+            self.bind(output, known).map_err(refused)?;
+        }
+        self.used_choice(node, taken);
+        Ok(())
+    }
+
     /// Where tokens are padding: nowhere, as texts are given without.
     fn padding(&mut self, node: &NodeProto) -> Result<Known, String> {
         let lazy = [0, 1].into_iter().find_map(|at| self.lazy(node, at).ok());
-        let lazy = lazy.ok_or("it compares computed values")?;
+        let lazy = lazy.ok_or("it compares agreements of tokens")?;
         let one = [0, 1].into_iter().find_map(|at| self.constant(node, at).ok());
         let tokens = matches!(self.graph.node(lazy.view.value).op, Op::Tokens(_));
-        if !tokens || one.is_none_or(|one| one.len() != 1) {
-            return Err("it compares computed values with others than one token".into());
+        if !tokens {
+            return self.compared(node);
+        }
+        if one.is_none_or(|one| one.len() != 1) {
+            return Err("it compares tokens with others than one".into());
         }
         self.assumed.insert("no token is the one that stands for padding".into());
         let dims = lazy.dims(self.rows);
@@ -207,4 +260,9 @@ impl Reader<'_> {
         let view = self.affine(name(node), &view, (&scale, &shift), false)?;
         Ok(Known::Lazy(Lazy::of(view)))
     }
+}
+
+/// Whether a node's domain is one whose operators are read.
+fn is_usual(domain: &str) -> bool {
+    matches!(domain, "" | "ai.onnx" | "ai.onnx.ml" | "com.microsoft")
 }

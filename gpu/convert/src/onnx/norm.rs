@@ -13,7 +13,7 @@ use super::{
     reader::Reader,
     view::{Atom, View, cells},
 };
-use crate::{Binary, Curve, Function, Op, Value};
+use crate::{Binary, Curve, Function, Matrix, Op, Value};
 
 /// How a norm scales: a row over `sqrt(slope * mean of squares + epsilon)`.
 struct Norm {
@@ -210,7 +210,7 @@ impl Reader<'_> {
         }
     }
 
-    fn average(
+    pub(super) fn average(
         &mut self,
         name: &str,
         view: &View,
@@ -237,7 +237,7 @@ impl Reader<'_> {
     }
 
     /// One value for all cells of some axes, by pooling.
-    fn window_over(
+    pub(super) fn window_over(
         &mut self,
         name: &str,
         view: &View,
@@ -336,20 +336,92 @@ impl Reader<'_> {
         Ok(Known::Lazy(Lazy::of(made)))
     }
 
-    /// Probabilities, or the place of the greatest, along an axis.
-    pub(super) fn along(&mut self, node: &NodeProto, op: Op) -> Result<Known, String> {
-        let softmax = op == Op::Softmax;
-        let view = self.view(node, 0)?;
-        let rank = view.axes.len();
-        let default = match (softmax, self.opset < 13) {
+    /// The axes that a softmax or a search runs over: before version 13 a softmax ran over all from
+    /// one on.
+    fn softmax_axes(
+        &self,
+        node: &NodeProto,
+        softmax: bool,
+        rank: usize,
+    ) -> Result<Vec<usize>, String> {
+        let old = softmax && self.opset < 13;
+        let default = match (softmax, old) {
             (true, false) => -1,
             (true, true) => 1,
             _ => 0,
         };
         let first = axis(int(node, "axis", default), rank)?;
-        // Before version 13 a softmax ran over all axes from one on.
-        let last = if softmax && self.opset < 13 { rank } else { first + 1 };
-        let axes: Vec<usize> = (first..last).collect();
+        Ok((first..if old { rank } else { first + 1 }).collect())
+    }
+
+    /// Logarithms of probabilities, and of the sum that these are shares of:
+    /// `l = m + log(sum of e^(x - m))` of the greatest `m`, and `x - l`.
+    pub(super) fn logarithms(&mut self, node: &NodeProto) -> Result<Known, String> {
+        let (view, name) = (self.view(node, 0)?, name(node));
+        let rank = view.axes.len();
+        let sum = node.op_type == "ReduceLogSumExp";
+        let found = match sum {
+            true => axes(node, self.optional(node, 1)?.as_ref(), rank)?.unwrap_or_default(),
+            false => self.softmax_axes(node, true, rank)?,
+        };
+        let found = if found.is_empty() { (0..rank).collect() } else { found };
+        let dims = view.dims(self.rows);
+        let count: usize = found.iter().map(|axis| dims[*axis]).product();
+        let most = self.window_over(name, &view, (&found, true), Op::MaxPool)?;
+        let minus = self.affine(name, &most, (&[-1.0], &[0.0]), false)?;
+        let below = self.cell_by_cell(name, Op::Add, (&view, &minus))?;
+        let powers = self.apply(name, &below, Function::Exp)?;
+        let mean = self.average(name, &powers, (&found, true))?;
+        let scaled = Curve::identity().with(Binary::Mul, Curve::number(count as f32));
+        let log = self.apply(name, &mean, Function::Curve(scaled.then(Function::Log)))?;
+        let made = match sum {
+            true => {
+                let mut made = self.cell_by_cell(name, Op::Add, (&log, &most))?;
+                if int(node, "keepdims", 1) == 0 {
+                    let kept = made.axes.into_iter().enumerate();
+                    let kept = kept.filter(|(at, _)| !found.contains(at));
+                    made.axes = kept.map(|(_, axis)| axis).collect();
+                }
+                made
+            }
+            false => {
+                let minus = self.affine(name, &log, (&[-1.0], &[0.0]), true)?;
+                self.cell_by_cell(name, Op::Add, (&below, &minus))?
+            }
+        };
+        Ok(Known::Lazy(Lazy::of(made)))
+    }
+
+    /// Sums of all cells up to each one of an axis: a product by ones and zeros.
+    pub(super) fn cumulated(&mut self, node: &NodeProto) -> Result<Known, String> {
+        let view = self.view(node, 0)?;
+        let along = self.constant(node, 1)?.to_integers();
+        let &[along] = &along[..] else { return Err("it names no axis".into()) };
+        let along = axis(along, view.axes.len())?;
+        let count = view.dims(self.rows)[along];
+        let (without, backwards) = (int(node, "exclusive", 0) != 0, int(node, "reverse", 0) != 0);
+        let summed = |at: usize| {
+            let (new, old) = (at / count, at % count);
+            let (near, far) = if backwards { (new, old) } else { (old, new) };
+            f32::from(near < far || near == far && !without)
+        };
+        if count > MAX_WINDOW * 16 {
+            return Err(format!("it sums along {count} cells"));
+        }
+        let weights = Matrix::new(count, (0..count * count).map(summed).collect());
+        Ok(Known::Lazy(Lazy::of(self.mixed_along(node, &view, along, weights)?)))
+    }
+
+    /// Probabilities, or the place of the greatest, along an axis.
+    pub(super) fn along(&mut self, node: &NodeProto, op: Op) -> Result<Known, String> {
+        let softmax = op == Op::Softmax;
+        let mut view = self.view(node, 0)?;
+        if node.op_type == "ArgMin" {
+            view = self.affine(name(node), &view, (&[-1.0], &[0.0]), false)?;
+        }
+        let rank = view.axes.len();
+        let axes = self.softmax_axes(node, softmax, rank)?;
+        let first = axes[0];
         let (order, moved, [outer, count]) = self.apart(&view, &axes)?;
         let kept = order.len() - axes.len();
         let mut dims: Vec<usize> = match &moved.dims(1)[..kept] {

@@ -223,6 +223,8 @@ impl Reader<'_> {
             (Binary::Mul, Some(factor)) if !scores.shares => scores.scale *= factor,
             (Binary::Div, Some(factor)) if !scores.shares => scores.scale /= factor,
             (Binary::Add | Binary::Sub, Some(_)) if !scores.shares => {}
+            // A bound that keeps masks finite.
+            (Binary::Max, Some(bound)) if !scores.shares && bound < MASKED => {}
             (Binary::Add, None) if !scores.shares => {
                 let hidden = constant.to_floats().iter().map(|x| *x < MASKED).collect::<Vec<_>>();
                 let plain = constant.to_floats().iter().all(|x| *x < MASKED || *x == 0.0);
@@ -252,9 +254,10 @@ impl Reader<'_> {
 
     /// A choice between scores and a number, by a constant.
     pub(super) fn choice(&mut self, node: &NodeProto) -> Result<Known, String> {
-        let truths = self.constant(node, 0).map_err(|_| {
-            "what it chooses by is computed from the data: only constants are taken".to_owned()
-        })?;
+        if matches!(self.known(node, 0)?, Known::Lazy(_)) {
+            return self.computed_choice(node);
+        }
+        let truths = self.constant(node, 0)?;
         let chosen = truths.to_integers();
         let all = |truth: bool| chosen.iter().all(|x| (*x != 0) == truth);
         match (self.known(node, 1)?.clone(), self.known(node, 2)?.clone()) {
@@ -273,7 +276,8 @@ impl Reader<'_> {
             }
             (Known::Lazy(_), Known::Constant(other)) => self.masked(node, (&truths, &other), 1),
             (Known::Constant(other), Known::Lazy(_)) => self.masked(node, (&truths, &other), 2),
-            _ => Err("it chooses between two computed values".into()),
+            (Known::Lazy(_), Known::Lazy(_)) => self.chosen_cells(node, &truths),
+            _ => Err("it chooses between agreements of tokens".into()),
         }
     }
 
@@ -289,6 +293,21 @@ impl Reader<'_> {
         let kept = self.spread_on(node, &view, (Binary::Mul, &keep), (false, false))?;
         let Known::Lazy(kept) = kept else { return Ok(kept) };
         self.spread_on(node, &kept.view, (Binary::Add, &rest), (false, false))
+    }
+
+    /// Two computed values, by a constant: each where it is wanted, and their sum.
+    fn chosen_cells(&mut self, node: &NodeProto, truths: &Constant) -> Result<Known, String> {
+        let mut parts = Vec::new();
+        for (operand, first) in [(1, true), (2, false)] {
+            let wanted = truths.to_integers().into_iter().map(|x| f32::from((x != 0) == first));
+            let wanted = Constant::floats(truths.dims.clone(), wanted.collect());
+            let view = self.view(node, operand)?;
+            let part = self.spread_on(node, &view, (Binary::Mul, &wanted), (false, false))?;
+            let Known::Lazy(part) = part else { return Err("it chooses constants".into()) };
+            parts.push(part.view);
+        }
+        let sum = self.cell_by_cell(name(node), Op::Add, (&parts[0], &parts[1]))?;
+        Ok(Known::Lazy(Lazy::of(sum)))
     }
 
     /// Softmax: of scores the last step before values are mixed.

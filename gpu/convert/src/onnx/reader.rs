@@ -31,6 +31,7 @@ pub(super) struct Reader<'a> {
     live: BTreeMap<Value, usize>,
     arranged: BTreeMap<(Value, Vec<Atom>, Vec<usize>), Value>,
     folded: usize,
+    pub(super) unsigned: BTreeSet<String>,
     pub(super) assumed: BTreeSet<String>,
 }
 
@@ -51,6 +52,7 @@ impl<'a> Reader<'a> {
             live: BTreeMap::new(),
             arranged: BTreeMap::new(),
             folded: 0,
+            unsigned: BTreeSet::new(),
             assumed: BTreeSet::new(),
         }
     }
@@ -91,14 +93,41 @@ impl<'a> Reader<'a> {
 
     /// Counts a node's uses of its operands, and drops what is used no more.
     pub(super) fn used(&mut self, node: &NodeProto) {
-        for name in node.input.iter().filter(|name| !name.is_empty()) {
-            self.release(name, 1);
-            let left = self.left.entry(name.clone()).or_default();
-            *left = left.saturating_sub(1);
-            if *left == 0 {
-                self.known.remove(name);
+        node.input.iter().for_each(|name| self.used_once(name));
+    }
+
+    /// The same of a choice, the nodes of the part that was taken being counted already.
+    pub(super) fn used_choice(&mut self, node: &NodeProto, taken: &str) {
+        self.used(node);
+        for attribute in &node.attribute {
+            let Some(graph) = &attribute.g else { continue };
+            if attribute.name != taken {
+                graph.node.iter().flat_map(mentioned).for_each(|name| self.used_once(name));
             }
+            graph.output.iter().for_each(|output| self.used_once(&output.name));
         }
+    }
+
+    fn used_once(&mut self, name: &str) {
+        if name.is_empty() {
+            return;
+        }
+        self.release(name, 1);
+        let left = self.left.entry(name.to_owned()).or_default();
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.known.remove(name);
+        }
+    }
+
+    /// Whether a name is a stored constant of a type without a sign.
+    pub(super) fn is_unsigned(&self, name: &str) -> bool {
+        self.unsigned.contains(name)
+    }
+
+    /// Whether a name will still be used.
+    pub(super) fn is_wanted(&self, name: &str) -> bool {
+        self.left.get(name).is_some_and(|left| *left > 0)
     }
 
     /// Whether a node uses an operand: by its place, with a name.
@@ -409,6 +438,16 @@ fn per_channel(cells: &[f32], count: usize, channel: impl Fn(usize) -> usize) ->
         }
     }
     found.into_iter().collect()
+}
+
+/// The names that a node uses, those of the graphs in it included.
+pub(super) fn mentioned(node: &NodeProto) -> Vec<&str> {
+    let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
+    for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+        names.extend(graph.node.iter().flat_map(mentioned));
+        names.extend(graph.output.iter().map(|output| &output.name[..]));
+    }
+    names
 }
 
 /// Why a node could not be added.

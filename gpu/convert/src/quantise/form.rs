@@ -13,6 +13,8 @@ pub(super) enum Form {
     Byte,
     /// i8, a unit for each channel, chosen with the weights that it is multiplied by.
     Channels,
+    /// i16 of 15 bits, one unit, which a product takes apart into two bytes.
+    Pair,
     /// i16, one unit.
     Short,
     /// i32 within 21 bits, one unit: sums and residual streams.
@@ -75,22 +77,28 @@ fn moves(op: &Op) -> bool {
 /// The form of what is moved: bytes or shorts if nothing else is wanted.
 fn moved(own: &BTreeSet<Form>) -> Form {
     match own.first() {
-        Some(form @ (Form::Byte | Form::Short)) if own.len() == 1 => *form,
+        Some(form @ (Form::Byte | Form::Pair | Form::Short)) if own.len() == 1 => *form,
         _ => Form::Wide,
     }
 }
 
 /// The form that an operator wants an operand in.
-fn wanted(graph: &Graph, node: &Node, operand: usize, own: &BTreeSet<Form>) -> Form {
+fn wanted(
+    (graph, fine): (&Graph, bool),
+    node: &Node,
+    operand: usize,
+    own: &BTreeSet<Form>,
+) -> Form {
     let from = graph.node(node.inputs[operand]);
     let input = &from.op;
     let product = match input {
         Op::Features if !has_channels(from) => Form::Native,
+        _ if fine => Form::Pair,
         _ => Form::Byte,
     };
     match &node.op {
         Op::Embed(_) => Form::Native,
-        Op::Linear(..) if has_channels(from) => Form::Channels,
+        Op::Linear(..) if has_channels(from) && !fine => Form::Channels,
         Op::Linear(..) | Op::Conv(..) => product,
         Op::Attention(..) if operand == 2 => Form::Channels,
         Op::Attention(..) => Form::Byte,
@@ -107,8 +115,8 @@ fn wanted(graph: &Graph, node: &Node, operand: usize, own: &BTreeSet<Form>) -> F
     }
 }
 
-/// The forms that every value is needed in.
-pub(super) fn demands(graph: &Graph) -> Vec<BTreeSet<Form>> {
+/// The forms that every value is needed in; `fine` says that products by weights take 15 bits.
+pub(super) fn demands(graph: &Graph, fine: bool) -> Vec<BTreeSet<Form>> {
     let mut demands = vec![BTreeSet::new(); graph.nodes.len()];
     for (_, value) in &graph.outputs {
         demands[value.0].insert(Form::of_output(&graph.node(*value).op));
@@ -125,7 +133,7 @@ pub(super) fn demands(graph: &Graph) -> Vec<BTreeSet<Form>> {
             _ => (node, own),
         };
         for operand in 0..from.inputs.len() {
-            let form = wanted(graph, from, operand, &own);
+            let form = wanted((graph, fine), from, operand, &own);
             demands[from.inputs[operand].0].insert(form);
         }
     }
@@ -133,7 +141,7 @@ pub(super) fn demands(graph: &Graph) -> Vec<BTreeSet<Form>> {
 }
 
 /// The form that an operator makes first, of those that are wanted.
-pub(super) fn base(graph: &Graph, value: Value, wanted: &BTreeSet<Form>) -> Form {
+pub(super) fn base(graph: &Graph, fine: bool, value: Value, wanted: &BTreeSet<Form>) -> Form {
     let node = graph.node(value);
     if makes_native(&node.op) {
         return Form::Native;
@@ -146,14 +154,16 @@ pub(super) fn base(graph: &Graph, value: Value, wanted: &BTreeSet<Form>) -> Form
     };
     let vector = has_channels(node);
     let direct = |form: Form| match maker {
+        // Two products are added, in one unit.
+        Op::Linear(..) if fine => form != Form::Channels,
         Op::Linear(..) | Op::Attention(..) | Op::Mul | Op::LayerNorm(..) | Op::RmsNorm(..) => {
             // A clamp above zero has one limit, so one unit.
             form != Form::Channels || vector && bounds(&node.op).is_none_or(|b| b.1.is_infinite())
         }
         Op::Conv(..) | Op::Add | Op::Product | Op::Concat(_) => form != Form::Channels,
         Op::Apply(_) if clamps => form != Form::Channels,
-        Op::Apply(_) => matches!(form, Form::Byte | Form::Short),
-        op if moves(op) => matches!(form, Form::Byte | Form::Short),
+        Op::Apply(_) => matches!(form, Form::Byte | Form::Pair | Form::Short),
+        op if moves(op) => matches!(form, Form::Byte | Form::Pair | Form::Short),
         _ => false,
     };
     match (one.filter(|form| direct(*form)), maker) {

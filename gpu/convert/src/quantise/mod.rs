@@ -9,7 +9,10 @@ mod place;
 mod scales;
 mod within;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use neura_int8::{Builder, DType, Data, Model, ParamId, Tensor, ValueId};
 
@@ -25,11 +28,13 @@ pub struct Options {
     pub smoothing: f64,
     /// Whether tables of words are i16; i8 otherwise, with a scale for each column.
     pub fine_words: bool,
+    /// Whether what weights are multiplied with has 15 bits: less is lost, for twice the products.
+    pub fine: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { share: 1.0, smoothing: 0.85, fine_words: false }
+        Options { share: 1.0, smoothing: 0.85, fine_words: false, fine: false }
     }
 }
 
@@ -55,6 +60,8 @@ struct Quantiser<'a> {
     demands: Vec<BTreeSet<Form>>,
     placed: BTreeMap<(Value, Form), Placed>,
     names: BTreeSet<String>,
+    /// Parameters by a digest of what they hold: those that hold the same are one.
+    held: BTreeMap<u64, Vec<ParamId>>,
     /// Tables that take shares apart, once they are needed.
     halves: Option<(ParamId, ParamId)>,
 }
@@ -74,9 +81,10 @@ pub fn quantise(
         calibration,
         options,
         builder: Builder::new(graph.max_rows),
-        demands: demands(graph),
+        demands: demands(graph, options.fine),
         placed: BTreeMap::new(),
         names: BTreeSet::new(),
+        held: BTreeMap::new(),
         halves: None,
     };
     let input = quantiser.input();
@@ -134,7 +142,7 @@ impl Quantiser<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let base = form::base(self.graph, value, &wanted);
+        let base = form::base(self.graph, self.options.fine, value, &wanted);
         if !self.placed.contains_key(&(value, base)) {
             let placed = self.make(value, base)?;
             self.placed.insert((value, base), placed);
@@ -160,7 +168,7 @@ impl Quantiser<'_> {
         })
     }
 
-    /// A parameter under a name that no other has.
+    /// A parameter under a name that no other has, or one that holds the same already.
     fn param(
         &mut self,
         node: &str,
@@ -168,10 +176,26 @@ impl Quantiser<'_> {
         dims: Vec<usize>,
         data: Data,
     ) -> Result<ParamId, ConvertError> {
+        let tensor = Tensor::new(dims, data)?;
+        let held = self.held.entry(digest(&tensor)).or_default();
+        let same = held.iter().find(|id| self.builder.tensor(**id) == Some(&tensor));
+        if let Some(same) = same {
+            return Ok(*same);
+        }
         let mut name = format!("{}.{what}", printable(node));
         while !self.names.insert(name.clone()) {
             name = format!("{}.{}.{what}", printable(node), self.names.len());
         }
-        Ok(self.builder.param(&name, Tensor::new(dims, data)?))
+        let made = self.builder.param(&name, tensor);
+        held.push(made);
+        Ok(made)
     }
+}
+
+/// What tensors that hold the same have in common.
+fn digest(tensor: &Tensor) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tensor.dims().hash(&mut hasher);
+    tensor.data().widened().hash(&mut hasher);
+    hasher.finish()
 }

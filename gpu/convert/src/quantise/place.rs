@@ -184,8 +184,11 @@ impl Quantiser<'_> {
         let table = self.param(&node.name, "table", dims, data)?;
         let id = match node.inputs.first() {
             Some(tokens) => {
-                let tokens = self.get(*tokens, Form::Native)?;
-                self.builder.node(Embed { table }, &[tokens.id])?
+                let given = self.get(*tokens, Form::Native)?;
+                match self.graph.node(*tokens).dims[..] {
+                    [count] => self.looked_up((table, units.len()), (given.id, count))?,
+                    _ => self.builder.node(Embed { table }, &[given.id])?,
+                }
             }
             None => self.builder.node(Position { table }, &[])?,
         };
@@ -230,9 +233,18 @@ impl Quantiser<'_> {
         bias: &[f32],
         target: Target,
     ) -> Result<Placed, ConvertError> {
-        let x = self.factor_of(node, Form::Channels)?;
+        let fine = self.get(node.inputs[0], Form::Pair).ok().filter(|_| self.options.fine);
+        let x = match &fine {
+            Some(fine) => fine.clone(),
+            None => self.factor_of(node, Form::Channels)?,
+        };
         let dims = vec![weights.height(), weights.width];
         let (weights, bias, sums) = self.weights(node, (weights, bias), &x.units, dims)?;
+        if fine.is_some() {
+            return self.apart(node, (x.id, &sums), target, |lower, finish| {
+                Linear { weights, bias: lower.then_some(bias), finish: Some(finish) }.into()
+            });
+        }
         let finish = Some(self.finish(&node.name, &sums, &target)?);
         let id = self.builder.node(Linear { weights, bias: Some(bias), finish }, &[x.id])?;
         Ok(Placed { id, units: target.units })
@@ -248,12 +260,23 @@ impl Quantiser<'_> {
         let Op::Conv(_, _, window, groups) = &node.op else {
             return Err(error::node(&node.name, node.op.name(), "it is no convolution", ""));
         };
-        let x = self.factor_of(node, Form::Byte)?;
+        let fine = self.get(node.inputs[0], Form::Pair).ok().filter(|_| self.options.fine);
+        let x = match &fine {
+            Some(fine) => fine.clone(),
+            None => self.factor_of(node, Form::Byte)?,
+        };
         let [height, width] = window.size;
         let dims = vec![weights.height(), weights.width / (height * width).max(1), height, width];
         let (weights, bias, sums) = self.weights(node, (weights, bias), &x.units[..1], dims)?;
+        let (window, groups) = (*window, *groups);
+        if fine.is_some() {
+            return self.apart(node, (x.id, &sums), target, |lower, finish| {
+                let bias = lower.then_some(bias);
+                Conv2d { weights, bias, window, groups, finish: Some(finish) }.into()
+            });
+        }
         let finish = Some(self.finish(&node.name, &sums, &target)?);
-        let (window, groups, bias) = (*window, *groups, Some(bias));
+        let bias = Some(bias);
         let id = self.builder.node(Conv2d { weights, bias, window, groups, finish }, &[x.id])?;
         Ok(Placed { id, units: target.units })
     }

@@ -7,6 +7,10 @@ use crate::{ConvertError, Op, Value};
 
 /// Greatest magnitude of a wide value: squares of rows of 8,192 of them, four bits finer, fit 63 bits.
 pub(super) const WIDE_LIMIT: i32 = 1 << 20;
+/// Greatest magnitude of a value that is taken apart into two bytes: 127 of the upper one.
+pub(super) const PAIR_LIMIT: i32 = 127 * UPPER;
+/// How many of the lower byte make one of the upper.
+pub(super) const UPPER: i32 = 128;
 /// How much greater than in calibration a wide value may get before it is clamped.
 const WIDE_ROOM: f64 = 8.0;
 
@@ -20,7 +24,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn new(dtype: DType, units: Vec<f64>, limit: i32) -> Self {
+    pub(super) fn new(dtype: DType, units: Vec<f64>, limit: i32) -> Self {
         Target { dtype, units, low: -limit, high: limit }
     }
 
@@ -69,6 +73,7 @@ impl Quantiser<'_> {
         match form {
             Form::Byte => Target::new(DType::I8, vec![limit / 127.0], 127),
             Form::Channels => Target::new(DType::I8, self.smooth(value), 127),
+            Form::Pair => Target::new(DType::I16, vec![limit / f64::from(PAIR_LIMIT)], PAIR_LIMIT),
             Form::Short => {
                 Target::new(DType::I16, vec![self.turned(value, limit) / 32_767.0], 32_767)
             }

@@ -1,7 +1,7 @@
 //! Make the integer nodes of operators within a row: products, joins, constants.
 
 use neura_int8::{
-    DType, Data, ParamId, Requant, Scale, Scales,
+    DType, Data, ParamId, Requant, Scale, Scales, ValueId,
     ops::{
         elementwise::{Add, Requantise},
         embed::Embed,
@@ -15,12 +15,10 @@ use super::{
     Placed, Quantiser,
     form::Form,
     place::SHARE,
-    scales::{Target, factor, steps},
+    scales::{Target, UPPER, factor, steps},
 };
 use crate::{ConvertError, Node};
 
-/// Shares in 14 bits are two bytes: so many of the lower make one of the upper.
-const UPPER: i32 = 128;
 /// Steps of a share that are one of its 14 bits.
 const COARSER: f64 = 4.0;
 
@@ -41,6 +39,31 @@ impl Quantiser<'_> {
         }
         let id = self.builder.node(Concat { axis }, &parts)?;
         Ok(Placed { id, units: target.units })
+    }
+
+    /// Rows of a table for several tokens of a row, one by one.
+    pub(super) fn looked_up(
+        &mut self,
+        (table, width): (ParamId, usize),
+        (tokens, count): (ValueId, usize),
+    ) -> Result<ValueId, ConvertError> {
+        let mut parts = Vec::with_capacity(count);
+        for start in 0..count {
+            let one = self.builder.node(Slice { axis: 0, start, length: 1 }, &[tokens])?;
+            let one = self.builder.node(Reshape { dims: vec![] }, &[one])?;
+            let row = self.builder.node(Embed { table }, &[one])?;
+            parts.push(self.builder.node(Reshape { dims: vec![1, width] }, &[row])?);
+        }
+        while parts.len() > 1 {
+            let joined = parts.chunks(neura_int8::MAX_OPERANDS).map(|parts| match parts {
+                [one] => Ok(*one),
+                parts => self.builder.node(Concat { axis: 0 }, parts),
+            });
+            parts = joined.collect::<Result<_, _>>()?;
+        }
+        parts.first().copied().ok_or_else(|| {
+            crate::error::node("tokens", "Embed", "it looks nothing up", "Export with tokens")
+        })
     }
 
     /// Products of two values of a row. Shares of a softmax are taken apart into two bytes.
@@ -73,18 +96,50 @@ impl Quantiser<'_> {
         Ok(Placed { id, units })
     }
 
-    /// Tables that take 14 bits apart, the same for all products.
+    /// Tables that take 15 bits apart, the same for all products.
     fn halves(&mut self) -> Result<(ParamId, ParamId), ConvertError> {
         if let Some(halves) = self.halves {
             return Ok(halves);
         }
-        let upper = |x: i32| (x.max(0) + UPPER / 2).div_euclid(UPPER).min(127);
+        let upper = |x: i32| (x + UPPER / 2).div_euclid(UPPER).clamp(-127, 127);
         let table = |of: &dyn Fn(i32) -> i32| Data::collect(DType::I8, (-32_768..32_768).map(of));
-        let high = self.param("shares", "upper", vec![65_536], table(&upper))?;
-        let rest = |x: i32| x.max(0) - upper(x) * UPPER;
-        let low = self.param("shares", "lower", vec![65_536], table(&rest))?;
+        let high = self.param("halves", "upper", vec![65_536], table(&upper))?;
+        let rest = |x: i32| (x - upper(x) * UPPER).clamp(-127, 127);
+        let low = self.param("halves", "lower", vec![65_536], table(&rest))?;
         self.halves = Some((high, low));
         Ok((high, low))
+    }
+
+    /// Products of weights and a value of 15 bits: of its two bytes apart, scaled and added.
+    ///
+    /// `of` makes the product with weights for operands of bytes; the bias is the lower one's.
+    pub(super) fn apart(
+        &mut self,
+        node: &Node,
+        (x, sums): (ValueId, &[f64]),
+        target: Target,
+        of: impl Fn(bool, Requant) -> neura_int8::Op,
+    ) -> Result<Placed, ConvertError> {
+        let value = self.graph.nodes.iter().position(|other| std::ptr::eq(other, node));
+        let unit = match value {
+            Some(value) => self.target(crate::Value(value), Form::Wide).unit(0),
+            None => target.unit(0),
+        };
+        // The upper part alone may be greater than the sum, by the bias.
+        let wide = Target::new(DType::I32, vec![unit], 1 << 28);
+        let (upper, lower) = self.halves()?;
+        let mut parts = Vec::new();
+        for (table, by) in [(upper, f64::from(UPPER)), (lower, 1.0)] {
+            let half = self.builder.node(Lookup { table }, &[x])?;
+            let units: Vec<f64> = sums.iter().map(|unit| unit * by).collect();
+            let finish = self.finish(&node.name, &units, &wide)?;
+            parts.push(self.builder.node(of(table == lower, finish), &[half])?);
+        }
+        let factor = factor(unit / target.unit(0))?;
+        let Target { dtype, low, high, units } = target;
+        let id =
+            self.builder.node(Add { left: factor, right: factor, dtype, low, high }, &parts)?;
+        Ok(Placed { id, units })
     }
 
     /// The same cells in every row: the only row of a table, looked up by what is always 0.

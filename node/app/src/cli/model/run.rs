@@ -198,7 +198,7 @@ impl Asked {
                 .with_context(named)?
                 .into_iter()
                 .map(|sample| match sample {
-                    Sample::Tokens(tokens) => Ok(Tensor::list(tokens)?),
+                    Sample::Tokens(tokens) => text(model, tokens),
                     Sample::Features { .. } => bail!("numbers come as a .npy file"),
                 })
                 .collect::<Result<_>>()?,
@@ -219,6 +219,18 @@ impl Asked {
         let mut seed = [0; 32];
         seed.iter_mut().zip(self.seed.to_le_bytes()).for_each(|(cell, byte)| *cell = byte);
         Ok(Sampling { seed, temperature: steps as u32 })
+    }
+}
+
+/// Tokens as a model's input: rows of their own, or all of them one row.
+fn text(model: &Model, tokens: Vec<i32>) -> Result<Tensor> {
+    match model.manifest().inputs().first().map_or(&[][..], |input| &input.dims) {
+        [] => Ok(Tensor::list(tokens)?),
+        dims => {
+            let (count, most) = (tokens.len(), dims.iter().product::<usize>());
+            ensure!(count == most, "a text has {count} tokens, the model takes {most}");
+            Ok(Tensor::new([&[1], dims].concat(), Data::I32(tokens))?)
+        }
     }
 }
 
