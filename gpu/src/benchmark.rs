@@ -44,6 +44,9 @@ pub struct Benchmark {
     pub f32_gflops: Option<f64>,
     /// The same on registers alone.
     pub f32_peak_gflops: Option<f64>,
+    /// Products of 16-bit floats summed in 32 bits, likewise; none where the device has no such floats.
+    #[serde(default)]
+    pub f16_gflops: Option<f64>,
     /// Bytes copied within the device's memory, read and written, in GB (10^9) per second.
     pub copy_gb_per_second: f64,
     /// BLAKE3 on all cores of the machine's processor, in GB per second.
@@ -66,6 +69,7 @@ impl Benchmark {
             int8_peak_gops: Some(measured.int8_peak_gops),
             f32_gflops: Some(measured.f32_gflops),
             f32_peak_gflops: Some(measured.f32_peak_gflops),
+            f16_gflops: measured.f16_gflops,
             copy_gb_per_second: measured.copy_gb_per_second,
             blake3_gb_per_second: hash_rate(),
             filled_bytes: Some(measured.filled_bytes),
@@ -95,6 +99,7 @@ impl Benchmark {
             int8_peak_gops: peak,
             f32_gflops: None,
             f32_peak_gflops: None,
+            f16_gflops: None,
             copy_gb_per_second: copy_rate(),
             blake3_gb_per_second: hash_rate(),
             filled_bytes: Some(fill(backend, fill_bytes)?),
@@ -176,6 +181,11 @@ impl fmt::Display for Benchmark {
         writeln!(f, "int8      {:>8.1} Gop/s   {beside}{kernel}", self.int8_gops)?;
         if let Some(rate) = self.f32_gflops {
             writeln!(f, "f32       {rate:>8.1} Gflop/s {}", share(rate, self.f32_peak_gflops))?;
+        }
+        match (self.f16_gflops, self.kernel) {
+            (Some(rate), _) => writeln!(f, "f16       {rate:>8.1} Gflop/s summed in 32 bits")?,
+            (None, Some(_)) => writeln!(f, "f16       not offered by the adapter")?,
+            (None, None) => {}
         }
         writeln!(f, "copy      {:>8.1} GB/s", self.copy_gb_per_second)?;
         write!(f, "BLAKE3    {:>8.1} GB/s    on the processor", self.blake3_gb_per_second)?;

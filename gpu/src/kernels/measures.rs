@@ -2,6 +2,8 @@
 
 /// The product of floats.
 pub(crate) const GEMM_F32: &str = include_str!("gemm_f32.wgsl");
+/// The product of 16-bit floats, for adapters that have them.
+pub(crate) const GEMM_F16: &str = include_str!("gemm_f16.wgsl");
 /// The copy.
 pub(crate) const COPY: &str = include_str!("copy.wgsl");
 /// What fills memory, and reads it again.
@@ -11,14 +13,14 @@ pub(crate) const PEAK_I8: &str = include_str!("peak_i8.wgsl");
 /// Multiply-adds of floats on registers alone.
 pub(crate) const PEAK_F32: &str = include_str!("peak_f32.wgsl");
 
-/// Outputs that a workgroup of the product of floats computes, each way.
+/// Outputs that a workgroup of the products of floats computes, each way.
 pub(crate) const GEMM_F32_TILE: usize = 32;
 /// Invocations of a workgroup of the others.
 pub(crate) const GROUP: u32 = 64;
 /// Workgroups of the others: enough for the largest device, each with a loop of some length.
 pub(crate) const GROUPS: u32 = 4_096;
 
-/// The uniforms of the product of floats.
+/// The uniforms of the products of floats.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 pub(crate) struct GemmF32 {
@@ -78,6 +80,21 @@ impl Peak {
     }
 }
 
+/// The bits of a small whole number as a 16-bit float, which holds it exactly.
+pub(crate) fn half_bits(x: i8) -> u16 {
+    let sign = if x < 0 { 1 << 15 } else { 0 };
+    let size = u16::from(x.unsigned_abs());
+    let Some(top) = size.checked_ilog2() else { return 0 };
+    // The topmost bit is not stored; those below it begin the fraction of 10 bits.
+    let fraction = (size << (10 - top)) & 0x3ff;
+    sign | ((top as u16 + 15) << 10) | fraction
+}
+
+/// The twin of the products of floats: a cell, of rows of small whole numbers.
+pub(crate) fn float_cell(a: &[i8], b: &[i8]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| f32::from(*x) * f32::from(*y)).sum()
+}
+
 /// The twin of the products of bytes: what an invocation ends with.
 pub(crate) fn peak_i8(id: u32, params: &Peak) -> [i32; 4] {
     [0, 1, 2, 3].map(|lane: u32| {
@@ -108,4 +125,27 @@ pub(crate) fn filled(at: u32, seed: u32) -> u32 {
     let x = at.wrapping_mul(747_796_405).wrapping_add(seed);
     let x = ((x >> ((x >> 28) + 4)) ^ x).wrapping_mul(277_803_737);
     (x >> 22) ^ x
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_whole_numbers_are_16_bit_floats() {
+        let known = [
+            (0, 0x0000),
+            (1, 0x3c00),
+            (-1, 0xbc00),
+            (2, 0x4000),
+            (3, 0x4200),
+            (7, 0x4700),
+            (-8, 0xc800),
+            (127, 0x57f0),
+            (-128, 0xd800),
+        ];
+        for (x, bits) in known {
+            assert_eq!(half_bits(x), bits, "{x}");
+        }
+    }
 }

@@ -33,14 +33,15 @@ impl Context {
             max_storage_buffers_per_shader_stage: MAX_BINDINGS,
             ..wgpu::Limits::downlevel_defaults()
         };
-        Self::open_with(adapter, name, limits)
+        let halves = adapter.features() & wgpu::Features::SHADER_F16;
+        Self::open_with(adapter, name, (limits, halves))
     }
 
-    /// Opens `adapter` with these limits and our sizes of buffers.
+    /// Opens `adapter` with these limits and features, and our sizes of buffers.
     pub(super) fn open_with(
         adapter: &wgpu::Adapter,
         name: &str,
-        limits: wgpu::Limits,
+        (limits, features): (wgpu::Limits, wgpu::Features),
     ) -> Result<Self, GpuError> {
         let limits = wgpu::Limits {
             max_storage_buffer_binding_size: MAX_BINDING_BYTES,
@@ -49,6 +50,7 @@ impl Context {
         };
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("neura-gpu"),
+            required_features: features,
             required_limits: limits.or_worse_values_from(&adapter.limits()),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
             ..wgpu::DeviceDescriptor::default()
@@ -69,6 +71,11 @@ impl Context {
             locked(&sink).get_or_insert(error.to_string());
         }));
         Ok(Context { device, queue, lost, uncaught, turn: Mutex::new(()) })
+    }
+
+    /// Whether kernels may compute with 16-bit floats.
+    pub(super) fn has_halves(&self) -> bool {
+        self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
     /// Waits for the device's turn and starts a request that must be done within `limit`.

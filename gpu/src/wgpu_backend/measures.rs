@@ -4,8 +4,8 @@ use super::{WgpuBackend, context::Run};
 use crate::{
     DeviceKind, GpuError,
     kernels::measures::{
-        COPY, FILL, GEMM_F32, GEMM_F32_TILE, GROUP, GROUPS, GemmF32, PEAK_F32, PEAK_I8, Peak, Walk,
-        peak_f32, peak_i8,
+        COPY, FILL, GEMM_F16, GEMM_F32, GEMM_F32_TILE, GROUP, GROUPS, GemmF32, PEAK_F32, PEAK_I8,
+        Peak, Walk, float_cell, half_bits, peak_f32, peak_i8,
     },
     selftest::Noise,
 };
@@ -33,6 +33,8 @@ pub(crate) struct Measured {
     pub(crate) int8_peak_gops: f64,
     pub(crate) f32_gflops: f64,
     pub(crate) f32_peak_gflops: f64,
+    /// None where the adapter has no such floats.
+    pub(crate) f16_gflops: Option<f64>,
     pub(crate) copy_gb_per_second: f64,
     pub(crate) filled_bytes: u64,
 }
@@ -48,7 +50,9 @@ impl WgpuBackend {
         let once = self.measure_gemm(side, 1)?;
         let int8_gops = self.measure_gemm(side, repeats(once.elapsed))?.gops();
         let int8_peak_gops = self.request(|run| self.peak(run, PEAK_I8, rounds, peak_i8))? * 4.0;
-        let f32_gflops = self.request(|run| self.floats(run, side))?;
+        let f32_gflops = self.request(|run| self.floats(run, Floats::Whole, side))?;
+        let half = |run: &Run<'_>| self.floats(run, Floats::Half, side);
+        let f16_gflops = self.context.has_halves().then(|| self.request(half)).transpose()?;
         let f32_peak_gflops = self.request(|run| self.peak(run, PEAK_F32, rounds, peak_f32))?;
         let copy_gb_per_second = self.request(copies)?;
         let most = fill_bytes.min(self.budget.max_bytes);
@@ -58,6 +62,7 @@ impl WgpuBackend {
             int8_peak_gops,
             f32_gflops,
             f32_peak_gflops,
+            f16_gflops,
             copy_gb_per_second,
             filled_bytes,
         })
@@ -68,7 +73,7 @@ impl WgpuBackend {
         if self.info.kind == DeviceKind::Cpu { SOFTWARE_SIDE } else { SIDE }
     }
 
-    fn request<T>(
+    pub(super) fn request<T>(
         &self,
         work: impl FnOnce(&Run<'_>) -> Result<T, GpuError>,
     ) -> Result<T, GpuError> {
@@ -80,34 +85,13 @@ impl WgpuBackend {
     }
 
     /// Billions of float operations per second.
-    fn floats(&self, run: &Run<'_>, side: usize) -> Result<f64, GpuError> {
-        let mut noise = Noise(5);
-        // From -8 to 7: the greatest sum is 64 * 2048, far below 2^24.
-        let mut matrix = || {
-            let values = (0..side * side).map(|_| f32::from(noise.i8() >> 4));
-            values.collect::<Vec<f32>>()
-        };
-        let (a, b) = (matrix(), matrix());
-        let pipeline = run.pipeline("gemm_f32", GEMM_F32);
-        let buffers = [
-            &run.upload("a", bytemuck::cast_slice(&a)),
-            &run.upload("b", bytemuck::cast_slice(&b)),
-            &run.storage("c", (side * side * 4) as u64),
-        ];
-        let word = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
-        let params = GemmF32 { depth: word(side / 4), stride: word(side), padding: [0; 2] };
-        let groups = (word(side / GEMM_F32_TILE), word(side / GEMM_F32_TILE));
-        let params = bytemuck::bytes_of(&params);
-        let seconds = timed(run, || run.dispatch(&pipeline, params, &buffers, groups))?;
-        let c: Vec<f32> = run
-            .read(buffers[2], buffers[2].size())?
-            .into_iter()
-            .map(|bits| f32::from_bits(bits.cast_unsigned()))
-            .collect();
+    fn floats(&self, run: &Run<'_>, kind: Floats, side: usize) -> Result<f64, GpuError> {
+        let (a, b) = small_matrices(side);
+        let (c, seconds) = product(run, kind, (&a, &b), side)?;
+        let mut noise = Noise(6);
         for _ in 0..SAMPLES {
             let (row, col) = (noise.next() as usize % side, noise.next() as usize % side);
-            let pairs = a[row * side..][..side].iter().zip(&b[col * side..][..side]);
-            let expected: f32 = pairs.map(|(x, y)| x * y).sum();
+            let expected = float_cell(&a[row * side..][..side], &b[col * side..][..side]);
             if c[row * side + col] != expected {
                 let reason = format!("({row}, {col}) is {}, not {expected}", c[row * side + col]);
                 return Err(self.wrong("the measured product of floats", reason));
@@ -174,6 +158,54 @@ impl WgpuBackend {
             }
         }
     }
+}
+
+/// Floats that products are measured of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Floats {
+    Whole,
+    Half,
+}
+
+impl Floats {
+    fn encoded(self, values: &[i8]) -> Vec<u8> {
+        match self {
+            Floats::Whole => values.iter().flat_map(|x| f32::from(*x).to_le_bytes()).collect(),
+            Floats::Half => values.iter().flat_map(|x| half_bits(*x).to_le_bytes()).collect(),
+        }
+    }
+}
+
+/// Two square matrices of numbers from -8 to 7: the greatest sum is 64 * 2048, far below 2^24.
+pub(super) fn small_matrices(side: usize) -> (Vec<i8>, Vec<i8>) {
+    let mut noise = Noise(5);
+    let mut matrix = || (0..side * side).map(|_| noise.i8() >> 4).collect();
+    (matrix(), matrix())
+}
+
+/// A product of square matrices of small whole numbers, and the seconds that one takes.
+pub(super) fn product(
+    run: &Run<'_>,
+    kind: Floats,
+    (a, b): (&[i8], &[i8]),
+    side: usize,
+) -> Result<(Vec<f32>, f64), GpuError> {
+    let pipeline = match kind {
+        Floats::Whole => run.pipeline("gemm_f32", GEMM_F32),
+        Floats::Half => run.pipeline("gemm_f16", GEMM_F16),
+    };
+    let buffers = [
+        &run.upload("a", &kind.encoded(a)),
+        &run.upload("b", &kind.encoded(b)),
+        &run.storage("c", (side * side * 4) as u64),
+    ];
+    let word = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let params = GemmF32 { depth: word(side / 4), stride: word(side), padding: [0; 2] };
+    let groups = (word(side / GEMM_F32_TILE), word(side / GEMM_F32_TILE));
+    let params = bytemuck::bytes_of(&params);
+    let seconds = timed(run, || run.dispatch(&pipeline, params, &buffers, groups))?;
+    let words = run.read(buffers[2], buffers[2].size())?.into_iter();
+    Ok((words.map(|bits| f32::from_bits(bits.cast_unsigned())).collect(), seconds))
 }
 
 /// GB (10^9 bytes) per second, read and written.

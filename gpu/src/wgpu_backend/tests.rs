@@ -1,4 +1,4 @@
-use super::*;
+use super::{measures as measure, *};
 use crate::kernels::measures::{self, Walk};
 use neura_int8::{DType, Requant, Scale};
 use std::{
@@ -160,6 +160,25 @@ fn filled_memory_holds_what_the_twin_says() {
     });
     let twin = (0..1_000).map(|at| measures::filled(at, 9).cast_signed());
     assert!(twin.eq(words.unwrap()));
+}
+
+/// The suite's sizes of floats: 16-bit ones only where the adapter has them, which it must then compute with exactly.
+#[test]
+fn products_of_floats_are_exact_in_every_size_that_the_adapter_has() {
+    const SIDE: usize = 96;
+    let offered = BACKEND.info.features.iter().any(|feature| feature == "shader-f16");
+    assert_eq!(BACKEND.context.has_halves(), offered);
+    let (a, b) = measure::small_matrices(SIDE);
+    let twin: Vec<f32> = (0..SIDE * SIDE)
+        .map(|at| (at / SIDE * SIDE, at % SIDE * SIDE))
+        .map(|(row, col)| measures::float_cell(&a[row..][..SIDE], &b[col..][..SIDE]))
+        .collect();
+    for (kind, has) in [(measure::Floats::Whole, true), (measure::Floats::Half, offered)] {
+        if has {
+            let made = BACKEND.request(|run| measure::product(run, kind, (&a, &b), SIDE));
+            assert_eq!(made.unwrap().0, twin, "{kind:?}");
+        }
+    }
 }
 
 #[test]

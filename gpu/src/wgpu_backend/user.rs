@@ -27,7 +27,8 @@ impl KernelRunner {
     pub fn new(selector: &Selector, budget: Budget) -> Result<Self, GpuError> {
         let mut first_error = None;
         for (adapter, mut info) in select(selector)? {
-            let opened = Context::open_with(&adapter, &info.name, wgpu::Limits::defaults());
+            let plain = (wgpu::Limits::defaults(), wgpu::Features::empty());
+            let opened = Context::open_with(&adapter, &info.name, plain);
             let tested = opened.and_then(|context| {
                 let probe = |run: &Run<'_>| super::probe_loops(run, &info.name);
                 info.loop_limit = context.start(budget.timeout)?.guarded(probe)?;
