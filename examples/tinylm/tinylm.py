@@ -68,7 +68,7 @@ def main():
     options.add_argument("--work", type=pathlib.Path, required=True, help="folder for all that is made")
     options.add_argument("--neura", default="neura", help="the binary")
     options.add_argument("--steps", type=int, default=1500)
-    options.add_argument("--seconds", type=float, default=0, help="end training after so long")
+    options.add_argument("--seconds", type=float, default=300, help="end training after so long; 0 for all steps")
     options.add_argument("--only-train", action="store_true")
     options = options.parse_args()
     work = options.work

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use serde_json::json;
 
-use crate::harness::{Cli, neura, output};
+use crate::harness::{Cli, DevnetProcess, neura, output};
 
 const CONFIG: &str = r#"{"model_type":"llama","vocab_size":8,"hidden_size":4,"num_hidden_layers":1,
     "num_attention_heads":2,"num_key_value_heads":1,"intermediate_size":4,"max_position_embeddings":16}"#;
@@ -83,6 +83,32 @@ async fn a_float_model_is_converted_inspected_run_and_packed() {
     fs::write(folder.join("answers.bin"), result.encode()).unwrap();
     let answers = cli.json(&["model", "answers", &model, &path("answers.bin")]).await;
     assert_eq!(answers[0], found["tokens"], "a job gives what a run gives");
+}
+
+/// What a user does with a language model of their own: convert it, ask for tokens, have a stranger generate them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_language_model_converted_here_generates_the_same_tokens_through_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let devnet = DevnetProcess::start(folder.path()).await;
+    let (cli, key) = (devnet.cli(), devnet.key_file("alice"));
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    decoder(folder.path());
+    let (input, model) = (folder.path().display().to_string(), path("m.nint8"));
+    let data = path("data.jsonl");
+    cli.json(&["model", "convert", &input, "--out", &model, "--calibrate", &data]).await;
+    let asked = ["--prompt", "1,2,3", "--max-tokens", "9", "--seed", "5", "--temperature", "0.8"];
+    let here = cli.json(&[&["model", "run", &model][..], &asked].concat()).await;
+    let prompt = path("prompt.bin");
+    cli.json(&[&["model", "pack", &model, "--out", &prompt][..], &asked].concat()).await;
+    let tinylm = crate::harness::digits().parent().unwrap().join("tinylm/job.toml");
+    let job = fs::read_to_string(tinylm).unwrap().replace("tinylm.nint8", "m.nint8");
+    fs::write(folder.path().join("job.toml"), job).unwrap();
+    let done = cli.json(&["task", "submit", &path("job.toml"), "--key", &key]).await;
+    assert_eq!(done["task"]["state"], "settled", "{done}");
+    let (id, answers) = (done["task"]["id"].to_string(), path("answers.bin"));
+    cli.text(&["task", "result", &id, "--out", &answers, "--key", &key]).await;
+    let there = cli.json(&["model", "answers", &model, &answers]).await;
+    assert_eq!(there[0], here["tokens"], "the provider's tokens are those of the same run here");
 }
 
 #[tokio::test(flavor = "multi_thread")]
