@@ -26,6 +26,8 @@ MODELS = [
     ("PP-OCRv4 text direction", "rapidocr-onnxruntime==1.4.4", "models/ch_ppocr_mobile_v2.0_cls_infer.onnx", [48, 192]),
     ("PP-OCRv4 text detection", "rapidocr-onnxruntime==1.4.4", "models/ch_PP-OCRv4_det_infer.onnx", [64, 64]),
     ("PP-OCRv4 text recognition", "rapidocr-onnxruntime==1.4.4", "models/ch_PP-OCRv4_rec_infer.onnx", [48, 320]),
+    ("PP-OCRv6 text detection", "rapidocr==3.10.0", "models/PP-OCRv6_det_small.onnx", [64, 64]),
+    ("PP-OCRv6 text recognition", "rapidocr==3.10.0", "models/PP-OCRv6_rec_small.onnx", [48, 160]),
     ("Magika file types", "magika==1.0.3", "standard_v3_3/model.onnx", []),
     *((f"{name} (light)", None, f"light_{name}.onnx", []) for name in (
         "squeezenet", "shufflenet", "resnet50", "densenet121", "inception_v1", "inception_v2",
