@@ -3,7 +3,6 @@
 use tract_onnx::pb::NodeProto;
 
 use super::{
-    MAX_CELLS,
     constant::{Constant, broadcast},
     fold_layout::{
         Cut, flattened, order, resolved, shape_of, slices, split_lengths, squeezed, unsqueezed,
