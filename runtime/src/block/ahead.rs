@@ -42,7 +42,7 @@ use crate::{
 };
 
 /// Transactions of a block's first wave: enough for all threads, few enough to lose if they stand in each other's way.
-const FIRST_WAVE: usize = 128;
+const FIRST_WAVE: usize = 32;
 /// Most transactions of a wave. Later ones would see a state of long ago.
 const LARGEST_WAVE: usize = 1_024;
 /// Fewest senders of a wave that is run ahead: below, starting the threads costs more than they save.

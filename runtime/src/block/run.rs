@@ -89,7 +89,8 @@ impl<'s, 'm, S: StateRead + Sync> BlockRun<'s, 'm, S> {
                 match transaction {
                     Err(error) => self.skip(index, error.into()),
                     Ok(transaction) => {
-                        taken += usize::from(self.transaction(index, transaction, ahead)?);
+                        let was_ahead = self.transaction(index, transaction, ahead)?;
+                        taken = taken.saturating_add(usize::from(was_ahead));
                     }
                 }
                 index = index.saturating_add(1);

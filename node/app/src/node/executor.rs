@@ -39,6 +39,13 @@ pub enum Mode {
     OrderOnly,
 }
 
+impl Mode {
+    /// Of a node that only orders, or that executes on so many threads.
+    pub fn of(only_orders: bool, threads: NonZeroUsize) -> Self {
+        if only_orders { Self::OrderOnly } else { Self::Execute(threads) }
+    }
+}
+
 /// A block that was executed and is not committed to the store yet.
 struct Executed {
     height: Height,

@@ -91,11 +91,7 @@ impl Node {
             &config.data.join("transactions.journal"),
         )
         .context("opening the journal of transactions")?;
-        let mode = if options.opaque.is_some() {
-            Mode::OrderOnly
-        } else {
-            Mode::Execute(config.execution_threads)
-        };
+        let mode = Mode::of(options.opaque.is_some(), config.execution_threads);
         let workload: Arc<dyn Workload> = match options.opaque {
             Some(opaque) => opaque,
             None => Arc::new(PoolWorkload::new(Arc::clone(&chain), intake.clone())),
