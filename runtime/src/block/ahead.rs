@@ -7,7 +7,7 @@
 //!   taken over. If not, it runs in its turn. The result is that of running one after the other, by construction.
 //! - The tip is left out when running ahead, or each transaction would contradict the one before: it is paid in turn.
 //! - Creations, destructions and delegations are left to their turn: they change more of an account than its balance,
-//!   nonce and words.
+//!   nonce and words. So are transactions that cannot run code: they cost no more than taking them over.
 //!
 //! # Invariants
 //! - All transactions of a wave fit into the gas that the block has left, so that no more is run ahead than is used.
@@ -48,8 +48,16 @@ const LARGEST_WAVE: usize = 1_024;
 /// Fewest senders of a wave that is run ahead: below, starting the threads costs more than they save.
 const FEWEST_SENDERS: usize = 8;
 
+/// Gas of a transaction that can pay for no instruction.
+const NO_CODE_GAS: u64 = 21_000;
+
 /// A transaction of a block, decoded.
 pub(super) type Decoded = Result<Arc<Transaction>, TransactionError>;
+
+/// Whether it may pay to run a transaction ahead of its turn.
+pub(super) fn may_pay(transaction: &Decoded) -> bool {
+    transaction.as_ref().is_ok_and(|transaction| transaction.gas_limit > NO_CODE_GAS)
+}
 
 /// What a transaction did ahead of its turn.
 pub(super) struct Ahead {
@@ -160,11 +168,11 @@ impl Lookahead {
     }
 }
 
-/// The transactions of a wave by sender, with their places, in the order of the senders' first ones.
+/// The transactions of a wave that may pay, by sender, with their places, in the order of the senders' first ones.
 fn lanes(wave: &[Decoded]) -> Vec<Vec<(usize, &Transaction)>> {
     let mut lane_of: HashMap<Address, usize> = HashMap::default();
     let mut lanes: Vec<Vec<(usize, &Transaction)>> = Vec::new();
-    for (at, transaction) in wave.iter().enumerate() {
+    for (at, transaction) in wave.iter().enumerate().filter(|(_, one)| may_pay(one)) {
         let Ok(transaction) = transaction else { continue };
         let lane = *lane_of.entry(transaction.sender).or_insert_with(|| {
             lanes.push(Vec::new());

@@ -10,7 +10,7 @@ use revm::{
 
 use super::{
     Execution, MAX_REVERT_BYTES,
-    ahead::{Ahead, Decoded, Lookahead},
+    ahead::{Ahead, Decoded, Lookahead, may_pay},
     history,
 };
 use crate::{
@@ -82,7 +82,8 @@ impl<'s, 'm, S: StateRead + Sync> BlockRun<'s, 'm, S> {
             let (wave, later) = next.split_at(lookahead.wave(next, self.remaining_gas()));
             let block = (&self.machine.ctx.journaled_state.state, &self.effects);
             let ahead = lookahead.run(self.state, block, wave, (self.context, modules))?;
-            let (ran, mut taken) = (ahead.len(), 0usize);
+            let ran = if ahead.is_empty() { 0 } else { wave.iter().filter(|t| may_pay(t)).count() };
+            let mut taken = 0usize;
             let mut ahead = ahead.into_iter();
             for transaction in wave {
                 let ahead = ahead.next().flatten();

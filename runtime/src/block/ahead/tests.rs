@@ -87,6 +87,15 @@ fn a_wave_fits_into_the_gas_that_is_left_and_has_one_transaction_at_least() {
 }
 
 #[test]
+fn what_cannot_run_code_waits_for_its_turn() {
+    let world = World::new();
+    let raw = (1..=3).map(|key| world.tx(key).gas(20_998 + u64::from(key)).call(RECEIVER, &[]));
+    let done = ahead(&world, &Lookahead::always(threads(2)), raw.collect());
+    let ran: Vec<bool> = done.iter().map(Option::is_some).collect();
+    assert_eq!(ran, [false, false, true]);
+}
+
+#[test]
 fn few_senders_are_not_worth_threads() {
     let world = World::new();
     let raw = (1..=3).map(|key| world.tx(key).call(RECEIVER, &[])).collect();
