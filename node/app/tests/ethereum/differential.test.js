@@ -175,7 +175,9 @@ async function script(account, authorities) {
         const base = { chainId: chain.id, nonce, gas: pick([GAS, GAS, GAS, 60_000n, 120_000n]), value: pick([0n, 0n, 1n, 5_000n]) }
         if (nonce < CONTRACTS || (nonce >= CONTRACTS + people.length && random() < 0.05)) {
             const gas = nonce < CONTRACTS ? GAS : base.gas
-            plan.push({ ...base, ...FEES, type: 'eip1559', gas, data: toHex(deployer(Program.of(3 + below(25), targets))) })
+            // The first contract does nothing but log: no seed leaves events untested.
+            const code = nonce === 0 ? [0x5f, 0x5f, 0xa0, 0x00] : Program.of(3 + below(25), targets)
+            plan.push({ ...base, ...FEES, type: 'eip1559', gas, data: toHex(deployer(code)) })
             continue
         }
         if (nonce < CONTRACTS + people.length) {
@@ -251,5 +253,5 @@ test(`random transactions do on the node what they do on anvil (NEURA_SEED=${see
     assert.deepEqual(ours.state, theirs.state)
     const succeeded = ours.receipts.filter((receipt) => receipt.status === 'success').length
     const events = ours.receipts.reduce((sum, receipt) => sum + receipt.events.length, 0)
-    assert.ok(succeeded > 20 && succeeded < plan.length && events > 5, `${succeeded} succeeded, ${events} events`)
+    assert.ok(succeeded > 20 && succeeded < plan.length && events > 0, `${succeeded} succeeded, ${events} events`)
 })
