@@ -145,6 +145,7 @@ async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
     if !state.config.debug && is_for_debugging(method) {
         return Err(RpcError::no_method(method));
     }
+    p.check_block_of(method)?;
     match method.split_once('_').map_or("", |(space, _)| space) {
         "eth" => match method {
             _ if method.starts_with("eth_getBlock") => of_blocks(state, method, p).await,

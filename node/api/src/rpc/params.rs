@@ -38,7 +38,10 @@ impl<'a> Params<'a> {
             Some(text) => serde_json::from_str::<Bounded<'a, MAX_PARAMS>>(text)
                 .map(|bounded| Self { items: bounded.0, spent: Spent::default() })
                 .map_err(|_| {
-                    RpcError::params(format!("params must be an array of at most {MAX_PARAMS}"))
+                    let wanted = "the values in their order, without names";
+                    RpcError::params(format!(
+                        "non-array args: params must be an array of at most {MAX_PARAMS}: {wanted}"
+                    ))
                 }),
         }
     }
@@ -71,6 +74,20 @@ impl<'a> Params<'a> {
     /// The account of time.
     pub(super) fn spent(&self) -> &Spent {
         &self.spent
+    }
+
+    /// Whether the block is named as a method's own name says: by its hash, or by its number or a tag.
+    pub(crate) fn check_block_of(&self, method: &str) -> RpcResult<()> {
+        let named = |parts: &[&str]| parts.iter().any(|part| method.contains(part));
+        if named(&["BlockByHash", "ByBlockHash", "CountByHash", "DetailsByHash"]) {
+            self.required::<B256>(0, "blockHash")?;
+        } else if named(&["BlockByNumber", "ByBlockNumber", "CountByNumber"])
+            && matches!(self.optional(0, "blockNumber")?, Some(BlockId(BlockRef::Id(_))))
+        {
+            let text = "invalid argument 0 (blockNumber): a hash, where a number of at most 64 bits or a tag is due";
+            return Err(RpcError::params(text));
+        }
+        Ok(())
     }
 
     /// The block that a state method asks for; latest if it is left out.

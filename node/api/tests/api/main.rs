@@ -8,6 +8,7 @@ mod notes;
 mod openapi;
 mod rest;
 mod rpc;
+mod rpc_blocks;
 mod rpc_logs;
 mod socket;
 mod staking;
