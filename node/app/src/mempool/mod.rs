@@ -7,8 +7,10 @@
 //! - A transaction leaves only when it was executed, is invalid for good, was replaced, makes room for a better one, or
 //!   has waited for its lifetime.
 //! - The sum of what one sender's transactions may cost never exceeds its balance.
+//! - What it knows of an account's nonce is not below what the state said when the newest of its transactions came.
 //! - An account that runs another's code, or soon will, has one transaction at most.
 
+mod admission;
 mod content;
 mod delegation;
 pub mod journal;
@@ -25,6 +27,7 @@ use std::{
 
 use neura_types::{Address, B256, Transaction, U256};
 
+pub use admission::admit;
 use delegation::{Authorities, DELEGATED_LIMIT};
 use sender::Sender;
 

@@ -1,4 +1,5 @@
 use neura_types::{Bytes, U256, keys::EthKey, transaction::UnsignedTransaction};
+use parking_lot::Mutex;
 
 use super::*;
 
@@ -260,4 +261,36 @@ fn what_waited_for_its_lifetime_is_let_go_unless_it_stands_in_a_batch() {
     assert_eq!(pool.expire(lifetime, end + lifetime + Duration::from_millis(1)), 1);
     assert_eq!(pool.len(), 1);
     add(&mut pool, stuck, RICH).unwrap();
+}
+
+#[test]
+fn a_block_executed_while_a_transaction_is_added_does_not_leave_it_behind_a_used_nonce() {
+    let pool = Mutex::new(pool());
+    let second = tx(1, 1, 10);
+    let mut nonce = 0;
+    let added = admit::<PoolError>(&pool, &second, Sealing::Due(now()), || {
+        let said = Standing { nonce, ..standing(RICH) };
+        // Executes the first one as soon as the state has answered.
+        nonce = 1;
+        pool.lock().on_executed([], [(second.sender, nonce)]);
+        Ok(said)
+    });
+    assert_eq!(added, Ok(()));
+    let sealed = pool.lock().seal(LIMITS, now());
+    assert_eq!(sealed.iter().map(|tx| tx.hash).collect::<Vec<_>>(), [second.hash]);
+}
+
+#[test]
+fn a_transaction_that_another_block_executed_while_it_was_added_does_not_stay() {
+    let pool = Mutex::new(pool());
+    let first = tx(1, 0, 10);
+    let mut nonce = 0;
+    let added = admit::<PoolError>(&pool, &first, Sealing::Due(now()), || {
+        let said = Standing { nonce, ..standing(RICH) };
+        nonce = 1;
+        pool.lock().on_executed([first.hash], [(first.sender, nonce)]);
+        Ok(said)
+    });
+    assert_eq!(added, Ok(()));
+    assert!(pool.lock().is_empty());
 }

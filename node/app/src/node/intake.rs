@@ -22,7 +22,7 @@ use super::{
     wire::{self, Bundle, MAX_BUNDLE_BYTES},
     workload::Turn,
 };
-use crate::mempool::{PoolError, Sealing, Standing, journal::Journal};
+use crate::mempool::{self, PoolError, Sealing, Standing, journal::Journal};
 
 /// How long transactions wait for others to share a bundle with.
 const BUNDLE_WAIT: Duration = Duration::from_millis(2);
@@ -129,26 +129,26 @@ impl Intake {
     }
 
     fn admit(&self, tx: &Arc<Transaction>, sealing: Sealing) -> Result<(), Refused> {
-        let standing = {
-            let state = self.chain.store.state()?;
-            // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
-            let lowest = self.chain.params().min_base_fee;
-            validate_for_pool(&state, &self.chain.params(), tx, lowest).map_err(
-                |error| match error {
-                    StateRefusal::Invalid(invalid) => {
-                        Refused::State { error: invalid, sender: tx.sender }
-                    }
-                    StateRefusal::State(error) => Refused::Internal(error),
-                },
-            )?;
-            let account = state.account(tx.sender)?.unwrap_or_default();
-            let is_delegated = is_delegated(&state, &account)?;
-            Standing { nonce: account.nonce, balance: account.balance, is_delegated }
+        // Below the lowest base fee it could never run; above, it may wait for the base fee to fall.
+        let lowest = self.chain.params().min_base_fee;
+        let refused = |error| match error {
+            StateRefusal::Invalid(invalid) => Refused::State { error: invalid, sender: tx.sender },
+            StateRefusal::State(error) => Refused::Internal(error),
         };
-        self.chain.mempool.lock().insert(Arc::clone(tx), standing, sealing)?;
+        validate_for_pool(&self.chain.store.state()?, &self.chain.params(), tx, lowest)
+            .map_err(refused)?;
+        mempool::admit(&self.chain.mempool, tx, sealing, || self.standing(tx.sender))?;
         // No receiver is no failure: they come and go.
         let _ = self.chain.arrivals.send(Arc::clone(tx));
         Ok(())
+    }
+
+    /// What the state says of an account now.
+    fn standing(&self, sender: Address) -> Result<Standing, Refused> {
+        let state = self.chain.store.state()?;
+        let account = state.account(sender)?.unwrap_or_default();
+        let is_delegated = is_delegated(&state, &account)?;
+        Ok(Standing { nonce: account.nonce, balance: account.balance, is_delegated })
     }
 
     /// Takes the transactions that another node sends. Says whether the bytes were a bundle at all, and whether every
