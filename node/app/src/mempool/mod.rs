@@ -20,11 +20,12 @@ mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use alloy_primitives::map::HashMap;
 use neura_types::{Address, B256, Transaction, U256};
 
 pub use admission::admit;
@@ -230,8 +231,8 @@ impl Mempool {
     pub fn new(limits: Limits) -> Self {
         Self {
             limits,
-            senders: HashMap::new(),
-            by_hash: HashMap::new(),
+            senders: HashMap::default(),
+            by_hash: HashMap::default(),
             by_priority: BTreeMap::new(),
             unsealed: BTreeMap::new(),
             authorities: Authorities::default(),
@@ -383,8 +384,8 @@ impl Mempool {
 
     fn fill(&self, limits: BatchLimits, now: Instant) -> Vec<Entry> {
         let mut batch = Filling { limits, bytes: 0, gas: 0, misfits: 0, chosen: Vec::new() };
-        let mut next: HashMap<Address, u64> = HashMap::new();
-        let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::new();
+        let mut next: HashMap<Address, u64> = HashMap::default();
+        let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::default();
         for (address, nonce) in self.unsealed.values() {
             let Some(sender) = self.senders.get(address) else { continue };
             let Some(entry) = sender.get(*nonce) else { continue };
