@@ -19,6 +19,10 @@ const MAX_OPEN_FILES: i32 = 256;
 const BLOOM_BITS: f64 = 10.0;
 /// Bytes after which RocksDB starts to hand written tables and log to the disk, so that a sync has little left to wait for.
 const BYTES_PER_SYNC: u64 = 1 << 20;
+/// RocksDB rewrites the tables of the last level when the snapshots are gone that were held while they were made, only to
+/// leave out the numbers of their rows. Every read of the state holds one: it would rewrite the whole state again and again.
+/// A day, in seconds; there is no function for it.
+const REWRITE_DELAY: &str = "bottommost_file_compaction_delay=86400";
 /// Bytes of a hashed write buffer for each of its buckets: about as many buckets as it gets keys before it is flushed, in a
 /// thirtieth of its memory.
 const BYTES_PER_BUCKET: usize = 256;
@@ -51,12 +55,18 @@ pub(crate) fn open_database(path: &Path, config: &StoreConfig) -> Result<DB, roc
     // Readers of this one do not wait for each other.
     let cache = Cache::new_hyper_clock_cache(config.cache_bytes, 0);
     let columns = Column::ALL.map(|column| {
-        ColumnFamilyDescriptor::new(column.name(), column_options(column, &cache, config))
+        let options = column_options(column, &cache, config)?;
+        Ok(ColumnFamilyDescriptor::new(column.name(), options))
     });
+    let columns = columns.into_iter().collect::<Result<Vec<_>, rocksdb::Error>>()?;
     DB::open_cf_descriptors(&options, path, columns)
 }
 
-fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Options {
+fn column_options(
+    column: Column,
+    cache: &Cache,
+    config: &StoreConfig,
+) -> Result<Options, rocksdb::Error> {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
@@ -67,7 +77,7 @@ fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Option
         table.set_bloom_filter(BLOOM_BITS, false);
         table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
     }
-    let mut options = Options::default();
+    let mut options = Options::default().get_options_from_string(REWRITE_DELAY)?;
     options.set_block_based_table_factory(&table);
     // Hashes do not shrink.
     let compression = match column {
@@ -78,7 +88,7 @@ fn column_options(column: Column, cache: &Cache, config: &StoreConfig) -> Option
     let write_buffer = config.write_buffer_bytes / WRITE_BUFFER_PARTS;
     options.set_write_buffer_size(write_buffer);
     hash_write_buffer(&mut options, column, (write_buffer / BYTES_PER_BUCKET).max(1));
-    options
+    Ok(options)
 }
 
 /// For the columns into which a block writes at many random places: a key's place in the write buffer is found by hash,

@@ -173,10 +173,13 @@ impl StoredChain {
         let root = genesis_root(&world.changes, base_fee)?;
         let block = Block::genesis(context.genesis, context.timestamp_ms, root);
         store.init_genesis(&block, block.id(), &world.changes)?;
-        // The measurement begins with nothing in memory, and nothing of genesis that waits to be written or merged.
+        // The measurement begins with nothing in memory, and nothing of genesis that waits to be written or merged: not
+        // what the first process left, nor what the second finds to do when it opens the tables.
         store.settle()?;
         drop(store);
-        Ok(Self { store: Store::open(folder, config)?, context })
+        let store = Store::open(folder, config)?;
+        store.settle()?;
+        Ok(Self { store, context })
     }
 
     /// Orders, executes and commits blocks.
