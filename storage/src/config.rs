@@ -1,11 +1,17 @@
 //! What a store is opened with.
 
+use std::num::NonZeroU32;
+
 use alloy_primitives::B256;
 use neura_types::ChainId;
 
 /// Fewest executed blocks that a pruning store keeps: the 256 of BLOCKHASH, the execution lag, and room for a peer that
 /// fetches a range.
 pub const MIN_RETAINED_BLOCKS: u64 = 300;
+
+/// Cache of table blocks unless told otherwise, in MiB: holds a state of a million accounts, and the index and filters of
+/// ten million.
+pub const DEFAULT_CACHE_MIB: NonZeroU32 = NonZeroU32::new(256).unwrap();
 
 /// Which old bodies, receipts and states are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,20 +48,34 @@ pub struct StoreConfig {
 }
 
 impl StoreConfig {
-    /// An archive of one chain with the default memory: 32 MiB of cache, 64 MiB of write buffers, 64 Ki accounts, words and tree
-    /// nodes each; and
-    /// 256 MiB of disk for batches that no block names: ten seconds of what the network orders at most.
+    /// An archive of one chain with the default memory: 64 MiB of write buffers, and caches as
+    /// [`StoreConfig::with_caches`] shares out [`DEFAULT_CACHE_MIB`]; and 256 MiB of disk for batches that no block names:
+    /// ten seconds of what the network orders at most.
     pub fn new(chain_id: ChainId, genesis_hash: B256) -> Self {
         Self {
             chain_id,
             genesis_hash,
             retention: Retention::Archive,
-            cache_bytes: 32 << 20,
+            cache_bytes: 0,
             write_buffer_bytes: 64 << 20,
             unnamed_batch_bytes: 256 << 20,
-            recent_values: 64 << 10,
-            tree_cache_nodes: 64 << 10,
+            recent_values: 0,
+            tree_cache_nodes: 0,
             save_after_blocks: 64,
+        }
+        .with_caches(DEFAULT_CACHE_MIB)
+    }
+
+    /// The same with caches of another size: so many MiB of table blocks, and about as much again of decoded values and tree
+    /// nodes. They grow to that only where the state is as large.
+    #[must_use]
+    pub fn with_caches(self, mib: NonZeroU32) -> Self {
+        let mib = usize::try_from(mib.get()).unwrap_or(usize::MAX);
+        Self {
+            cache_bytes: mib.saturating_mul(1 << 20),
+            recent_values: mib.saturating_mul(1 << 10),
+            tree_cache_nodes: mib.saturating_mul(512),
+            ..self
         }
     }
 }

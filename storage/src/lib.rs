@@ -48,7 +48,7 @@ mod window;
 
 pub use batches::{Demand, UnnamedBatches};
 pub use chain::Committed;
-pub use config::{MIN_RETAINED_BLOCKS, Retention, StoreConfig};
+pub use config::{DEFAULT_CACHE_MIB, MIN_RETAINED_BLOCKS, Retention, StoreConfig};
 pub use durable::Mark;
 pub use epochs::{EpochEnd, EpochRecord, ProvenHeader};
 pub use error::StorageError;

@@ -1,8 +1,13 @@
 //! Turn flags, environment and file into one validated configuration of a node.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+};
 
 use neura_p2p::Discovery;
+use neura_storage::DEFAULT_CACHE_MIB;
 use serde::{Deserialize, Serialize};
 
 /// What a node is told, as it stands in `node.toml`.
@@ -41,6 +46,8 @@ pub struct NodeFile {
     pub snapshot_epochs: Option<u64>,
     /// Threads that execute a block's transactions; the result is the same whatever their number.
     pub execution_threads: Option<NonZeroUsize>,
+    /// Memory for the state's table blocks, in MiB.
+    pub cache_mib: Option<NonZeroU32>,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: Option<u64>,
 }
@@ -136,6 +143,8 @@ pub struct NodeConfig {
     pub snapshot_epochs: u64,
     /// Threads that execute a block's transactions.
     pub execution_threads: NonZeroUsize,
+    /// Memory for the state's table blocks, in MiB; decoded values and tree nodes take about as much again.
+    pub cache_mib: NonZeroU32,
     /// Most bytes of the embedded off-chain store.
     pub blob_quota_bytes: u64,
 }
@@ -189,6 +198,7 @@ impl NodeConfig {
             snapshot_sync: file.snapshot_sync.unwrap_or_default(),
             snapshot_epochs: file.snapshot_epochs.unwrap_or_default(),
             execution_threads: file.execution_threads.unwrap_or_else(default_execution_threads),
+            cache_mib: file.cache_mib.unwrap_or(DEFAULT_CACHE_MIB),
             blob_quota_bytes: file.blob_quota_bytes.unwrap_or(DEFAULT_BLOB_QUOTA),
             data,
         }
@@ -218,6 +228,7 @@ impl NodeConfig {
             snapshot_sync: Some(self.snapshot_sync),
             snapshot_epochs: Some(self.snapshot_epochs),
             execution_threads: Some(self.execution_threads),
+            cache_mib: Some(self.cache_mib),
             blob_quota_bytes: Some(self.blob_quota_bytes),
         })
     }

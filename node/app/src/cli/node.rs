@@ -1,8 +1,13 @@
 //! `neura node`: run a node until it is stopped or fails.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU32, NonZeroUsize},
+    path::PathBuf,
+};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use super::logs;
 use crate::{
@@ -52,6 +57,9 @@ pub(super) struct Args {
     /// core from four on, else one.
     #[arg(long, env = "NEURA_EXECUTION_THREADS", value_name = "N")]
     execution_threads: Option<NonZeroUsize>,
+    /// Memory for what was read of the state, in MiB; decoded values take about as much again [default: 256].
+    #[arg(long = "cache", env = "NEURA_CACHE", value_name = "MIB")]
+    cache_mib: Option<NonZeroU32>,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -142,11 +150,26 @@ impl Args {
         let archive = self.archive.then_some(Retain::Archive(Archive::Archive));
         file.retain_blocks = archive.or(self.retain_blocks).or(file.retain_blocks);
         file.execution_threads = self.execution_threads.or(file.execution_threads);
+        file.cache_mib = self.cache_mib.or(file.cache_mib);
+        file.cache_mib.map_or(Ok(()), check_cache)?;
         file.snapshot_sync = self.snapshots.snapshot_sync.or(file.snapshot_sync);
         file.snapshot_epochs = self.snapshots.snapshot_epochs.or(file.snapshot_epochs);
         let genesis = self.genesis.unwrap_or_else(|| self.data.join("genesis.json"));
         Ok(NodeConfig::from_file(self.data, genesis, file))
     }
+}
+
+/// Refuses caches that this machine has no memory for.
+fn check_cache(mib: NonZeroU32) -> Result<()> {
+    let ram = MemoryRefreshKind::nothing().with_ram();
+    let machine = System::new_with_specifics(RefreshKind::nothing().with_memory(ram))
+        .map_err(|error| anyhow!("this machine does not say how much memory it has: {error}"))?;
+    let most = machine.total_memory() >> 20;
+    ensure!(
+        u64::from(mib.get()) <= most,
+        "a cache of {mib} MiB is more than this machine's memory of {most} MiB: choose less with --cache or cache_mib"
+    );
+    Ok(())
 }
 
 fn read_config(path: &std::path::Path) -> Result<NodeFile> {

@@ -243,6 +243,7 @@ fn configure(plan: &Plan, genesis: &Path, keys: &[SecretKey]) -> Result<Vec<Node
                 snapshot_sync: false,
                 snapshot_epochs: 0,
                 execution_threads: default_execution_threads(),
+                cache_mib: neura_storage::DEFAULT_CACHE_MIB,
                 blob_quota_bytes: DEFAULT_BLOB_QUOTA,
                 data,
             }

@@ -238,7 +238,8 @@ fn open_disk(config: &NodeConfig, genesis: &Genesis) -> Result<Disk> {
     let executed = neura_storage::genesis_root(&changes, genesis.params.initial_base_fee)?;
     let genesis_block = Block::genesis(genesis.hash(), genesis.timestamp_ms, executed);
     let genesis_id = genesis_block.id();
-    let mut store_config = StoreConfig::new(genesis.chain_id, genesis.hash());
+    let mut store_config =
+        StoreConfig::new(genesis.chain_id, genesis.hash()).with_caches(config.cache_mib);
     store_config.retention = config.retain_blocks.map_or(Retention::Archive, Retention::Blocks);
     let store = Store::open(&config.data.join("chain"), store_config)
         .with_context(|| format!("opening the data folder {}", config.data.display()))?;

@@ -181,6 +181,8 @@ async fn configurations_of_a_node_that_make_no_sense_are_refused() {
         (b"api = \"nowhere\"".to_vec(), "node.toml"),
         (b"unheard_of = 1".to_vec(), "unknown field"),
         (b"retain_blocks = \"some\"".to_vec(), "node.toml"),
+        (b"cache_mib = 0".to_vec(), "node.toml"),
+        (b"cache_mib = 4000000000".to_vec(), "than this machine's memory"),
         (vec![b'#'; 2 << 20], "is longer than"),
         (b"listen = [\"127.0.0.1:1\"]".to_vec(), "is not a libp2p address"),
         (
