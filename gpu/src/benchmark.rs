@@ -38,7 +38,7 @@ pub struct Benchmark {
     pub kernel: Option<GemmKernel>,
     /// Int8 products: billions of operations per second, a multiply-accumulate being two.
     pub int8_gops: f64,
-    /// The same on registers alone.
+    /// The same on registers alone; none for a product on matrix units, which are not measured so.
     pub int8_peak_gops: Option<f64>,
     /// Products of 32-bit floats, on values of which every sum is exact.
     pub f32_gflops: Option<f64>,
@@ -62,11 +62,13 @@ impl Benchmark {
     /// [`GpuError::Refused`] if a result is wrong; the device's own errors.
     pub fn of_adapter(backend: &WgpuBackend, fill_bytes: u64) -> Result<Self, GpuError> {
         let measured = backend.measure_all(fill_bytes)?;
+        // It is the peak of other units than a product on matrix units uses.
+        let on_registers = backend.kernel() != GemmKernel::Matrix;
         Ok(Benchmark {
             device: backend.info().clone(),
             kernel: Some(backend.kernel()),
             int8_gops: measured.int8_gops,
-            int8_peak_gops: Some(measured.int8_peak_gops),
+            int8_peak_gops: on_registers.then_some(measured.int8_peak_gops),
             f32_gflops: Some(measured.f32_gflops),
             f32_peak_gflops: Some(measured.f32_peak_gflops),
             f16_gflops: measured.f16_gflops,

@@ -1,6 +1,6 @@
 //! Find the adapters of this machine, say what they are, and choose one.
 
-use crate::{GpuError, memory::device_memory_bytes};
+use crate::{GpuError, kernels::gemm_i8::MatrixUnits, memory::device_memory_bytes};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt, str::FromStr};
 
@@ -49,6 +49,14 @@ pub struct DeviceInfo {
     pub features: Vec<String>,
     /// Iterations at which its driver silently ends a long loop, if the self-test found so.
     pub loop_limit: Option<u32>,
+}
+
+impl DeviceInfo {
+    /// Whether it has matrix units that [`GemmKernel::Matrix`](crate::GemmKernel::Matrix) can use.
+    #[must_use]
+    pub fn has_matrix_units(&self) -> bool {
+        self.features.iter().any(|feature| feature == MATRIX_UNITS)
+    }
 }
 
 /// Which adapter to open.
@@ -168,9 +176,27 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
         pci_bus,
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
-        features: feature_names(adapter.features()),
+        features: feature_names(adapter),
         loop_limit: None,
     }
+}
+
+/// The matrix units of an adapter that the product can use: square ones, of subgroups that all have one size.
+pub(crate) fn matrix_units(adapter: &wgpu::Adapter) -> Option<MatrixUnits> {
+    use wgpu::CooperativeScalarType::{F16, F32};
+    let info = adapter.get_info();
+    let one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
+    if !one_size || !adapter.features().contains(needed) {
+        return None;
+    }
+    let offered = adapter.cooperative_matrix_properties().into_iter().filter(|matrix| {
+        let square = matrix.m_size == matrix.n_size && matrix.n_size == matrix.k_size;
+        square && matrix.ab_type == F16 && matrix.cr_type == F32
+    });
+    // The kernel has types for these sizes; the larger does more at once.
+    let side = offered.map(|matrix| matrix.k_size).filter(|side| [8, 16].contains(side)).max()?;
+    MatrixUnits::new(side, info.subgroup_max_size)
 }
 
 fn vendor_name(id: u32) -> String {
@@ -191,16 +217,19 @@ fn vendor_name(id: u32) -> String {
     name.to_owned()
 }
 
-fn feature_names(features: wgpu::Features) -> Vec<String> {
+/// The name of having matrix units that the product can use.
+const MATRIX_UNITS: &str = "matrix-units";
+
+fn feature_names(adapter: &wgpu::Adapter) -> Vec<String> {
+    let features = adapter.features();
     let known = [
-        (wgpu::Features::SHADER_INT64, "shader-int64"),
-        (wgpu::Features::SHADER_F16, "shader-f16"),
-        (wgpu::Features::SUBGROUP, "subgroup"),
-        (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
-        (wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX, "cooperative-matrix"),
+        (features.contains(wgpu::Features::SHADER_INT64), "shader-int64"),
+        (features.contains(wgpu::Features::SHADER_F16), "shader-f16"),
+        (features.contains(wgpu::Features::SUBGROUP), "subgroup"),
+        (features.contains(wgpu::Features::TIMESTAMP_QUERY), "timestamp-query"),
+        (matrix_units(adapter).is_some(), MATRIX_UNITS),
     ];
-    let present = known.iter().filter(|(feature, _)| features.contains(*feature));
-    present.map(|(_, name)| (*name).to_owned()).collect()
+    known.into_iter().filter(|(present, _)| *present).map(|(_, name)| name.to_owned()).collect()
 }
 
 #[cfg(test)]

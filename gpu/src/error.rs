@@ -39,6 +39,15 @@ pub enum GpuError {
         /// What was wrong.
         reason: String,
     },
+    /// The variant of the product for matrix units was asked for, and there are none that it can use.
+    #[error(
+        "'{adapter}' offers no matrix units that the product can use (8 x 8 or 16 x 16 16-bit floats, summed in 32 bits, \
+         by subgroups of one size): choose another variant of it"
+    )]
+    NoMatrixUnits {
+        /// Name of the adapter.
+        adapter: String,
+    },
     /// The matrices do not have the sizes that the shape asks for.
     #[error("matrix {matrix} has {found} values, and its shape asks for {expected}")]
     Shape {

@@ -217,6 +217,23 @@ fn misfits(backend: &dyn Backend) {
 }
 
 #[test]
+fn products_on_matrix_units_are_exact_where_the_adapter_has_them() {
+    let options = Options { kernel: Some(GemmKernel::Matrix), ..Options::default() };
+    let opened = WgpuBackend::with_options(&Selector::Best, options);
+    if !discover()[0].has_matrix_units() {
+        assert!(matches!(opened, Err(GpuError::NoMatrixUnits { .. })), "{opened:?}");
+        return;
+    }
+    let matrix = opened.unwrap();
+    assert_eq!(self_test(&matrix), Ok(()));
+    every_edge_shape(&matrix);
+    extreme_values(&matrix);
+    greatest_depth(&matrix);
+    random_products(&matrix);
+    random_networks(&matrix);
+}
+
+#[test]
 fn discovery_lists_the_device_that_is_opened_and_survives_json() {
     let mut opened = REGISTERS.info().clone();
     opened.loop_limit = None; // known only after the self-test

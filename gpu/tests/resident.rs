@@ -5,7 +5,9 @@ mod nets;
 mod random;
 
 use nets::{Size, convolutional, decoder, encoder};
-use neura_gpu::{CpuBackend, JobRunner, LoadedModel, Options, Selector, WgpuBackend};
+use neura_gpu::{
+    CpuBackend, GemmKernel, GpuError, JobRunner, LoadedModel, Options, Selector, WgpuBackend,
+};
 use neura_int8::{
     Int8Job, Model, Prompt, Reference, Request, Sampling, Tensor, ValueId, encode_requests,
 };
@@ -70,6 +72,15 @@ fn every_cell_of_random_models_is_its_definition() {
 #[test]
 fn every_cell_of_random_models_is_its_definition_in_small_dispatches() {
     random_models(&SPLIT, 1_000..1_050);
+}
+
+#[test]
+fn every_cell_of_random_models_on_matrix_units_is_its_definition_where_the_adapter_has_them() {
+    let options = Options { kernel: Some(GemmKernel::Matrix), ..Options::default() };
+    match WgpuBackend::with_options(&Selector::Best, options) {
+        Ok(backend) => random_models(&backend, 2_000..2_060),
+        Err(error) => assert!(matches!(error, GpuError::NoMatrixUnits { .. }), "{error}"),
+    }
 }
 
 /// Rows, widths and vocabularies that are multiples of nothing.

@@ -1,6 +1,9 @@
 //! Multiply int8 matrices: variants in WGSL, and their CPU twin.
 
+use super::{LANE, MAX_KERNEL_ITERATIONS};
+use crate::MAX_GEMM_K;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// A variant of the int8 product. All give the same bits; which is fastest depends on the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,15 +17,23 @@ pub enum GemmKernel {
     Wide,
     /// One output per invocation: what the others are measured against.
     Plain,
+    /// 2 × 2 matrices of outputs per subgroup on the device's matrix units, where it has them: bytes as 16-bit floats.
+    Matrix,
 }
 
 impl GemmKernel {
     /// All variants.
-    pub const ALL: [GemmKernel; 4] =
-        [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide, GemmKernel::Plain];
+    pub const ALL: [GemmKernel; 5] = [
+        GemmKernel::Registers,
+        GemmKernel::Tiled,
+        GemmKernel::Wide,
+        GemmKernel::Plain,
+        GemmKernel::Matrix,
+    ];
 
-    /// Those among which [`WgpuBackend::tuned`](crate::WgpuBackend::tuned) chooses.
-    pub const TUNED: [GemmKernel; 3] = [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide];
+    /// Those among which [`WgpuBackend::tuned`](crate::WgpuBackend::tuned) chooses, as far as the device has them.
+    pub const TUNED: [GemmKernel; 4] =
+        [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide, GemmKernel::Matrix];
 
     /// The name in reports.
     #[must_use]
@@ -32,27 +43,73 @@ impl GemmKernel {
             GemmKernel::Tiled => "tiled",
             GemmKernel::Wide => "wide",
             GemmKernel::Plain => "plain",
+            GemmKernel::Matrix => "matrix",
         }
     }
 
-    /// The kernel's source.
-    pub(crate) fn source(self) -> &'static str {
-        match self {
-            GemmKernel::Registers => include_str!("gemm_i8_registers.wgsl"),
-            GemmKernel::Tiled => include_str!("gemm_i8_tiled.wgsl"),
-            GemmKernel::Wide => include_str!("gemm_i8_wide.wgsl"),
-            GemmKernel::Plain => include_str!("gemm_i8_plain.wgsl"),
-        }
+    /// What to run on a device with these matrix units; none if the variant needs some and there are none.
+    pub(crate) fn code(self, units: Option<MatrixUnits>) -> Option<Code> {
+        let fixed = |source, tile| Code { source: Cow::Borrowed(source), tile };
+        Some(match self {
+            GemmKernel::Registers => fixed(include_str!("gemm_i8_registers.wgsl"), 32),
+            GemmKernel::Tiled => fixed(include_str!("gemm_i8_tiled.wgsl"), 64),
+            GemmKernel::Wide => fixed(include_str!("gemm_i8_wide.wgsl"), 128),
+            GemmKernel::Plain => fixed(include_str!("gemm_i8_plain.wgsl"), 8),
+            GemmKernel::Matrix => {
+                let units = units?;
+                let source = units.prelude() + include_str!("gemm_i8_matrix.wgsl");
+                Code { source: Cow::Owned(source), tile: 2 * units.side as usize }
+            }
+        })
     }
+}
 
+/// A variant as a device compiles it.
+#[derive(Debug)]
+pub(crate) struct Code {
+    pub(crate) source: Cow<'static, str>,
     /// Rows and columns of outputs that one workgroup computes.
-    pub(crate) fn tile(self) -> usize {
-        match self {
-            GemmKernel::Registers => 32,
-            GemmKernel::Tiled => 64,
-            GemmKernel::Wide => 128,
-            GemmKernel::Plain => 8,
-        }
+    pub(crate) tile: usize,
+}
+
+/// What a device multiplies at once: square matrices of 16-bit floats, summed in 32-bit ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MatrixUnits {
+    /// Rows and columns of the matrices: 8 or 16.
+    side: u32,
+    /// Invocations of a subgroup, which multiplies them together.
+    lanes: u32,
+}
+
+impl MatrixUnits {
+    /// Values of the depth that the kernel stages at once.
+    const CHUNK: u32 = 64;
+
+    /// Those of matrices of `side` and subgroups of `lanes`, unless the kernel's loops would be too long on them.
+    pub(crate) fn new(side: u32, lanes: u32) -> Option<Self> {
+        let units = MatrixUnits { side, lanes };
+        (lanes > 0 && units.iterations() <= MAX_KERNEL_ITERATIONS).then_some(units)
+    }
+
+    /// Loop iterations of an invocation at the greatest depth: chunks, and for each its rows, its matrices, and, every
+    /// eighth time, its sums, four at a time.
+    fn iterations(self) -> u32 {
+        let tile = 2 * self.side;
+        let sums = (tile * tile / 4).div_ceil(self.lanes);
+        let of_chunk = 1 + (2 * tile).div_ceil(self.lanes) + Self::CHUNK / self.side;
+        let chunks = (MAX_GEMM_K.next_multiple_of(LANE) as u32).div_ceil(Self::CHUNK);
+        chunks * of_chunk + chunks.div_ceil(8) * sums
+    }
+
+    /// What comes before the kernel's source.
+    fn prelude(self) -> String {
+        let MatrixUnits { side, lanes } = self;
+        let alias =
+            |name, kind, role| format!("alias {name} = coop_mat{side}x{side}<{kind}, {role}>;\n");
+        let types =
+            alias("Left", "f16", "A") + &alias("Right", "f16", "B") + &alias("Sums", "f32", "C");
+        let sizes = format!("const SIDE: u32 = {side}u;\nconst LANES: u32 = {lanes}u;\n");
+        format!("enable f16;\nenable wgpu_cooperative_matrix;\n{types}{sizes}")
     }
 }
 
@@ -82,6 +139,22 @@ pub(crate) fn reference(a: &[i8], b: &[i8], k: usize, c: &mut [i32]) {
         for (column, sum) in b.chunks_exact(k).zip(out) {
             let products = row.iter().zip(column).map(|(x, y)| i32::from(*x) * i32::from(*y));
             *sum = products.fold(0, i32::wrapping_add);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn matrix_units_are_used_where_the_loops_over_the_greatest_depth_are_short_enough() {
+        for (side, lanes) in [(8, 8), (8, 32), (16, 16), (16, 32), (16, 64)] {
+            let units = MatrixUnits::new(side, lanes).unwrap();
+            assert!(units.iterations() <= MAX_KERNEL_ITERATIONS, "{units:?}");
+        }
+        for (side, lanes) in [(8, 0), (8, 1), (16, 4), (16, 8)] {
+            assert_eq!(MatrixUnits::new(side, lanes), None);
         }
     }
 }

@@ -1,9 +1,11 @@
 //! Measure a device: floats, bandwidth, memory. Each kernel's answer has one right value.
 
 /// The product of floats.
-pub(crate) const GEMM_F32: &str = include_str!("gemm_f32.wgsl");
+pub(crate) const GEMM_F32: &str =
+    concat!("alias Element = f32;\n", include_str!("gemm_float.wgsl"));
 /// The product of 16-bit floats, for adapters that have them.
-pub(crate) const GEMM_F16: &str = include_str!("gemm_f16.wgsl");
+pub(crate) const GEMM_F16: &str =
+    concat!("enable f16;\nalias Element = f16;\n", include_str!("gemm_float.wgsl"));
 /// The copy.
 pub(crate) const COPY: &str = include_str!("copy.wgsl");
 /// What fills memory, and reads it again.

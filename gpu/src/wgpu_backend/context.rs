@@ -1,6 +1,6 @@
 //! Hold an open device, and turn each of its ways to fail into an error.
 
-use crate::{GpuError, MAX_BINDING_BYTES};
+use crate::{GpuError, MAX_BINDING_BYTES, device::matrix_units, kernels::gemm_i8::MatrixUnits};
 use std::{
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
@@ -13,6 +13,9 @@ const MAX_BUFFER_BYTES: u64 = 2 * MAX_BINDING_BYTES;
 /// Buffers that a kernel of ours binds: WebGPU's default.
 const MAX_BINDINGS: u32 = 8;
 
+/// Matrix units.
+const MATRIX: wgpu::Features = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX;
+
 /// An open device.
 #[derive(Debug)]
 pub(super) struct Context {
@@ -24,6 +27,8 @@ pub(super) struct Context {
     uncaught: Arc<Mutex<Option<String>>>,
     /// Held by the request that is being carried out.
     turn: Mutex<()>,
+    /// Matrix units that our own kernels may use.
+    units: Option<MatrixUnits>,
 }
 
 impl Context {
@@ -33,8 +38,11 @@ impl Context {
             max_storage_buffers_per_shader_stage: MAX_BINDINGS,
             ..wgpu::Limits::downlevel_defaults()
         };
-        let halves = adapter.features() & wgpu::Features::SHADER_F16;
-        Self::open_with(adapter, name, (limits, halves))
+        let units = matrix_units(adapter);
+        let mut features = adapter.features() & wgpu::Features::SHADER_F16;
+        features.set(MATRIX, units.is_some());
+        let opened = Self::open_with(adapter, name, (limits, features))?;
+        Ok(Context { units, ..opened })
     }
 
     /// Opens `adapter` with these limits and features, and our sizes of buffers.
@@ -53,6 +61,7 @@ impl Context {
             required_features: features,
             required_limits: limits.or_worse_values_from(&adapter.limits()),
             memory_hints: wgpu::MemoryHints::MemoryUsage,
+            experimental_features: experimental(features),
             ..wgpu::DeviceDescriptor::default()
         };
         let opened = pollster::block_on(adapter.request_device(&descriptor));
@@ -70,12 +79,17 @@ impl Context {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             locked(&sink).get_or_insert(error.to_string());
         }));
-        Ok(Context { device, queue, lost, uncaught, turn: Mutex::new(()) })
+        Ok(Context { device, queue, lost, uncaught, turn: Mutex::new(()), units: None })
     }
 
     /// Whether kernels may compute with 16-bit floats.
     pub(super) fn has_halves(&self) -> bool {
         self.device.features().contains(wgpu::Features::SHADER_F16)
+    }
+
+    /// The matrix units that kernels may use.
+    pub(super) fn units(&self) -> Option<MatrixUnits> {
+        self.units
     }
 
     /// Waits for the device's turn and starts a request that must be done within `limit`.
@@ -303,6 +317,18 @@ impl Run<'_> {
             mapped_at_creation: false,
         })
     }
+}
+
+/// Leave to use what wgpu calls experimental, if it is among the features.
+#[allow(unsafe_code, reason = "wgpu has no other way to it (ADR 0017)")]
+fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
+    if !features.contains(MATRIX) {
+        return wgpu::ExperimentalFeatures::disabled();
+    }
+    // SAFETY: the contract is to know that its cooperative matrices may still have errors of memory safety. One kernel
+    // of ours uses them, with constant indices within arrays of constant length. Users' kernels run on devices that are
+    // opened without them.
+    unsafe { wgpu::ExperimentalFeatures::enabled() }
 }
 
 /// What the lock holds: none of these values can be left half-changed by a panic.

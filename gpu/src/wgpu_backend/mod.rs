@@ -20,7 +20,7 @@ use crate::{
     Backend, Budget, DeviceInfo, DeviceKind, GemmKernel, GemmShape, GpuError, Layer,
     MAX_KERNEL_ITERATIONS, Selector,
     device::select,
-    kernels::{cells, loop_probe, padded, proofs::Kernel as Proof, requantise},
+    kernels::{cells, gemm_i8, loop_probe, padded, proofs::Kernel as Proof, requantise},
     selftest::self_test,
 };
 use context::{Context, Run};
@@ -142,11 +142,12 @@ impl WgpuBackend {
             // A tenth stays for the driver and the screen.
             budget.max_bytes = budget.max_bytes.min(memory / 10 * 9);
         }
+        let code = code_of(kernel, &context, &info)?;
         let kernels = context.start(budget.timeout)?.guarded(|run| {
             info.loop_limit = probe_loops(run, &info.name)?;
             Ok(Kernels {
-                gemm: run.pipeline("gemm_i8", kernel.source()),
-                tile: kernel.tile(),
+                gemm: run.pipeline("gemm_i8", &code.source),
+                tile: code.tile,
                 requantise: run.pipeline("requantise", requantise::SOURCE),
                 cells: Lazy::new(),
                 proofs: Lazy::new(),
@@ -167,14 +168,17 @@ impl WgpuBackend {
 
     /// Uses another variant of the product, and tests it.
     fn use_kernel(&mut self, kernel: GemmKernel) -> Result<(), GpuError> {
-        let gemm = self
-            .context
-            .start(self.budget.timeout)?
-            .guarded(|run| Ok(run.pipeline("gemm_i8", kernel.source())))?;
-        self.kernels.gemm = gemm;
-        self.kernels.tile = kernel.tile();
+        let code = code_of(kernel, &self.context, &self.info)?;
+        self.kernels.gemm = self.request(|run| Ok(run.pipeline("gemm_i8", &code.source)))?;
+        self.kernels.tile = code.tile;
         self.kernel = kernel;
         self_test(self)
+    }
+
+    /// The variants of the product that the adapter can run: all, or all but the one for matrix units.
+    pub fn kernels(&self) -> impl Iterator<Item = GemmKernel> {
+        let units = self.context.units();
+        GemmKernel::ALL.into_iter().filter(move |kernel| kernel.code(units).is_some())
     }
 
     /// The variant of the product in use.
@@ -230,6 +234,16 @@ impl fmt::Debug for WgpuBackend {
             .field("bounds", &self.bounds)
             .finish_non_exhaustive()
     }
+}
+
+/// What to compile for a variant of the product.
+fn code_of(
+    kernel: GemmKernel,
+    context: &Context,
+    info: &DeviceInfo,
+) -> Result<gemm_i8::Code, GpuError> {
+    let none = || GpuError::NoMatrixUnits { adapter: info.name.clone() };
+    kernel.code(context.units()).ok_or_else(none)
 }
 
 /// Runs a long loop: `Some(n)` if the driver ends it after `n` iterations.

@@ -65,7 +65,8 @@ impl Tuning {
     #[must_use]
     pub fn kernel(&self, info: &DeviceInfo) -> Option<GemmKernel> {
         let known = self.gemm_i8.get(&key(info)).copied();
-        known.filter(|kernel| GemmKernel::TUNED.contains(kernel))
+        let has = |kernel| kernel != GemmKernel::Matrix || info.has_matrix_units();
+        known.filter(|kernel| GemmKernel::TUNED.contains(kernel) && has(*kernel))
     }
 
     fn remember(&mut self, info: &DeviceInfo, kernel: GemmKernel) {
@@ -106,7 +107,9 @@ impl WgpuBackend {
         let started = Instant::now();
         let (first, side) = (self.kernel(), self.measured_side());
         let mut best = (self.measure_gemm(side, REPEATS)?.gops(), first);
-        for kernel in GemmKernel::TUNED.into_iter().filter(|kernel| *kernel != first) {
+        let others = self.kernels().filter(|kernel| *kernel != first);
+        let others: Vec<_> = others.filter(|kernel| GemmKernel::TUNED.contains(kernel)).collect();
+        for kernel in others {
             if started.elapsed() > PATIENCE {
                 tracing::info!(kernel = kernel.name(), "this driver is slow: kernel not tried");
                 continue;
@@ -145,7 +148,7 @@ mod tests {
         tuning.write(&file).unwrap();
         assert_eq!(Tuning::read(&file), tuning);
         // What is remembered holds, whatever would be measured.
-        for kernel in GemmKernel::TUNED {
+        for kernel in backend.kernels().filter(|kernel| GemmKernel::TUNED.contains(kernel)) {
             tuning.remember(backend.info(), kernel);
             assert_eq!(open(&mut tuning).kernel(), kernel);
         }

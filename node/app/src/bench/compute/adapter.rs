@@ -55,14 +55,16 @@ fn measured(device: &str, side: usize) -> Result<Measured, GpuError> {
         let options = Options { kernel: Some(kernel), ..Options::default() };
         WgpuBackend::with_options(&selector, options)
     };
-    let backends = GemmKernel::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+    let offered = |opened: &Result<_, _>| !matches!(opened, Err(GpuError::NoMatrixUnits { .. }));
+    let backends = GemmKernel::ALL.into_iter().map(open).filter(offered);
+    let backends = backends.collect::<Result<Vec<_>, _>>()?;
     let mut rates = vec![0.0; backends.len()];
     for _ in 0..TURNS {
         for (backend, rate) in backends.iter().zip(&mut rates) {
             *rate = backend.measure_gemm(side, REPEATS)?.gops().max(*rate);
         }
     }
-    let kernels = GemmKernel::ALL.into_iter().zip(&rates);
+    let kernels = backends.iter().map(WgpuBackend::kernel).zip(&rates);
     let plain = kernels.clone().find(|(kernel, _)| *kernel == GemmKernel::Plain);
     let best = rates.iter().copied().fold(0.0, f64::max);
     let over_plain = plain.map(|(_, plain)| best / plain);

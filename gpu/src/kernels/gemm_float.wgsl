@@ -1,7 +1,5 @@
-// C = A * B^T of 16-bit floats that are small integers, summed in 32 bits: every sum is below 2^24, so
-// that it is exact in any order. 4 x 4 outputs per invocation; sides are multiples of 32.
-
-enable f16;
+// C = A * B^T of floats that are small integers, summed in 32 bits: every sum is below 2^24, so that it is exact in any
+// order. 4 x 4 outputs per invocation; sides are multiples of 32. Before this comes what an Element is: f32 or f16.
 
 struct Params {
     depth: u32,   // vec4s per row of A and B, at most 8192: the loop's iterations
@@ -9,8 +7,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<f16>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<f16>>;
+@group(0) @binding(1) var<storage, read> a: array<vec4<Element>>;
+@group(0) @binding(2) var<storage, read> b: array<vec4<Element>>;
 @group(0) @binding(3) var<storage, read_write> c: array<vec4<f32>>;
 
 fn row(x: vec4<f32>, b0: vec4<f32>, b1: vec4<f32>, b2: vec4<f32>, b3: vec4<f32>) -> vec4<f32> {
