@@ -36,8 +36,8 @@ fn main() -> ExitCode {
                     "bench": "gemm_i8",
                     "backend": backend,
                     "device": device.name,
-                "driver": device.driver,
-                "loop_limit": device.loop_limit,
+                    "driver": device.driver,
+                    "loop_limit": device.loop_limit,
                     "side": side,
                     "gops": (throughput.gops() * 10.0).round() / 10.0,
                     "elapsed_ms": throughput.elapsed.as_millis(),
@@ -51,8 +51,12 @@ fn main() -> ExitCode {
             }
         };
     report("reference", measure_cpu(side));
-    report("wgpu registers", measure_wgpu(&selector, GemmKernel::Registers, side));
-    report("wgpu tiled", measure_wgpu(&selector, GemmKernel::Tiled, side));
+    for kernel in GemmKernel::ALL {
+        match measure_wgpu(&selector, kernel, side) {
+            Err(GpuError::NoMatrixUnits { .. }) => {}
+            measured => report(&format!("wgpu {}", kernel.name()), measured),
+        }
+    }
     code
 }
 

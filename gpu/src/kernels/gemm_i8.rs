@@ -146,6 +146,27 @@ pub(crate) fn reference(a: &[i8], b: &[i8], k: usize, c: &mut [i32]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wgpu::naga::{
+        AddressSpace,
+        front::wgsl,
+        valid::{Capabilities, ValidationFlags, Validator},
+    };
+
+    #[test]
+    fn the_kernel_of_every_size_of_matrix_units_is_valid_and_fits_the_least_shared_memory() {
+        for (side, lanes) in [(8, 8), (8, 32), (16, 32), (16, 64)] {
+            let code = GemmKernel::Matrix.code(MatrixUnits::new(side, lanes)).unwrap();
+            let module = wgsl::parse_str(&code.source).unwrap();
+            let needed = Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
+            Validator::new(ValidationFlags::all(), needed).validate(&module).unwrap();
+            let shared = module.global_variables.iter().map(|(_, variable)| variable);
+            let shared = shared.filter(|variable| variable.space == AddressSpace::WorkGroup);
+            let bytes: u32 =
+                shared.map(|variable| module.types[variable.ty].inner.size(module.to_ctx())).sum();
+            let least = wgpu::Limits::downlevel_defaults().max_compute_workgroup_storage_size;
+            assert!(bytes <= least, "{bytes} bytes of {least}");
+        }
+    }
 
     #[test]
     fn matrix_units_are_used_where_the_loops_over_the_greatest_depth_are_short_enough() {

@@ -326,7 +326,7 @@ fn experimental(features: wgpu::Features) -> wgpu::ExperimentalFeatures {
         return wgpu::ExperimentalFeatures::disabled();
     }
     // SAFETY: the contract is to know that its cooperative matrices may still have errors of memory safety. One kernel
-    // of ours uses them, with constant indices within arrays of constant length. Users' kernels run on devices that are
+    // of ours uses them, on arrays and at places of constant bounds. Users' kernels run on devices that are
     // opened without them.
     unsafe { wgpu::ExperimentalFeatures::enabled() }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use neura_gpu::{Backend, Budget, KernelRunner, WgpuBackend};
 use serde::Serialize;
 
 use crate::{
@@ -59,6 +60,29 @@ impl Means {
         let means = Self { unconfined, executors, sandbox: found.ok(), containers };
         named.unwrap_or_default().iter().try_for_each(|name| means.check(name))?;
         Ok(means)
+    }
+
+    /// Opens the device as jobs do, and no longer offers what it fails for: a driver that computes wrongly, say. Blocks
+    /// for up to some seconds. An agent that starts tests its device by itself, in a process of its own.
+    pub fn test(&mut self, device: &Device) {
+        let Some(selector) = device.selector() else { return };
+        for report in self.executors.iter_mut().filter(|report| report.offered) {
+            let opened = match Executor::named(report.name) {
+                Some(Executor::Int8) => {
+                    WgpuBackend::new(&selector).map(|backend| backend.info().driver.clone())
+                }
+                Some(Executor::Wgsl) => KernelRunner::new(&selector, Budget::default())
+                    .map(|runner| runner.info().driver.clone()),
+                _ => continue,
+            };
+            match opened {
+                Ok(driver) => report.reason += &format!(", whose driver passes its test: {driver}"),
+                Err(error) => {
+                    report.offered = false;
+                    report.reason = error.to_string();
+                }
+            }
+        }
     }
 
     /// Names of what is offered.
@@ -153,6 +177,33 @@ mod tests {
             assert!(!judged(executor, Device::Best, true, Some(false)));
         }
         assert!(judged(Executor::Int8, Device::Cpu, false, None));
+    }
+
+    fn tested(device: &Device) -> Vec<ExecutorReport> {
+        let executors = [Executor::Int8, Executor::Wgsl, Executor::Wasm];
+        let executors = executors.map(|executor| judge(executor, device, None, None)).to_vec();
+        let mut means = Means { unconfined: None, executors, sandbox: None, containers: None };
+        means.test(device);
+        means.executors
+    }
+
+    #[test]
+    fn what_a_device_fails_for_is_not_offered_and_the_reason_is_said() {
+        let [int8, wgsl, wasm] = &tested(&Device::Named("no such device".to_owned()))[..] else {
+            panic!("three executors were judged");
+        };
+        for report in [int8, wgsl] {
+            assert!(!report.offered && report.reason.contains("no such device"), "{report:?}");
+        }
+        assert!(wasm.offered && !wasm.reason.contains("driver"), "{wasm:?}");
+    }
+
+    #[test]
+    fn a_device_that_passes_its_test_is_offered_with_its_driver() {
+        for report in &tested(&Device::Best)[..2] {
+            assert!(report.offered && report.reason.contains("passes its test"), "{report:?}");
+        }
+        assert!(!tested(&Device::Cpu)[0].reason.contains("driver"));
     }
 
     #[test]

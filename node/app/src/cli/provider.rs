@@ -254,7 +254,9 @@ async fn doctor(args: Machine, shared: &Shared) -> Result<()> {
     let look = move || {
         let machine = inspect(&config.device, &config.data)?;
         let benchmark = last_benchmark(&config.data);
-        Ok::<_, ProviderError>(Doctor { machine, means: Means::find(&config)?, benchmark })
+        let mut means = Means::find(&config)?;
+        means.test(&config.device);
+        Ok::<_, ProviderError>(Doctor { machine, means, benchmark })
     };
     let report = tokio::task::spawn_blocking(look).await??;
     let mut screen = Screen::new(shared.json);
