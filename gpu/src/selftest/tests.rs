@@ -19,6 +19,8 @@ enum Fault {
     ShortLoops(usize),
     /// Sums saturate at 24 bits, as in some matrix units.
     NarrowSums,
+    /// The lowest bit of large sums is lost, as in matrix units that keep 23 bits of a float.
+    LowestBit,
     /// Negative values are shifted instead of rounded.
     Requantisation,
 }
@@ -39,6 +41,9 @@ impl Backend for Faulty {
         let mut c = self.right.gemm_i8(&a, b, shape)?;
         if self.fault == Fault::NarrowSums {
             c.iter_mut().for_each(|sum| *sum = (*sum).clamp(-(1 << 24), 1 << 24));
+        }
+        if self.fault == Fault::LowestBit {
+            c.iter_mut().filter(|sum| sum.abs() >= 1 << 23).for_each(|sum| *sum &= !1);
         }
         Ok(c)
     }
@@ -64,6 +69,7 @@ fn a_device_with_a_fault_is_refused_with_the_check_that_found_it() {
     let cases = [
         (Fault::ShortLoops(65_535), "random matrices"),
         (Fault::NarrowSums, "matrices of -128"),
+        (Fault::LowestBit, "matrices of 126 and 127"),
         (Fault::Requantisation, "a small network"),
     ];
     for (fault, expected) in cases {
