@@ -1,9 +1,11 @@
 //! Check a user's WGSL before a driver sees it, and bound what it can do.
 //!
 //! The source may hold compute entry points, storage and uniform buffers of group 0, workgroup memory and functions;
-//! nothing else: no textures, no extensions. What is checked is rewritten so that every loop pays with fuel (see `fuel`):
-//! an invocation that has none left leaves its loops, and says so.
+//! nothing else: no textures, no extensions. Barriers stand only where all invocations of a workgroup come (see `barrier`).
+//! What is checked is rewritten so that every loop pays with fuel (see `fuel`): an invocation that has none left leaves its
+//! loops, and says so.
 
+mod barrier;
 mod fuel;
 #[cfg(test)]
 mod tests;
@@ -56,6 +58,16 @@ pub enum KernelError {
         allowed: &'static str,
     },
     /// A number is out of its bounds.
+    /// Not all invocations of a workgroup may come to a barrier.
+    #[error(
+        "line {line} of the shader: not all invocations of a workgroup may come to this barrier, since an invocation's \
+         id, or memory that kernels write, decides who does: move it out of the branch or loop and before the return, \
+         or read what decides with workgroupUniformLoad"
+    )]
+    BarrierApart {
+        /// The barrier's line, from 1.
+        line: u32,
+    },
     #[error("{what} is {value}, and {max} at most is possible")]
     TooLarge {
         /// What.
@@ -145,6 +157,7 @@ impl UserKernel {
 
     /// Bytes of device memory that the buffers take, the copies for reading back included.
     #[must_use]
+        barrier::check(&module, source)?;
     pub fn memory_bytes(&self) -> u64 {
         let of = |buffer: &KernelBuffer| buffer.bytes.saturating_mul(1 + u64::from(buffer.output));
         self.buffers.iter().map(of).fold(0, u64::saturating_add)
