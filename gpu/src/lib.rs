@@ -57,10 +57,10 @@ pub use kernels::{GemmKernel, MAX_KERNEL_ITERATIONS};
 pub use on_device::OnDevice;
 pub use selftest::self_test;
 pub use user_kernel::{
-    KernelBuffer, KernelError, KernelPass, KernelState, MAX_KERNEL_BUFFERS, MAX_KERNEL_PASSES,
-    MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
+    KernelBuffer, KernelError, KernelPass, KernelState, Launches, MAX_KERNEL_BUFFERS,
+    MAX_KERNEL_PASSES, MAX_KERNEL_SOURCE, MAX_WORKGROUP_SIZE, MAX_WORKGROUPS, UserKernel,
 };
 pub use wgpu_backend::{
-    KernelRunner, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options, Throughput,
-    Tuning, WgpuBackend,
+    KernelRunner, LaunchRate, LoadedModel, MAX_BINDING_BYTES, MAX_MACS_PER_DISPATCH, Options,
+    Throughput, Tuning, WgpuBackend,
 };

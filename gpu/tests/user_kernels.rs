@@ -3,7 +3,8 @@
 use std::sync::OnceLock;
 
 use neura_gpu::{
-    Budget, GpuError, KernelBuffer, KernelPass, KernelRunner, KernelState, Selector, UserKernel,
+    Budget, GpuError, KernelBuffer, KernelPass, KernelRunner, KernelState, Launches, Selector,
+    UserKernel,
 };
 
 /// The machine's adapter; the tests need one, if only a software driver.
@@ -132,6 +133,16 @@ fn indices_out_of_bounds_and_divisions_by_zero_are_contained() {
     let buffers = vec![words(&[1; 4]), words(&[4_000_000_000, 0, 0, 0])];
     let kernel = UserKernel::new(source, buffers, vec![pass("main", 1)], 10).unwrap();
     assert_eq!(runner().run(&kernel).unwrap().len(), 2);
+}
+
+#[test]
+fn starting_kernels_takes_time_that_is_measured() {
+    let rate = runner().launch_rate().unwrap();
+    assert!(rate.workgroups_per_second > 0 && rate.invocations_per_second > 0, "{rate:?}");
+    let few = Launches { workgroups: 1, invocations: 1 };
+    assert_eq!(rate.least_seconds(few), 0, "{rate:?}");
+    let many = Launches { workgroups: u64::MAX, invocations: u64::MAX };
+    assert!(rate.least_seconds(many) > 3_600, "{rate:?}");
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod fuel;
 mod tests;
 
 pub(crate) use fuel::FLAG_GROUP;
+use serde::{Deserialize, Serialize};
 use wgpu::naga::{
     self, AddressSpace, Block, GlobalVariable, Module, ShaderStage, Statement, StorageAccess,
     TypeInner,
@@ -57,7 +58,6 @@ pub enum KernelError {
         /// What jobs may use.
         allowed: &'static str,
     },
-    /// A number is out of its bounds.
     /// Not all invocations of a workgroup may come to a barrier.
     #[error(
         "line {line} of the shader: not all invocations of a workgroup may come to this barrier, since an invocation's \
@@ -68,6 +68,7 @@ pub enum KernelError {
         /// The barrier's line, from 1.
         line: u32,
     },
+    /// A number is out of its bounds.
     #[error("{what} is {value}, and {max} at most is possible")]
     TooLarge {
         /// What.
@@ -103,6 +104,15 @@ pub struct KernelPass {
     pub entry: String,
     /// Workgroups in each dimension.
     pub workgroups: [u32; 3],
+}
+
+/// What dispatches start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launches {
+    /// Workgroups.
+    pub workgroups: u64,
+    /// Invocations of all workgroups.
+    pub invocations: u64,
 }
 
 /// What there is of a job between two of its passes.
@@ -147,6 +157,7 @@ impl UserKernel {
         check_sizes(&buffers, &passes)?;
         let module = parse(source)?;
         check_module(&module)?;
+        barrier::check(&module, source)?;
         let usages = check_bindings(&module, &buffers)?;
         check_passes(&module, &passes)?;
         let kernel = Self { module, usages, buffers, passes, fuel };
@@ -157,7 +168,6 @@ impl UserKernel {
 
     /// Bytes of device memory that the buffers take, the copies for reading back included.
     #[must_use]
-        barrier::check(&module, source)?;
     pub fn memory_bytes(&self) -> u64 {
         let of = |buffer: &KernelBuffer| buffer.bytes.saturating_mul(1 + u64::from(buffer.output));
         self.buffers.iter().map(of).fold(0, u64::saturating_add)
@@ -167,6 +177,25 @@ impl UserKernel {
     #[must_use]
     pub fn passes(&self) -> u64 {
         self.passes.len() as u64
+    }
+
+    /// What all passes start together.
+    #[must_use]
+    pub fn launches(&self) -> Launches {
+        let mut all = Launches::default();
+        for pass in &self.passes {
+            let groups = pass.workgroups.iter().map(|side| u64::from(*side)).product();
+            all.workgroups = all.workgroups.saturating_add(groups);
+            all.invocations =
+                all.invocations.saturating_add(groups.saturating_mul(self.group_size(pass)));
+        }
+        all
+    }
+
+    /// Invocations of a workgroup of a pass.
+    fn group_size(&self, pass: &KernelPass) -> u64 {
+        let entry = self.module.entry_points.iter().find(|entry| entry.name == pass.entry);
+        entry.map_or(0, |entry| entry.workgroup_size.iter().map(|side| u64::from(*side)).product())
     }
 
     /// Checks that a state can be one of this job: between two passes, with contents as long as its buffers.

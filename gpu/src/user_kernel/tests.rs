@@ -44,6 +44,17 @@ fn buffers_and_passes_must_fit_the_source() {
 }
 
 #[test]
+fn launches_are_added_up_over_passes() {
+    let wide = KernelPass { workgroups: [MAX_WORKGROUPS, MAX_WORKGROUPS, 1], ..pass("double") };
+    let kernel = |passes| UserKernel::new(DOUBLE, vec![buffer(4)], passes, 10).unwrap().launches();
+    let groups: u64 = 65_535 * 65_535;
+    let twice = Launches { workgroups: groups + 1, invocations: (groups + 1) * 64 };
+    assert_eq!(kernel(vec![pass("double"), wide]), twice);
+    let most = KernelPass { workgroups: [MAX_WORKGROUPS; 3], ..pass("double") };
+    assert_eq!(kernel(vec![most; MAX_KERNEL_PASSES]).invocations, groups * 65_535 * 65_536);
+}
+
+#[test]
 fn what_is_not_wgsl_is_refused_with_the_place() {
     let error = check("@compute @workgroup_size(1) fn main() { let x = ; }", 0).unwrap_err();
     assert!(matches!(&error, KernelError::Invalid { reason } if reason.contains(":1:")), "{error}");

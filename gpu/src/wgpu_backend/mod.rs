@@ -1,6 +1,7 @@
 //! Run the kernels on an adapter through wgpu.
 
 mod context;
+mod launch;
 mod lazy;
 mod measures;
 mod network;
@@ -11,6 +12,7 @@ mod throughput;
 mod tuning;
 mod user;
 
+pub use launch::LaunchRate;
 pub use resident::LoadedModel;
 pub use throughput::Throughput;
 pub use tuning::Tuning;

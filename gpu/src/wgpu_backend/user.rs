@@ -15,8 +15,8 @@ use crate::{
 #[derive(Debug)]
 pub struct KernelRunner {
     info: DeviceInfo,
-    context: Context,
-    budget: Budget,
+    pub(super) context: Context,
+    pub(super) budget: Budget,
 }
 
 impl KernelRunner {

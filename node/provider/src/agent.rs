@@ -15,7 +15,7 @@ mod serve;
 mod tell;
 mod work;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use neura_client::Client;
 use neura_types::Address;
@@ -25,6 +25,7 @@ use self::core::{Core, Parts};
 use crate::{
     AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError,
     benchmark::KERNELS_FILE,
+    job::Power,
     join::Joining,
     journal::Journal,
     keys::private_dir,
@@ -71,7 +72,7 @@ impl Agent {
         )
         .with_containers(means.containers.clone())
         .tuned(data.join(KERNELS_FILE));
-        let Probed { device, adapters, macs_per_second, .. } = probe(&worker).await?;
+        let Probed { device, adapters, macs_per_second, launch_rate, .. } = probe(&worker).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));
         observer(&Progress::Means(Box::new(means.clone())));
@@ -92,8 +93,17 @@ impl Agent {
 
         let journal = Journal::open(&data, status.genesis_hash)?.holding(lock);
         observer(&Progress::Serving { address, capacity: entry.capacity });
+        let params = operator.client.params().await?;
+        let power = Power {
+            macs_per_second,
+            launch_rate,
+            block_time: Duration::from_millis(params.idle_block_interval_ms),
+            timeout: config.limits.job_timeout,
+            memory: config.limits.worker_memory_bytes,
+            max_stored: status.max_blob_bytes,
+        };
         let parts = Parts { operator, journal, worker, config, observer, capability };
-        let core = Arc::new(Core::new(parts, entry, &status, macs_per_second));
+        let core = Arc::new(Core::new(parts, entry, &status, power));
         let serving = tokio::spawn(serve::serve(core));
         Ok(Self { address, machine, serving, release })
     }

@@ -9,7 +9,7 @@ use crate::{Device, Images, ProviderError};
 
 /// Price per block unless told otherwise: half an hour of half-second blocks costs 3.6 ANKR.
 pub const DEFAULT_PRICE_PER_BLOCK: Amount = Amount(1_000_000_000_000_000);
-/// Tasks at a time unless told otherwise: one runs, the others wait for the device.
+/// Tasks at a time unless told otherwise: one runs on the device, programs beside it, the others wait.
 pub const DEFAULT_CAPACITY: u32 = 8;
 /// How long one job may run unless told otherwise.
 pub const DEFAULT_JOB_TIMEOUT: Duration = Duration::from_secs(600);
@@ -68,7 +68,7 @@ pub struct OfferConfig {
     pub region: String,
     /// Public HTTP endpoint of an off-chain store, or empty.
     pub endpoint: String,
-    /// Most tasks at a time, those that wait for the device included; those that wait for approval take no place.
+    /// Most tasks at a time, those that wait for their turn included; those that wait for approval take no place.
     pub capacity: u32,
     /// Names of the executors to offer; none for all that this machine can.
     pub executors: Option<Vec<String>>,

@@ -8,6 +8,7 @@ mod tests;
 use std::time::Duration;
 
 use neura_blobs::{EncryptionPublicKey, EnvelopeContext, Locator, Purpose, open, seal, sealed_len};
+use neura_gpu::{LaunchRate, Launches};
 use neura_int8::Int8Job;
 use neura_types::{
     ChainId, Height,
@@ -168,12 +169,39 @@ pub(crate) fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> Envel
 pub(crate) struct Power {
     /// As measured.
     pub(crate) macs_per_second: u64,
+    /// How fast the device starts users' kernels, if it was measured.
+    pub(crate) launch_rate: Option<LaunchRate>,
+    /// Time between two blocks where nothing hastens them.
+    pub(crate) block_time: Duration,
     /// Time that a worker has.
     pub(crate) timeout: Duration,
     /// Memory that a worker has, in bytes.
     pub(crate) memory: Option<u64>,
     /// Largest object that the store takes, in bytes.
     pub(crate) max_stored: u64,
+}
+
+impl Power {
+    /// What can be done for a task: in its own time, if that is less than a worker's.
+    pub(crate) fn for_task(self, duration_blocks: u64) -> Self {
+        let blocks = u32::try_from(duration_blocks).unwrap_or(u32::MAX);
+        Self { timeout: self.timeout.min(self.block_time.saturating_mul(blocks)), ..self }
+    }
+}
+
+/// Checks that what a job of users' kernels starts can be done in time, if all of them did nothing.
+pub(crate) fn check_launches(launches: Launches, power: Power) -> Result<(), Refusal> {
+    let seconds = power.launch_rate.map_or(0, |rate| rate.least_seconds(launches));
+    let limit = power.timeout.as_secs();
+    if seconds <= limit {
+        return Ok(());
+    }
+    let Launches { workgroups, invocations } = launches;
+    let detail = format!(
+        "starting {workgroups} workgroups of {invocations} invocations alone takes {seconds} s here, and the job has \
+         {limit} s: start fewer, and let each do more"
+    );
+    Err(Refusal::new("job_too_long", detail))
 }
 
 /// Checks that the plain payload of an integer network is a job that this machine can do. Decodes the whole of it.

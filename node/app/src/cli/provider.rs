@@ -145,7 +145,8 @@ pub(super) struct Join {
     /// Region, as owners may wish to know it.
     #[arg(long, default_value = "")]
     region: String,
-    /// Most tasks at a time: one runs, the others wait for the device. Those that wait for approval take no place.
+    /// Most tasks at a time: one on the device, programs and models of the processor beside it, the others wait. Those
+    /// that wait for approval take no place.
     #[arg(long, default_value_t = 4)]
     capacity: u32,
     /// Seconds between two checkpoints of a job; 0 for none.

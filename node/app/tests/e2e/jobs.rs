@@ -80,6 +80,25 @@ async fn owners_programs_and_kernels_are_run_and_hostile_ones_end_with_a_reason(
         let told = format!("{}: {}", refusal.code, refusal.message);
         assert!(told.contains("invalid_job"), "{told}");
     }
+    let kernel = |name: &str, body: &str, sides: u32| {
+        let shader = format!(
+            "@group(0) @binding(0) var<storage, read_write> out: array<u32>;
+            @compute @workgroup_size(64)
+            fn main(@builtin(local_invocation_index) i: u32) {{ {body} }}"
+        );
+        let table = format!(
+            "executor = \"wgsl\"\nshader = \"k.wgsl\"\n[[job.buffers]]\nbytes = 256\noutput = true\n\
+             [[job.passes]]\nentry = \"main\"\nworkgroups = [{sides}, {sides}, {sides}]"
+        );
+        job(folder.path(), name, &table, &[("k.wgsl", shader.as_bytes())])
+    };
+    for (path, told) in [
+        (kernel("apart", "if i == 0u { workgroupBarrier(); }", 1), "line 3 of the shader"),
+        (kernel("crowd", "out[i] = i;", 65_535), "workgroups of 18013"),
+    ] {
+        let refusal = cli.refused(&["task", "submit", &path, "--key", &key]).await;
+        assert!(refusal.message.contains(told), "{}: {}", refusal.code, refusal.message);
+    }
     // And the provider goes on.
     assert_eq!(submit(&example("lines")).await["task"]["state"], "settled");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use neura_client::{ClientError, Outgoing};
+use neura_gpu::Launches;
 use neura_types::{
     U256,
     abi::{ITasks, SolCall},
@@ -18,12 +19,12 @@ use super::{
 use crate::{
     Progress,
     executor::Executor,
-    job::{Means, Refusal, check_int8, check_terms, open_payload},
+    job::{Means, Refusal, check_int8, check_launches, check_terms, open_payload},
     journal::{Entry, Part, SignedTx, Stage},
     worker::{Limits, WorkerError},
 };
 
-/// Blocks before the end of an offer at which a task that still waits for the device is declined.
+/// Blocks before the end of an offer at which a task that still waits for its place is declined.
 const BUSY_MARGIN: u64 = 20;
 
 /// Time to read a job without running it.
@@ -45,7 +46,7 @@ impl<E: Into<TaskError>> From<E> for Doubt {
 }
 
 impl Core {
-    /// Checks everything that can be checked, waits for the device, and answers.
+    /// Checks everything that can be checked, waits for a place, and answers.
     pub(super) async fn vet(
         &self,
         task: &Task,
@@ -74,12 +75,14 @@ impl Core {
         };
         let executor = check_terms(task, &means)?;
         self.check_payload(task, executor, drive).await?;
-        if drive.device.is_none() {
+        if drive.place.is_none() {
+            let places = self.places.of(executor);
             let last = task.deadline.saturating_sub(BUSY_MARGIN);
-            drive.device = tokio::select! {
-                permit = self.device.clone().acquire_owned() => permit.ok(),
-                () = self.reached(last), if self.device.available_permits() == 0 => {
-                    let detail = "the device is at work on other tasks until the offer ends";
+            drive.place = tokio::select! {
+                permit = places.clone().acquire_owned() => permit.ok(),
+                () = self.reached(last), if places.available_permits() == 0 => {
+                    let what = if executor.needs_device() { "the device" } else { "the processor" };
+                    let detail = format!("{what} is at work on other tasks until the offer ends");
                     return Err(Doubt::No(Refusal::new("busy", detail)));
                 }
             };
@@ -110,7 +113,8 @@ impl Core {
         };
         // Closed only with the agent.
         let _turn = self.vetting.acquire().await;
-        let (chain_id, keys, power) = (self.chain_id, self.operator.keys.clone(), self.power);
+        let power = self.power.for_task(task.terms.duration_blocks);
+        let (chain_id, keys) = (self.chain_id, self.operator.keys.clone());
         let of = task.clone();
         let plain = blocking(move || {
             let plain = open_payload(chain_id, &of, &keys, &sealed, executor.max_payload())?;
@@ -123,17 +127,22 @@ impl Core {
         let bytes = plain.len() as u64;
         self.say(Progress::PayloadOpened { task: task.id, bytes });
         if executor.runs_foreign_code() {
-            self.check_foreign(executor, &plain).await?;
+            let launches = self.check_foreign(executor, &plain).await?;
+            launches.map_or(Ok(()), |launches| check_launches(launches, power))?;
         }
         Ok(())
     }
 
     /// Has a worker read a job: its parsers are not of ours, and what breaks them is the job's fault.
-    async fn check_foreign(&self, executor: Executor, plain: &[u8]) -> Result<(), Doubt> {
+    async fn check_foreign(
+        &self,
+        executor: Executor,
+        plain: &[u8],
+    ) -> Result<Option<Launches>, Doubt> {
         let timeout = CHECK_TIME.min(self.config.limits.job_timeout);
         let limits = Limits { timeout, max_result: self.power.max_stored };
         match self.worker.check(executor, plain, limits).await {
-            Ok(()) => Ok(()),
+            Ok(launches) => Ok(launches),
             Err(error @ WorkerError::Start { .. }) => Err(Doubt::Failed(error.into())),
             Err(error) => Err(Doubt::No(Refusal::new("invalid_job", error))),
         }

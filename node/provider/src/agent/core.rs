@@ -17,6 +17,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     AgentConfig, Observer, Operator, Progress, ProviderError,
+    executor::Executor,
     job::{Power, Refusal},
     journal::{Entry, Journal, JournalError},
     worker::{Worker, WorkerError},
@@ -35,6 +36,31 @@ pub(super) struct Parts {
     pub(super) capability: Capability,
 }
 
+/// Where jobs are computed.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// The device, for one job at a time.
+    device: Arc<Semaphore>,
+    /// Cores for programs and models beside it.
+    processor: Arc<Semaphore>,
+}
+
+impl Places {
+    /// As many jobs on the processor as it has cores and as get their memory beside the device's job; one at least.
+    pub(super) fn new(capability: &Capability, memory: Option<u64>) -> Self {
+        let ram = u64::from(capability.ram_mib) << 20;
+        let fit = memory.map_or(u64::MAX, |memory| (ram / memory.max(1)).saturating_sub(1));
+        let jobs = fit.clamp(1, u64::from(capability.cpu_cores).max(1));
+        let jobs = usize::try_from(jobs).unwrap_or(1);
+        Self { device: Arc::new(Semaphore::new(1)), processor: Arc::new(Semaphore::new(jobs)) }
+    }
+
+    /// Those for jobs of an executor.
+    pub(super) fn of(&self, executor: Executor) -> &Arc<Semaphore> {
+        if executor.needs_device() { &self.device } else { &self.processor }
+    }
+}
+
 /// A serving agent.
 pub(super) struct Core {
     pub(super) operator: Operator,
@@ -44,9 +70,8 @@ pub(super) struct Core {
     pub(super) capability: Capability,
     pub(super) chain_id: ChainId,
     pub(super) power: Power,
-    /// The device runs one job at a time. A task is accepted when the device is free for it: its owner pays from
-    /// acceptance on.
-    pub(super) device: Arc<Semaphore>,
+    /// A task is accepted when there is a place for it: its owner pays from acceptance on.
+    pub(super) places: Places,
     pub(super) vetting: Semaphore,
     observer: Observer,
     heights: watch::Sender<Height>,
@@ -62,19 +87,9 @@ impl fmt::Debug for Core {
 }
 
 impl Core {
-    pub(super) fn new(
-        parts: Parts,
-        entry: Provider,
-        status: &Status,
-        macs_per_second: u64,
-    ) -> Self {
+    pub(super) fn new(parts: Parts, entry: Provider, status: &Status, power: Power) -> Self {
         let Parts { operator, journal, worker, config, observer, capability } = parts;
-        let power = Power {
-            macs_per_second,
-            timeout: config.limits.job_timeout,
-            memory: config.limits.worker_memory_bytes,
-            max_stored: status.max_blob_bytes,
-        };
+        let places = Places::new(&capability, power.memory);
         Self {
             operator,
             journal,
@@ -83,7 +98,7 @@ impl Core {
             capability,
             chain_id: status.chain_id,
             power,
-            device: Arc::new(Semaphore::new(1)),
+            places,
             vetting: Semaphore::new(VETTED_AT_ONCE),
             observer,
             heights: watch::Sender::new(status.executed),

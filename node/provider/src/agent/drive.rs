@@ -25,8 +25,8 @@ pub(super) enum Next {
 /// What a driver remembers between steps.
 #[derive(Debug, Default)]
 pub(super) struct Drive {
-    /// The device, while this task has it.
-    pub(super) device: Option<OwnedSemaphorePermit>,
+    /// Where this task is computed, while it has that.
+    pub(super) place: Option<OwnedSemaphorePermit>,
     /// Times that the store did not give the payload.
     pub(super) fetches: u32,
     /// Executions begun since one got further.
@@ -110,7 +110,7 @@ impl Core {
             }
             Step::Execute => self.execute(task, entry, drive).await,
             Step::Upload(result) => {
-                drive.device = None;
+                drive.place = None;
                 self.upload(entry, result).await
             }
             Step::Submit(result) => self.submit(entry, result).await,

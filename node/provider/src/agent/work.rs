@@ -70,12 +70,14 @@ impl Core {
     ) -> Result<Next, TaskError> {
         self.in_time(task)?;
         let computed = async {
-            if drive.device.is_none() {
-                drive.device = self.device.clone().acquire_owned().await.ok();
+            if drive.place.is_none() {
+                drive.place = self.places.of(executor).clone().acquire_owned().await.ok();
             }
-            self.compute(task, entry.round, drive).await
+            self.compute(task, executor, entry.round, drive).await
         };
         let plain = tokio::select! {
+        let executor = Executor::named(&task.terms.executor)
+            .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
             result = computed => result?,
             () = self.reached(task.deadline) => return Err(TaskError::Deadline(task.deadline)),
             error = self.show_work(task) => return Err(error),
@@ -93,7 +95,7 @@ impl Core {
         });
         let result = kept.await??;
         self.save(&Entry { stage: Stage::Executed { result }, ..entry }).await?;
-        drive.device = None;
+        drive.place = None;
         Ok(Next::Again)
     }
 
@@ -105,11 +107,10 @@ impl Core {
         drive: &mut Drive,
     ) -> Result<Vec<u8>, TaskError> {
         let id = task.id;
-        let executor = Executor::named(&task.terms.executor)
-            .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
         let sealed = self.payload(task).await?;
         let (chain_id, keys, of) = (self.chain_id, self.operator.keys.clone(), task.clone());
         let opened = blocking(move || {
+        executor: Executor,
             let plain = open_payload(chain_id, &of, &keys, &sealed, executor.max_payload())?;
             let hash = content_hash(&plain);
             Ok::<_, Refusal>((plain, hash))

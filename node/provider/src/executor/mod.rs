@@ -17,7 +17,10 @@ pub use wgsl::check_kernel;
 
 use std::time::Duration;
 
-use neura_gpu::{Backend, Budget, CpuBackend, DeviceInfo, GpuError, Options, Tuning, WgpuBackend};
+use neura_gpu::{
+    Backend, Budget, CpuBackend, DeviceInfo, GpuError, KernelRunner, LaunchRate, Launches, Options,
+    Tuning, WgpuBackend,
+};
 use neura_types::job::{JobFault, JobFormat, JobResult, NamedBytes};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +66,11 @@ impl Executor {
         Self::ALL.into_iter().find(|executor| executor.name() == name)
     }
 
+    /// Whether it computes on the device; the others take a core of the processor.
+    pub(crate) fn needs_device(self) -> bool {
+        matches!(self, Self::Int8 | Self::Wgsl)
+    }
+
     /// Whether it runs what strangers wrote, and not only data through code of ours.
     pub(crate) fn runs_foreign_code(self) -> bool {
         !matches!(self, Self::Int8)
@@ -106,19 +114,26 @@ pub(crate) struct Given<'a> {
     pub(crate) containers: Option<&'a Containers>,
 }
 
-/// Reads the whole of a job without running it.
+/// Reads the whole of a job without running it; gives what it starts on the device, if that is what takes its time.
 pub(crate) fn check(
     executor: Executor,
     payload: &[u8],
     &Given { bounds, containers, .. }: &Given<'_>,
-) -> Result<(), JobFailure> {
+) -> Result<Option<Launches>, JobFailure> {
     match executor {
-        Executor::Int8 => int8::check(payload),
-        Executor::Wgsl => wgsl::check(payload, bounds),
-        Executor::Onnx => onnx::check(payload),
-        Executor::Wasm => wasm::check(payload, bounds),
-        Executor::Oci => oci::check(payload, containers),
+        Executor::Int8 => int8::check(payload)?,
+        Executor::Wgsl => return wgsl::check(payload, bounds).map(Some),
+        Executor::Onnx => onnx::check(payload)?,
+        Executor::Wasm => wasm::check(payload, bounds)?,
+        Executor::Oci => oci::check(payload, containers)?,
     }
+    Ok(None)
+}
+
+/// How fast the device starts users' kernels; none where there is no device, or it does not run them.
+pub(crate) fn launch_rate(device: &Device, bounds: &Bounds) -> Option<LaunchRate> {
+    let runner = KernelRunner::new(&device.selector()?, bounds.budget()).ok()?;
+    runner.launch_rate().ok()
 }
 
 /// Runs a job; gives the bytes of its result.

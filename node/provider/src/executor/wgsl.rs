@@ -1,7 +1,8 @@
 //! Run users' own kernels on the GPU.
 
 use neura_gpu::{
-    GpuError, KernelBuffer, KernelError, KernelPass, KernelRunner, KernelState, UserKernel,
+    GpuError, KernelBuffer, KernelError, KernelPass, KernelRunner, KernelState, Launches,
+    UserKernel,
 };
 use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult, WgslJob};
 
@@ -11,13 +12,13 @@ use crate::{
     worker::{FailureKind, JobFailure},
 };
 
-pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
+pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<Launches, JobFailure> {
     let (kernel, _) = read(payload)?;
     let (needed, budget) = (kernel.memory_bytes(), bounds.memory_bytes);
     if needed > budget {
         return Err(of_device(&GpuError::OverBudget { needed, budget }));
     }
-    Ok(())
+    Ok(kernel.launches())
 }
 
 pub(super) fn run(

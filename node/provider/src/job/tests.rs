@@ -195,6 +195,8 @@ fn job(rows: usize) -> Vec<u8> {
 fn power() -> Power {
     Power {
         macs_per_second: 1_000,
+        launch_rate: None,
+        block_time: Duration::from_millis(500),
         timeout: Duration::from_secs(10),
         memory: Some(1 << 20),
         max_stored: 1 << 20,
@@ -209,6 +211,29 @@ fn a_job_is_taken_if_this_machine_can_do_it() {
     assert_eq!(refused(&job(1_000), power()), "job_too_long");
     assert_eq!(refused(&job(100), Power { max_stored: 1_000, ..power() }), "result_too_large");
     assert_eq!(refused(&job(100), Power { memory: Some(1_000), ..power() }), "job_too_large");
+}
+
+#[test]
+fn a_task_of_few_blocks_leaves_less_time_than_a_worker_has() {
+    assert_eq!(power().for_task(1_000).timeout, power().timeout);
+    let short = power().for_task(4);
+    assert_eq!(short.timeout, Duration::from_secs(2));
+    assert_eq!(check_int8(&job(300), power()), Ok(()));
+    assert_eq!(check_int8(&job(300), short).unwrap_err().code, "job_too_long");
+}
+
+/// 65,535 × 65,535 workgroups held the device for as long as a worker may run, while other tasks were declined.
+#[test]
+fn more_workgroups_than_can_be_started_in_time_are_refused_with_the_numbers() {
+    let rate = LaunchRate { workgroups_per_second: 10_000_000, invocations_per_second: 1 << 40 };
+    let power = Power { launch_rate: Some(rate), ..power() };
+    let groups = |workgroups| Launches { workgroups, invocations: workgroups * 64 };
+    assert_eq!(check_launches(groups(100_000_000), power), Ok(()));
+    let refusal = check_launches(groups(65_535 * 65_535), power).unwrap_err();
+    assert_eq!(refusal.code, "job_too_long");
+    assert!(refusal.reason().contains("takes 429 s here, and the job has 10 s"), "{refusal}");
+    let unknown = Power { launch_rate: None, ..power };
+    assert_eq!(check_launches(groups(u64::MAX / 64), unknown), Ok(()));
 }
 
 #[test]

@@ -146,11 +146,13 @@ fn work(
         Work::Probe => {
             let backend = executor::open(device, bounds, &mut tuning)?;
             report(&Report::Opened { device: Box::new(backend.info().clone()) }, &[]);
-            Ok((Report::Probed(Box::new(probe(backend.as_ref(), tuning)?)), Vec::new()))
+            let mut probed = probe(backend.as_ref(), tuning)?;
+            probed.launch_rate = executor::launch_rate(device, bounds);
+            Ok((Report::Probed(Box::new(probed)), Vec::new()))
         }
         Work::Check { executor, .. } => {
-            executor::check(executor, &payload, &given)?;
-            Ok((Report::Checked, Vec::new()))
+            let launches = executor::check(executor, &payload, &given)?;
+            Ok((Report::Checked { launches }, Vec::new()))
         }
         Work::Job { executor, keeping, .. } => {
             let keeping = Keeping {
@@ -194,6 +196,7 @@ fn probe(backend: &dyn Backend, tuning: Tuning) -> Result<Probed, JobFailure> {
         device: backend.info().clone(),
         adapters: discover(),
         macs_per_second: u64::try_from(per_second).unwrap_or(u64::MAX),
+        launch_rate: None,
         tuning,
     })
 }

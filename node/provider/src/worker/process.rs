@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use neura_gpu::Tuning;
+use neura_gpu::{Launches, Tuning};
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -143,7 +143,7 @@ pub async fn check_once(
     let limits = Limits { timeout: PROBE_TIMEOUT, max_result: 0 };
     let (place, sandbox) = (place.to_owned(), sandbox.cloned());
     let worker = Worker::new(command.clone(), Device::Cpu, None, place, sandbox);
-    worker.check(Executor::Int8, payload, limits).await
+    worker.check(Executor::Int8, payload, limits).await.map(drop)
 }
 
 /// A job to run.
@@ -228,16 +228,16 @@ impl Worker {
         }
     }
 
-    /// Reads a payload as a job, without running it.
+    /// Reads a payload as a job, without running it; gives what it starts on the device, if the worker says so.
     pub(crate) async fn check(
         &self,
         executor: Executor,
         payload: &[u8],
         limits: Limits,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<Option<Launches>, WorkerError> {
         let work = Work::Check { executor, payload_bytes: payload.len() as u64 };
         match self.ask(work, [payload, &[]], limits, |_| {}).await? {
-            (Report::Checked, _) => Ok(()),
+            (Report::Checked { launches }, _) => Ok(launches),
             (other, _) => Err(unexpected(&other)),
         }
     }

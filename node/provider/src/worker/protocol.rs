@@ -1,6 +1,6 @@
 //! What agent and worker say to each other.
 
-use neura_gpu::{DeviceInfo, Tuning};
+use neura_gpu::{DeviceInfo, LaunchRate, Launches, Tuning};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -72,8 +72,11 @@ pub(super) enum Report {
     Opened { device: Box<DeviceInfo> },
     /// What was found out about the machine.
     Probed(Box<Probed>),
-    /// The payload is a job that can be run.
-    Checked,
+    /// The payload is a job that can be run, and starts so much on the device.
+    Checked {
+        #[serde(default)]
+        launches: Option<Launches>,
+    },
     /// So much of the whole is done.
     Progress { done: u64, total: u64, note: String },
     /// Something for the owner to read.
@@ -97,6 +100,9 @@ pub(crate) struct Probed {
     pub(crate) adapters: Vec<DeviceInfo>,
     /// Multiply-accumulates per second, measured with a small product.
     pub(crate) macs_per_second: u64,
+    /// How fast the device starts users' kernels, if it runs them.
+    #[serde(default)]
+    pub(crate) launch_rate: Option<LaunchRate>,
     /// The fastest variants of kernels, the device's among them; none if nothing was measured.
     #[serde(default)]
     pub(crate) tuning: Tuning,

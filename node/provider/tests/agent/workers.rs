@@ -10,7 +10,7 @@ use neura_gpu::{Backend, CpuBackend};
 use neura_provider::{Device, Progress, WorkerCommand};
 use neura_types::{
     job::{FaultCode, JobFormat, JobResult, WasmJob},
-    task::{TaskState, Terms},
+    task::{TaskId, TaskState, Terms},
 };
 use nix::{sys::stat::Mode, unistd::mkfifo};
 use tokio::{sync::oneshot, task::JoinHandle};
@@ -137,6 +137,44 @@ async fn a_job_that_cannot_be_submitted_any_more_is_stopped() {
     assert_eq!(code, "deadline_passed");
     writers.gone.await.unwrap();
 }
+/// Offers a program that its worker need not read.
+fn offer_program(node: &Node, agent: &Watched) -> TaskId {
+    let program = WasmJob {
+        module: b"\0asm".to_vec(),
+        args: Vec::new(),
+        input: Vec::new(),
+        fuel: u64::MAX,
+        memory_bytes: 1 << 20,
+    };
+    let payload = sealed(node, agent.address(), &program.encode().unwrap());
+    let terms = Terms { executor: "wasm".into(), ..terms(node, agent.address(), &payload) };
+    node.chain().blobs.insert(terms.payload.hash, payload);
+    node.act(|chain| chain.create(OWNER, terms))
+}
+
+/// A job that held the device for long kept the provider from all others, of programs too.
+#[tokio::test]
+async fn a_program_does_not_wait_for_the_device() {
+    let place = tempfile::tempdir().unwrap();
+    let (hang, writers) = hanging(&place);
+    let script = format!(
+        r#"case "$line" in *'"kind":"check"'*) echo '{{"report":"checked"}}';; *) {hang};; esac"#
+    );
+    let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker = worker(&script);
+    config.offer.executors = Some(vec!["int8".into(), "wasm".into()]);
+    let mut agent = Watched::start(config).await.unwrap();
+    offer_job(&node, agent.address());
+    writers.begun.await.unwrap();
+    let id = offer_program(&node, &agent);
+    let of_it = |progress: &Progress| progress.task() == Some(id);
+    agent.until(|progress| of_it(progress) && matches!(progress, Progress::Executing { .. })).await;
+    agent.agent.shutdown().await;
+    writers.gone.await.unwrap();
+}
+
 
 #[tokio::test]
 async fn foreign_code_that_does_not_end_is_told_to_its_owner_before_the_deadline() {
@@ -151,17 +189,7 @@ async fn foreign_code_that_does_not_end_is_told_to_its_owner_before_the_deadline
     config.worker = worker(&script);
     config.offer.executors = Some(vec!["wasm".into()]);
     let mut agent = Watched::start(config).await.unwrap();
-    let program = WasmJob {
-        module: b"\0asm".to_vec(),
-        args: Vec::new(),
-        input: Vec::new(),
-        fuel: u64::MAX,
-        memory_bytes: 1 << 20,
-    };
-    let payload = sealed(&node, agent.address(), &program.encode().unwrap());
-    let terms = Terms { executor: "wasm".into(), ..terms(&node, agent.address(), &payload) };
-    node.chain().blobs.insert(terms.payload.hash, payload);
-    let id = node.act(|chain| chain.create(OWNER, terms));
+    let id = offer_program(&node, &agent);
     writers.begun.await.unwrap();
     node.act(|chain| chain.height = chain.tasks[&id].deadline - 50);
     agent.until(|progress| matches!(progress, Progress::Submitted { .. })).await;
