@@ -1,7 +1,7 @@
 //! Run a job where that is best, and go on where it can be when a device fails.
 
 use crate::{Backend, DeviceKind, GpuError, LoadedModel, OnDevice};
-use neura_int8::{Course, Int8Result, OpenJob};
+use neura_int8::{Course, Int8Result, ModelError, OpenJob};
 use neura_native::Native;
 
 /// What came of a job.
@@ -95,19 +95,18 @@ impl<'a> RunningJob<'a> {
         self.fell_back.as_ref()
     }
 
-    /// Does the next step of a job; false if there is none. A loaded model answers a request in one
-    /// step; otherwise see [`Course::step`].
+    /// Does the next step of a job; false if there is none. A loaded model makes a token, or answers
+    /// another request, in one step; otherwise see [`Course::step`].
     ///
     /// # Errors
     /// [`GpuError::Model`] if the job is not valid. Other failures of the device are none: see
     /// [`RunningJob::fell_back`].
     pub fn step(&mut self, course: &mut Course<'a>, macs: u64) -> Result<bool, GpuError> {
-        if let (Way::Loaded(loaded), Some(request)) = (&mut self.way, course.untouched()) {
-            match loaded.answer(request) {
-                Ok(answer) => {
-                    course.take(answer);
-                    return Ok(true);
-                }
+        if let Way::Loaded(loaded) = &self.way
+            && let Some(stepped) = on_loaded(loaded, course)
+        {
+            match stepped {
+                Ok(()) => return Ok(true),
                 Err(error) => self.turn(error)?,
             }
         }
@@ -135,6 +134,19 @@ impl<'a> RunningJob<'a> {
         self.fell_back.get_or_insert(error);
         Ok(())
     }
+}
+
+/// Does the next step with a loaded model; none if that is not for it.
+fn on_loaded(loaded: &LoadedModel<'_>, course: &mut Course<'_>) -> Option<Result<(), GpuError>> {
+    if let Some((prompt, made)) = course.generating() {
+        let token = loaded.next_token(prompt, made);
+        return Some(token.and_then(|token| {
+            let impossible = |error: ModelError| GpuError::Driver { reason: error.to_string() };
+            course.take_token(token).map_err(impossible)
+        }));
+    }
+    let request = course.untouched()?;
+    Some(loaded.answer(request).map(|answer| course.take(answer)))
 }
 
 /// What helps after a failure that is not the job's own.

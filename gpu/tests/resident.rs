@@ -9,7 +9,7 @@ use neura_gpu::{
     CpuBackend, GemmKernel, GpuError, JobRunner, LoadedModel, Options, Selector, WgpuBackend,
 };
 use neura_int8::{
-    Int8Job, Model, Prompt, Reference, Request, Sampling, Tensor, ValueId, encode_requests,
+    Course, Int8Job, Model, Prompt, Reference, Request, Sampling, Tensor, ValueId, encode_requests,
 };
 use random::{MAX_ROWS, Noise, inputs, model};
 use std::{collections::BTreeSet, sync::LazyLock};
@@ -137,6 +137,39 @@ fn a_long_context_is_attended_to_exactly() {
         let loaded = WHOLE.load_model(&model).unwrap();
         let found = loaded.run(&inputs, Sampling::default()).unwrap();
         assert_eq!(found, model.run(&inputs).unwrap());
+    }
+}
+
+#[test]
+fn a_generation_on_the_device_is_taken_up_after_any_token() {
+    let model = decoder(ODD);
+    let sampling = Sampling { seed: [3; 32], temperature: 1 << 16 };
+    let prompt = |first| {
+        let tokens = vec![first, 2, 3];
+        Request::Generate(Prompt { tokens, max_tokens: 6, stop: vec![], sampling })
+    };
+    let run = Request::Run { inputs: vec![Tensor::list(tokens(9, 131)).unwrap()], sampling };
+    let requests = encode_requests(&[prompt(1), run, prompt(1), prompt(7)]).unwrap();
+    let job = Int8Job { model: model.encode(), requests }.open().unwrap();
+    let expected = job.run(&Reference).unwrap();
+    let runner = JobRunner::everything(&*WHOLE);
+    // From the beginning, and then from what there was after each step.
+    let mut begun: Vec<Option<Vec<u8>>> = vec![None];
+    while let Some(start) = begun.pop() {
+        let is_first = start.is_none();
+        let mut course = match &start {
+            None => Course::new(&job),
+            Some(checkpoint) => Course::resume(&job, checkpoint).unwrap(),
+        };
+        let mut running = runner.start(&job).unwrap();
+        while running.step(&mut course, u64::MAX).unwrap() {
+            if is_first && course.done() < course.total() {
+                begun.push(Some(course.checkpoint()));
+            }
+        }
+        assert_eq!(running.fell_back(), None);
+        assert_eq!(course.finish().unwrap(), expected);
+        assert!(!is_first || begun.len() == 3 * 6, "a step for each token, and one for the run");
     }
 }
 

@@ -120,6 +120,33 @@ impl<'a> Course<'a> {
         self.current = Current::Nothing;
     }
 
+    /// The prompt of the request at hand and the tokens made so far, if it is a generation.
+    #[must_use]
+    pub fn generating(&self) -> Option<(&'a Prompt, &[i32])> {
+        let Some(Request::Generate(prompt)) = self.job.requests.get(self.answers.len()) else {
+            return None;
+        };
+        let made = match &self.current {
+            Current::Generation(generation) => generation.tokens(),
+            _ => &[],
+        };
+        Some((prompt, made))
+    }
+
+    /// Takes the next token of the generation at hand, made by other means than [`Course::step`].
+    ///
+    /// # Errors
+    /// [`ModelError`] if no generation is at hand, or the model does not give such a token.
+    pub fn take_token(&mut self, token: i32) -> Result<(), ModelError> {
+        let Some((prompt, _)) = self.generating() else {
+            return Err(foreign("no generation is at hand"));
+        };
+        check_range(&self.job.model, first_output(&self.job.model), &Data::I32(vec![token]))?;
+        let mut generation = self.generation(prompt)?;
+        generation.take(token);
+        self.put(generation)
+    }
+
     /// Does the next step; false if there is none. Of a run whose rows stand alone, as many rows as
     /// take at most `macs` multiply-accumulates are computed, and one at least.
     ///
@@ -177,12 +204,21 @@ impl<'a> Course<'a> {
     }
 
     fn more_tokens(&mut self, kernels: &dyn Kernels, prompt: &Prompt) -> Result<(), ModelError> {
-        let model = &self.job.model;
-        let mut generation = match std::mem::replace(&mut self.current, Current::Nothing) {
-            Current::Generation(generation) => generation,
-            _ => Box::new(Generation::new(model, prompt.clone())?),
-        };
+        let mut generation = self.generation(prompt)?;
         generation.step(kernels)?;
+        self.put(generation)
+    }
+
+    /// The generation under way, or one that begins with a prompt.
+    fn generation(&mut self, prompt: &Prompt) -> Result<Box<Generation<'a>>, ModelError> {
+        match std::mem::replace(&mut self.current, Current::Nothing) {
+            Current::Generation(generation) => Ok(generation),
+            _ => Ok(Box::new(Generation::new(&self.job.model, prompt.clone())?)),
+        }
+    }
+
+    /// Keeps a generation, or its answer if it has ended.
+    fn put(&mut self, generation: Box<Generation<'a>>) -> Result<(), ModelError> {
         if generation.has_ended() {
             self.answers.push(vec![Tensor::list(generation.tokens().to_vec())?]);
         } else {

@@ -116,12 +116,25 @@ impl<'a> Generation<'a> {
         let output = self.model.manifest().outputs().first().map(|output| output.value.index());
         let made = output.and_then(|output| values.get(output)?.as_ref()?.i32s().last().copied());
         let token = made.ok_or(ModelError::Cell { what: "an output", index: 0 })?;
+        self.append(token, rows);
+        Ok(Some(token))
+    }
+
+    /// Takes the next token, made by other means than [`Generation::step`], which may follow all the
+    /// same. After the end nothing is taken.
+    pub fn take(&mut self, token: i32) {
+        if !self.ended {
+            self.append(token, self.cache.rows().saturating_add(self.next.len()));
+        }
+    }
+
+    /// Adds the token that came of so many rows.
+    fn append(&mut self, token: i32, rows: usize) {
         self.made.push(token);
         self.next.push(token);
         self.ended = self.made.len() >= self.prompt.max_tokens
             || self.prompt.stop.contains(&token)
             || rows >= self.model.manifest().max_rows();
-        Ok(Some(token))
     }
 
     /// Whether no token follows.

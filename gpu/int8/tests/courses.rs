@@ -90,6 +90,28 @@ fn every_step_gets_further_and_the_last_one_to_the_end() {
 }
 
 #[test]
+fn tokens_made_elsewhere_are_taken_as_if_they_were_made_here() {
+    let job = generations();
+    let expected = job.run(&Reference).unwrap();
+    for taken in 0..=9 {
+        let mut course = Course::new(&job);
+        while course.answered() < job.requests.len() {
+            let answer = expected.answers()[course.answered()][0].data().i32s();
+            // Of each generation some are taken, and the others made here.
+            match course.generating().map(|(_, made)| made.len()) {
+                Some(made) if made < taken => course.take_token(answer[made]).unwrap(),
+                _ => assert!(course.step(&Reference, 0).unwrap()),
+            }
+        }
+        assert!(course.take_token(0).is_err(), "all is answered");
+        assert_eq!(course.finish().unwrap(), expected, "{taken} taken");
+    }
+    let mut course = Course::new(&job);
+    assert!(course.take_token(VOCABULARY as i32).is_err(), "no such token is made");
+    assert_eq!(course.generating().unwrap().1, []);
+}
+
+#[test]
 fn a_checkpoint_of_another_job_is_refused() {
     let (job, mut other) = (generations(), generations());
     other.requests.rotate_left(1);

@@ -22,6 +22,25 @@ pub(super) struct Memory {
     powers: wgpu::Buffer,
     zeros: wgpu::Buffer,
     slots: Vec<wgpu::Buffer>,
+    /// Whose rows lie in the slots, after a step of a generation.
+    pub(super) held: Option<Held>,
+}
+
+/// Rows of a generation that are in memory.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// Their tokens.
+    pub(super) tokens: Vec<i32>,
+    /// Rows that there is room for.
+    pub(super) most: usize,
+}
+
+impl Held {
+    /// Whether one more row makes the rows of these tokens.
+    pub(super) fn goes_on_with(&self, tokens: &[i32], most: usize) -> bool {
+        let before = tokens.split_last().map(|(_, before)| before);
+        self.most == most && before == Some(&self.tokens)
+    }
 }
 
 impl Memory {
@@ -37,7 +56,7 @@ impl Memory {
         }
         let powers = run.upload("powers", bytemuck::cast_slice(&cells::powers()));
         let zeros = run.storage("zeros", program.zeros.max(4));
-        Memory { params: uploaded, powers, zeros, slots: Vec::new() }
+        Memory { params: uploaded, powers, zeros, slots: Vec::new(), held: None }
     }
 
     /// Makes room for a program; what is there stays where it is large enough.

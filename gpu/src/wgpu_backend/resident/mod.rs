@@ -13,7 +13,7 @@ pub(super) use lower::{grid, word};
 
 use super::{WgpuBackend, context::Run};
 use crate::{GpuError, selftest::test_models};
-use device::{Carrier, Memory, uniform_bytes};
+use device::{Carrier, Held, Memory, uniform_bytes};
 use lower::{Scope, lower};
 use neura_int8::{
     Call, Data, Frame, Generation, Kernels, Model, ModelError, Prompt, Request, Sampling, Tensor,
@@ -76,7 +76,8 @@ impl WgpuBackend {
             run.wait()?;
             Ok(memory)
         })?;
-        Ok(LoadedModel { backend: self, model, param_bytes, memory: Mutex::new(memory) })
+        let memory = Mutex::new(memory);
+        Ok(LoadedModel { backend: self, model, param_bytes, memory })
     }
 
     fn scope<'a>(&self, model: &'a Model, frame: Frame) -> Scope<'a> {
@@ -146,33 +147,41 @@ impl LoadedModel<'_> {
     /// # Errors
     /// As [`LoadedModel::run`].
     pub fn generate(&self, prompt: &Prompt) -> Result<Vec<i32>, GpuError> {
-        // Checks the prompt and the model.
-        drop(Generation::new(self.model, prompt.clone())?);
+        let mut generation = Generation::new(self.model, prompt.clone())?;
+        while !generation.has_ended() {
+            let token = self.next_token(prompt, generation.tokens())?;
+            generation.take(token);
+        }
+        Ok(generation.tokens().to_vec())
+    }
+
+    /// The token after those that were made of a prompt, which must be one of [`Generation::new`].
+    /// If the one before them was computed last, its rows are in memory, and one is added; otherwise
+    /// all are computed, and are the same.
+    ///
+    /// # Errors
+    /// As [`LoadedModel::run`].
+    pub(crate) fn next_token(&self, prompt: &Prompt, made: &[i32]) -> Result<i32, GpuError> {
         let manifest = self.model.manifest();
         let most = prompt.tokens.len().saturating_add(prompt.max_tokens).saturating_sub(1);
         let most = most.min(manifest.max_rows());
-        let wanted = [manifest.outputs()[0].value.index()];
-        let (mut tokens, mut made) = (prompt.tokens.clone(), Vec::new());
-        let mut frame = Frame { first: 0, end: tokens.len() };
+        let tokens = [&prompt.tokens, made].concat();
         let mut memory = self.memory();
-        loop {
-            let scope = Scope {
-                sampling: prompt.sampling,
-                context: Some(most),
-                ..self.backend.scope(self.model, frame)
-            };
-            let input = Data::I32(std::mem::take(&mut tokens));
-            let found = self.compute(&mut memory, &scope, &[&input], &wanted)?;
-            let token = found.first().and_then(|data| data.i32s().last().copied());
-            let token = token.ok_or(ModelError::Cell { what: "an output", index: 0 })?;
-            made.push(token);
-            let ended = made.len() >= prompt.max_tokens || frame.end >= manifest.max_rows();
-            if ended || prompt.stop.contains(&token) {
-                return Ok(made);
-            }
-            tokens.push(token);
-            frame = Frame { first: frame.end, end: frame.end + 1 };
-        }
+        let first = match &memory.held {
+            Some(held) if held.goes_on_with(&tokens, most) => held.tokens.len(),
+            _ => 0,
+        };
+        let scope = Scope {
+            sampling: prompt.sampling,
+            context: Some(most),
+            ..self.backend.scope(self.model, Frame { first, end: tokens.len() })
+        };
+        let input = Data::I32(tokens[first..].to_vec());
+        let wanted = [manifest.outputs()[0].value.index()];
+        let found = self.compute(&mut memory, &scope, &[&input], &wanted)?;
+        memory.held = Some(Held { tokens, most });
+        let token = found.first().and_then(|data| data.i32s().last().copied());
+        Ok(token.ok_or(ModelError::Cell { what: "an output", index: 0 })?)
     }
 
     /// What [`Request::answer`] gives, computed on the device.
@@ -200,6 +209,7 @@ impl LoadedModel<'_> {
         wanted: &[usize],
     ) -> Result<Vec<Data>, GpuError> {
         let program = lower(*scope)?;
+        memory.held = None;
         self.make_room(memory, scope, &program)?;
         self.backend.context.start(self.backend.budget.timeout)?.guarded(|run| {
             memory.fit(run, &program);
