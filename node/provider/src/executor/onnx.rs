@@ -166,8 +166,7 @@ fn write(name: &str, value: &TValue) -> Result<NamedBytes, String> {
     let (kind, ty) = known.ok_or_else(|| wrong("its type has no place in a .npy file"))?;
     let view = value.as_plain_ram().ok_or_else(|| wrong("it is not in memory"))?;
     let (shape, values) = (value.shape().to_vec(), view.as_bytes());
-    let bytes = shape.iter().try_fold(ty.size_of(), |bytes, side| bytes.checked_mul(*side));
-    if bytes != Some(values.len()) {
+    if shapes::bytes(&shape, ty.size_of()) != Some(values.len()) {
         return Err(wrong(
             "its data are not those of its shape: a tensor of the model is too large",
         ));

@@ -19,13 +19,15 @@ const OF_LENGTHS: [(&str, Range<usize>); 10] = [
     ("MultiBroadcastTo", 1..2),
     ("OneHot", 1..2),
     ("Pad", 1..2),
-    ("Range", 0..3),
+    (RANGE, 0..3),
     ("Reshape", 1..2),
     ("Resize", 1..4),
     (CUT, 1..5),
     ("Tile", 1..2),
     ("Topk", 1..2),
 ];
+/// The one of them whose length is a quotient.
+const RANGE: &str = "Range";
 /// The one of them that takes a place past every end.
 const CUT: &str = "StridedSlice";
 /// What exporters write there for "to the end", which the engine knows.
@@ -45,12 +47,39 @@ pub(super) fn countable(model: &InferenceModel) -> Result<(), JobFault> {
     Ok(())
 }
 
-/// The same while a model runs, for numbers that follow from its inputs: those of which an operator makes lengths.
+/// Bytes of a tensor with cells of `size` bytes; none if they cannot be counted.
+pub(super) fn bytes(shape: &[usize], size: usize) -> Option<usize> {
+    match shape.contains(&0) {
+        true => Some(0),
+        false => shape.iter().try_fold(size, |bytes, side| bytes.checked_mul(*side)),
+    }
+}
+
+/// The same as [`countable`] while a model runs, for numbers that follow from its inputs: those of which an operator
+/// makes lengths.
 pub(super) fn counted_here(node: &TypedNode, operands: &[TValue]) -> Result<(), JobFault> {
+    if node.op.name() == RANGE {
+        return counted_range(&node.name, operands);
+    }
     match node.outputs.iter().any(|made| made.fact.datum_type == DatumType::TDim) {
         true => operands.iter().try_for_each(|operand| counted(&node.name, operand, true)),
         false => Ok(()),
     }
+}
+
+/// A range from the first number to the second in steps of the third: the engine makes of any quotient a length.
+fn counted_range(node: &str, operands: &[TValue]) -> Result<(), JobFault> {
+    let number = |operand: &TValue| operand.cast_to_scalar::<f64>().ok();
+    let [Some(from), Some(to), Some(step)] = [0, 1, 2].map(|at| operands.get(at).and_then(number))
+    else {
+        return Ok(());
+    };
+    let length = (to - from) / step;
+    if length <= f64::from(i32::MAX) {
+        return Ok(());
+    }
+    let detail = format!("'{node}' is a range of {length} numbers: no tensor is that long");
+    Err(JobFault { code: FaultCode::OutOfMemory, detail })
 }
 
 fn counted(node: &str, operand: &Tensor, may_be_past_the_end: bool) -> Result<(), JobFault> {
@@ -75,11 +104,8 @@ pub(super) fn fits(model: &TypedModel, memory_bytes: u64) -> Result<(), JobFault
     for node in model.nodes() {
         for made in &node.outputs {
             let Some(shape) = made.fact.shape.as_concrete() else { continue };
-            let size = made.fact.datum_type.size_of() as u64;
-            let bytes = shape
-                .iter()
-                .try_fold(size, |bytes, side| bytes.checked_mul(u64::try_from(*side).ok()?));
-            if bytes.is_none_or(|bytes| bytes > memory_bytes) {
+            let bytes = bytes(shape, made.fact.datum_type.size_of());
+            if bytes.is_none_or(|bytes| bytes as u64 > memory_bytes) {
                 let sides: Vec<String> = shape.iter().map(usize::to_string).collect();
                 let detail = format!(
                     "'{}' makes a tensor of {} values, and a job has {memory_bytes} bytes of memory",

@@ -135,3 +135,46 @@ fn a_tensor_that_no_memory_holds_is_a_fault_for_want_of_memory() {
     let good = of("Tile", &["x", "lengths"], &[1, 2]);
     assert_eq!(good.outputs, [output("y", floats(&[1.5, -2.0, 1.5, -2.0]))]);
 }
+
+/// `y` is a range from `from` to `to` in steps of `step`, all of them inputs.
+fn range() -> Vec<u8> {
+    let operands = ["from", "to", "step"];
+    let named: Vec<u8> = operands.iter().flat_map(|name| field(1, name.as_bytes())).collect();
+    let node = [named, field(2, b"y"), field(4, b"Range")].concat();
+    let float = field(2, &field(1, &number(1, 1)));
+    let port = |name: &str| [field(1, name.as_bytes()), float.clone()].concat();
+    let inputs: Vec<u8> = operands.iter().flat_map(|name| field(11, &port(name))).collect();
+    let graph = [field(1, &node), field(2, b"graph"), inputs, field(12, &port("y"))].concat();
+    [number(1, 8), field(8, &number(2, 13)), field(7, &graph)].concat()
+}
+
+/// 2^62 numbers of four bytes are 2^64 bytes, which the engine counts as none.
+#[test]
+fn a_range_that_only_its_inputs_make_too_long_is_a_fault_for_want_of_memory() {
+    let of = |to: f32, step: f32| {
+        let scalar = |value: f32| {
+            Array { kind: "<f4", shape: Vec::new(), values: &value.to_le_bytes() }.write()
+        };
+        let inputs = [("from", scalar(0.0)), ("to", scalar(to)), ("step", scalar(step))];
+        run(&job(range(), &inputs), &BOUNDS).unwrap()
+    };
+    let three: Vec<u8> = [0.0f32, 1.0, 2.0].iter().flat_map(|value| value.to_le_bytes()).collect();
+    let three = Array { kind: "<f4", shape: vec![3], values: &three }.write();
+    assert_eq!(of(3.0, 1.0).outputs, [output("y", three)]);
+    for (to, step) in [(2f32.powi(62), 1.0), (1e30, 1.0), (1.0, 0.0), (f32::NAN, 1.0), (1.0, 1e-30)]
+    {
+        let result = of(to, step);
+        assert!(result.outputs.is_empty());
+        let fault = result.fault.unwrap();
+        assert_eq!(fault.code, FaultCode::OutOfMemory, "{to} by {step}: {fault}");
+    }
+}
+
+#[test]
+fn an_output_whose_data_are_not_those_of_its_shape_is_known() {
+    assert_eq!(shapes::bytes(&[2, 3], 4), Some(24));
+    assert_eq!(shapes::bytes(&[], 8), Some(8));
+    assert_eq!(shapes::bytes(&[0, 1 << 40, 1 << 40], 4), Some(0));
+    assert_eq!(shapes::bytes(&[1 << 62], 4), None, "not 0 bytes");
+    assert_eq!(shapes::bytes(&[1 << 33, 1 << 31], 1), None, "not 0 bytes");
+}
