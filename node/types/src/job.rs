@@ -3,7 +3,7 @@
 //! The payload of a task for `wgsl` is a [`WgslJob`], for `wasm` a [`WasmJob`], for `onnx` an [`OnnxJob`], for `oci` an
 //! [`OciJob`]; the result of each is a [`JobResult`]. All are encoded by [`crate::codec`]. Sizes of whole payloads are
 //! bounded by stores and executors; the bounds here are of lists and names. (`int8` has formats of its own, in
-//! `neura-int8`.)
+//! `neura-int8`; one that was not done in time gives a [`JobResult`] that says so.)
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 

@@ -27,35 +27,42 @@ use crate::{
     worker::WorkerError,
 };
 
-/// The result that tells the owner why foreign code failed by its own fault: it took too long, or broke its worker more
-/// than once, which a device's accident does not. Any other failure is the provider's.
+/// The result that tells the owner why a job failed by its own fault: it took too long, or, of foreign code, broke its
+/// worker more than once, which a device's accident does not. Any other failure is the provider's.
 fn own_fault(executor: Executor, error: WorkerError, last: bool) -> Result<Vec<u8>, WorkerError> {
+    let foreign = executor.runs_foreign_code();
     let (code, detail) = match &error {
         WorkerError::TimedOut { .. } => (FaultCode::TimedOut, error.to_string()),
-        WorkerError::Crashed { stderr, .. } if stderr.contains(NO_MEMORY) => {
+        WorkerError::Crashed { stderr, .. } if foreign && stderr.contains(NO_MEMORY) => {
             (FaultCode::OutOfMemory, "the job wanted more memory than it may have".to_owned())
         }
-        WorkerError::Crashed { status, .. } if last => {
+        WorkerError::Crashed { status, .. } if foreign && last => {
             (FaultCode::Trapped, format!("the job ended its worker: {status}"))
         }
         _ => return Err(error),
     };
-    if !executor.runs_foreign_code() {
-        return Err(error);
-    }
     executor::failed(JobFault { code, detail })
         .map_err(|error| WorkerError::Protocol { problem: error.to_string() })
 }
 
-/// The result of foreign code that is still at work when it must be submitted: how long it takes is its owner's choice.
+/// The result of a job that is still at work when it must be submitted: how long it may take is its owner's choice.
 fn too_late(block: Height) -> Result<Vec<u8>, WorkerError> {
     let detail = format!("it was not done by block {block}, in time for the end of the task");
     executor::failed(JobFault { code: FaultCode::TimedOut, detail })
         .map_err(|error| WorkerError::Protocol { problem: error.to_string() })
 }
 
-/// Blocks before the end of a task, at most half of its duration, in which what came of foreign code is sealed, stored
-/// and submitted.
+/// Whether bytes are a result of an executor: of a network its answers, or why there are none.
+fn check_result(executor: Executor, plain: &[u8]) -> Result<(), String> {
+    match (executor, JobResult::decode(plain)) {
+        (Executor::Int8, Ok(result)) if result.fault.is_some() => Ok(()),
+        (Executor::Int8, _) => Int8Result::decode(plain).map(drop).map_err(|e| e.to_string()),
+        (_, result) => result.map(drop).map_err(|error| error.to_string()),
+    }
+}
+
+/// Blocks before the end of a task, at most half of its duration, in which what came of a job is sealed, stored and
+/// submitted.
 const SUBMIT_BLOCKS: u64 = 50;
 /// What Rust says before it ends a process that gets no memory.
 const NO_MEMORY: &str = "memory allocation of";
@@ -69,6 +76,8 @@ impl Core {
         drive: &mut Drive,
     ) -> Result<Next, TaskError> {
         self.in_time(task)?;
+        let executor = Executor::named(&task.terms.executor)
+            .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
         let computed = async {
             if drive.place.is_none() {
                 drive.place = self.places.of(executor).clone().acquire_owned().await.ok();
@@ -76,10 +85,10 @@ impl Core {
             self.compute(task, executor, entry.round, drive).await
         };
         let plain = tokio::select! {
-        let executor = Executor::named(&task.terms.executor)
-            .ok_or_else(|| Refusal::new("executor_not_offered", &task.terms.executor))?;
-            result = computed => result?,
+            // Of what comes at once with the deadline nothing can be submitted.
+            biased;
             () = self.reached(task.deadline) => return Err(TaskError::Deadline(task.deadline)),
+            result = computed => result?,
             error = self.show_work(task) => return Err(error),
         };
         let (id, of, chain_id) = (task.id, task.clone(), self.chain_id);
@@ -103,6 +112,7 @@ impl Core {
     async fn compute(
         &self,
         task: &Task,
+        executor: Executor,
         round: u8,
         drive: &mut Drive,
     ) -> Result<Vec<u8>, TaskError> {
@@ -110,7 +120,6 @@ impl Core {
         let sealed = self.payload(task).await?;
         let (chain_id, keys, of) = (self.chain_id, self.operator.keys.clone(), task.clone());
         let opened = blocking(move || {
-        executor: Executor,
             let plain = open_payload(chain_id, &of, &keys, &sealed, executor.max_payload())?;
             let hash = content_hash(&plain);
             Ok::<_, Refusal>((plain, hash))
@@ -123,7 +132,7 @@ impl Core {
         let spare = SUBMIT_BLOCKS.min(task.terms.duration_blocks / 2);
         let last_block = task.deadline.saturating_sub(spare);
         // Of a job that is begun later than that the lateness is the provider's own.
-        let may_be_late = executor.runs_foreign_code() && self.height() < last_block;
+        let may_be_late = self.height() < last_block;
         let ran = tokio::select! {
             ran = self.run(Run { task, round, executor, payload: &payload, start }) => Some(ran?),
             () = self.reached(last_block), if may_be_late => None,
@@ -140,11 +149,7 @@ impl Core {
             }
         };
         // Nothing leaves that is not a result, whatever became of the worker.
-        let result = match executor {
-            Executor::Int8 => Int8Result::decode(&plain).map(drop).map_err(|e| e.to_string()),
-            _ => JobResult::decode(&plain).map(drop).map_err(|e| e.to_string()),
-        };
-        result.map_err(|problem| WorkerError::Protocol { problem })?;
+        check_result(executor, &plain).map_err(|problem| WorkerError::Protocol { problem })?;
         self.say(Progress::Executed {
             task: id,
             milliseconds: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),

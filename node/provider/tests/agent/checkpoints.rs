@@ -225,7 +225,7 @@ async fn while_a_job_runs_the_chain_is_told_so_before_it_takes_the_provider_for_
     let place = tempfile::tempdir().unwrap();
     let (script, writers) = crate::workers::hanging(&place);
     let (node, mut agent, _data) = crate::workers::serving(&script, Duration::from_secs(60)).await;
-    node.act(|chain| chain.params.silence_blocks = 40);
+    node.act(|chain| chain.params.silence_blocks = 20);
     let id = offer(&node, agent.address(), &long_job());
     writers.begun.await.unwrap();
     for signs in 1..4 {

@@ -104,13 +104,12 @@ async fn a_worker_that_hangs_is_killed_with_all_that_it_started() {
     let place = tempfile::tempdir().unwrap();
     let (script, writers) = hanging(&place);
     let (node, mut agent, _data) = serving(&script, Duration::from_secs(2)).await;
-    offer_job(&node, agent.address());
+    let id = offer_job(&node, agent.address());
     writers.begun.await.unwrap();
-    let all = agent.until(|progress| matches!(progress, Progress::Retrying { .. })).await;
-    let Some(Progress::Retrying { code, .. }) = all.last() else { panic!("{all:?}") };
-    assert_eq!(code, "worker_timed_out");
-    agent.agent.shutdown().await;
+    agent.until(|progress| matches!(progress, Progress::Submitted { .. })).await;
     writers.gone.await.unwrap();
+    let result = JobResult::decode(&opened_result(&node, id)).unwrap();
+    assert_eq!(result.fault.unwrap().code, FaultCode::TimedOut, "of a network too");
 }
 
 #[tokio::test]
@@ -137,6 +136,7 @@ async fn a_job_that_cannot_be_submitted_any_more_is_stopped() {
     assert_eq!(code, "deadline_passed");
     writers.gone.await.unwrap();
 }
+
 /// Offers a program that its worker need not read.
 fn offer_program(node: &Node, agent: &Watched) -> TaskId {
     let program = WasmJob {
@@ -174,7 +174,6 @@ async fn a_program_does_not_wait_for_the_device() {
     agent.agent.shutdown().await;
     writers.gone.await.unwrap();
 }
-
 
 #[tokio::test]
 async fn foreign_code_that_does_not_end_is_told_to_its_owner_before_the_deadline() {
