@@ -157,7 +157,7 @@ pub(crate) fn run(
         }
         Executor::Wasm => {
             relay.opened(processor("interpreter"));
-            wasm::run(payload, bounds)?
+            wasm::run(payload, bounds, relay)?
         }
         Executor::Oci => {
             relay.opened(processor("container"));

@@ -100,7 +100,8 @@ impl<'a> Relay<'a> {
     /// Says something to the owner, as long as the run has not said too much.
     pub(crate) fn log(&mut self, text: impl ToString) {
         let text = clipped(text.to_string());
-        self.logged = self.logged.saturating_add(text.len());
+        // A line without text is sent too.
+        self.logged = self.logged.saturating_add(text.len().max(1));
         if self.logged <= MAX_LOGGED {
             (self.say)(Said::Log(text));
         }

@@ -4,6 +4,7 @@
 //! that follow from the job: a program gives the same output on every machine. What a program may not do answers with an
 //! error code that its standard library knows.
 
+use super::MAX_TEXT;
 use wasmi::{Caller, Error, FuncType, Linker, Memory, Val, ValType, errors::HostError};
 
 /// Name of the interface's module.
@@ -24,14 +25,47 @@ const CALL_FUEL: u64 = 32;
 /// Most pieces of one read or write.
 const MAX_PIECES: u32 = 1_024;
 
+/// Whole lines of a stream, told as they come.
+pub(super) struct Lines<'a> {
+    unfinished: Vec<u8>,
+    tell: &'a mut dyn FnMut(String),
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(tell: &'a mut dyn FnMut(String)) -> Self {
+        Self { unfinished: Vec::new(), tell }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let mut parts = bytes.split(|byte| *byte == b'\n').peekable();
+        while let Some(part) = parts.next() {
+            self.unfinished.extend_from_slice(part);
+            // Of a line without an end no more is kept than is told.
+            if parts.peek().is_some() || self.unfinished.len() >= MAX_TEXT {
+                self.end();
+            }
+        }
+    }
+
+    /// Tells the last line, if the stream does not end with one's end.
+    pub(super) fn end(&mut self) {
+        let line =
+            String::from_utf8_lossy(&std::mem::take(&mut self.unfinished)).trim_end().to_owned();
+        if !line.is_empty() {
+            (self.tell)(line);
+        }
+    }
+}
+
 /// What a program has of the world.
-#[derive(Debug)]
-pub(super) struct World {
+pub(super) struct World<'a> {
     pub(super) args: Vec<Vec<u8>>,
     pub(super) input: Vec<u8>,
     pub(super) read: usize,
     pub(super) stdout: Vec<u8>,
     pub(super) stderr: Vec<u8>,
+    /// Where standard error goes while the program runs.
+    pub(super) lines: Lines<'a>,
     /// Most bytes of both streams together.
     pub(super) max_output: usize,
     pub(super) random: blake3::OutputReader,
@@ -87,13 +121,13 @@ const REFUSED: [(&str, &str); 31] = [
 ];
 
 /// Links the whole interface.
-pub(super) fn link(linker: &mut Linker<World>) -> Result<(), Error> {
+pub(super) fn link(linker: &mut Linker<World<'_>>) -> Result<(), Error> {
     linker.func_wrap(MODULE, "args_sizes_get", args_sizes)?;
     linker.func_wrap(MODULE, "args_get", args)?;
     linker.func_wrap(
         MODULE,
         "environ_sizes_get",
-        |mut caller: Caller<'_, World>, count, size| {
+        |mut caller: Caller<'_, World<'_>>, count, size| {
             answer(&mut caller, |caller, memory| {
                 memory.put(caller, count, &0u32.to_le_bytes())?;
                 memory.put(caller, size, &0u32.to_le_bytes())
@@ -104,14 +138,14 @@ pub(super) fn link(linker: &mut Linker<World>) -> Result<(), Error> {
     linker.func_wrap(
         MODULE,
         "clock_res_get",
-        |mut caller: Caller<'_, World>, _: i32, at: u32| {
+        |mut caller: Caller<'_, World<'_>>, _: i32, at: u32| {
             answer(&mut caller, |caller, memory| memory.put(caller, at, &1u64.to_le_bytes()))
         },
     )?;
     linker.func_wrap(
         MODULE,
         "clock_time_get",
-        |mut caller: Caller<'_, World>, _: i32, _: i64, at: u32| {
+        |mut caller: Caller<'_, World<'_>>, _: i32, _: i64, at: u32| {
             answer(&mut caller, |caller, memory| memory.put(caller, at, &0u64.to_le_bytes()))
         },
     )?;
@@ -156,12 +190,12 @@ impl From<Error> for Wrong {
 }
 
 impl Mem {
-    fn put(self, caller: &mut Caller<'_, World>, at: u32, bytes: &[u8]) -> Result<(), Wrong> {
+    fn put(self, caller: &mut Caller<'_, World<'_>>, at: u32, bytes: &[u8]) -> Result<(), Wrong> {
         pay(caller, bytes.len() as u64)?;
         self.0.write(caller, at as usize, bytes).map_err(|_| Wrong::Address)
     }
 
-    fn word(self, caller: &Caller<'_, World>, at: u32) -> Result<u32, Wrong> {
+    fn word(self, caller: &Caller<'_, World<'_>>, at: u32) -> Result<u32, Wrong> {
         let mut bytes = [0; 4];
         self.0.read(caller, at as usize, &mut bytes).map_err(|_| Wrong::Address)?;
         Ok(u32::from_le_bytes(bytes))
@@ -170,7 +204,7 @@ impl Mem {
     /// The pieces, address and length, of a read or write.
     fn pieces(
         self,
-        caller: &Caller<'_, World>,
+        caller: &Caller<'_, World<'_>>,
         at: u32,
         count: u32,
     ) -> Result<Vec<(u32, u32)>, Wrong> {
@@ -184,7 +218,7 @@ impl Mem {
 }
 
 /// Takes fuel for moving bytes.
-fn pay(caller: &mut Caller<'_, World>, bytes: u64) -> Result<(), Error> {
+fn pay(caller: &mut Caller<'_, World<'_>>, bytes: u64) -> Result<(), Error> {
     let cost = CALL_FUEL + bytes / BYTES_PER_FUEL;
     let left = caller.get_fuel()?.checked_sub(cost);
     caller.set_fuel(left.unwrap_or(0))?;
@@ -193,8 +227,8 @@ fn pay(caller: &mut Caller<'_, World>, bytes: u64) -> Result<(), Error> {
 
 /// Does a call that touches memory, and turns what goes wrong into the code for the program.
 fn answer(
-    caller: &mut Caller<'_, World>,
-    call: impl FnOnce(&mut Caller<'_, World>, Mem) -> Result<(), Wrong>,
+    caller: &mut Caller<'_, World<'_>>,
+    call: impl FnOnce(&mut Caller<'_, World<'_>>, Mem) -> Result<(), Wrong>,
 ) -> Result<i32, Error> {
     let Some(memory) = caller.get_export("memory").and_then(wasmi::Extern::into_memory) else {
         return Ok(FAULT);
@@ -206,7 +240,7 @@ fn answer(
     }
 }
 
-fn args_sizes(mut caller: Caller<'_, World>, count: u32, size: u32) -> Result<i32, Error> {
+fn args_sizes(mut caller: Caller<'_, World<'_>>, count: u32, size: u32) -> Result<i32, Error> {
     answer(&mut caller, |caller, memory| {
         let args = &caller.data().args;
         let bytes: usize = args.iter().map(|arg| arg.len() + 1).sum();
@@ -216,7 +250,7 @@ fn args_sizes(mut caller: Caller<'_, World>, count: u32, size: u32) -> Result<i3
     })
 }
 
-fn args(mut caller: Caller<'_, World>, mut list: u32, mut text: u32) -> Result<i32, Error> {
+fn args(mut caller: Caller<'_, World<'_>>, mut list: u32, mut text: u32) -> Result<i32, Error> {
     answer(&mut caller, |caller, memory| {
         for arg in caller.data().args.clone() {
             memory.put(caller, list, &text.to_le_bytes())?;
@@ -229,7 +263,7 @@ fn args(mut caller: Caller<'_, World>, mut list: u32, mut text: u32) -> Result<i
     })
 }
 
-fn random(mut caller: Caller<'_, World>, at: u32, length: u32) -> Result<i32, Error> {
+fn random(mut caller: Caller<'_, World<'_>>, at: u32, length: u32) -> Result<i32, Error> {
     answer(&mut caller, |caller, memory| {
         if length as usize > memory.0.data_size(&*caller) {
             return Err(Wrong::Address);
@@ -240,7 +274,7 @@ fn random(mut caller: Caller<'_, World>, at: u32, length: u32) -> Result<i32, Er
     })
 }
 
-fn stream_state(mut caller: Caller<'_, World>, file: i32, at: u32) -> Result<i32, Error> {
+fn stream_state(mut caller: Caller<'_, World<'_>>, file: i32, at: u32) -> Result<i32, Error> {
     if !(0..=2).contains(&file) {
         return Ok(BAD_FILE);
     }
@@ -253,7 +287,7 @@ fn stream_state(mut caller: Caller<'_, World>, file: i32, at: u32) -> Result<i32
 }
 
 fn read(
-    mut caller: Caller<'_, World>,
+    mut caller: Caller<'_, World<'_>>,
     file: i32,
     pieces: u32,
     count: u32,
@@ -277,7 +311,7 @@ fn read(
 }
 
 fn write(
-    mut caller: Caller<'_, World>,
+    mut caller: Caller<'_, World<'_>>,
     file: i32,
     pieces: u32,
     count: u32,
@@ -299,6 +333,9 @@ fn write(
             }
             let stream = if file == 1 { &mut world.stdout } else { &mut world.stderr };
             stream.extend_from_slice(part);
+            if file == 2 {
+                world.lines.push(part);
+            }
             total = total.saturating_add(length as u32);
         }
         memory.put(caller, done, &total.to_le_bytes())

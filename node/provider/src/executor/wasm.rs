@@ -10,7 +10,7 @@ use wasmi::{
     errors::{ErrorKind, InstantiationError},
 };
 
-use super::{Bounds, wasi};
+use super::{Bounds, Relay, wasi};
 use crate::worker::{FailureKind, JobFailure};
 
 /// Most memory that a program may ask for, in bytes: all that 32-bit addresses reach.
@@ -40,16 +40,23 @@ pub(super) fn check(payload: &[u8], bounds: &Bounds) -> Result<(), JobFailure> {
 
 /// Puts a program together. Without fuel nothing of it runs, its start function neither.
 fn look(job: WasmJob, bounds: &Bounds) -> Result<(), JobFailure> {
-    prepare(&WasmJob { fuel: 0, ..job }, bounds).map(drop)
+    let silent = &mut |_| {};
+    prepare(&WasmJob { fuel: 0, ..job }, bounds, wasi::Lines::new(silent)).map(drop)
 }
 
-/// Runs a job to its end.
-pub(super) fn run(payload: &[u8], bounds: &Bounds) -> Result<JobResult, JobFailure> {
+/// Runs a job to its end; what it writes to standard error its owner is told line by line.
+pub(super) fn run(
+    payload: &[u8],
+    bounds: &Bounds,
+    relay: &mut Relay<'_>,
+) -> Result<JobResult, JobFailure> {
     let job = WasmJob::decode(payload).map_err(of_job)?;
-    let (mut store, start) = prepare(&job, bounds)?;
+    let tell = &mut |line| relay.log(line);
+    let (mut store, start) = prepare(&job, bounds, wasi::Lines::new(tell))?;
     let ended = start.and_then(|start| start.call(&mut store, ()));
     let fault = ended.err().and_then(|error| fault(&error));
-    let world = store.into_data();
+    let mut world = store.into_data();
+    world.lines.end();
     let output = |name: &str, bytes| NamedBytes { name: name.into(), bytes };
     let outputs = vec![output("stdout", world.stdout), output("stderr", world.stderr)];
     Ok(JobResult { fault, outputs })
@@ -59,7 +66,11 @@ type Start = Result<wasmi::TypedFunc<(), ()>, wasmi::Error>;
 
 /// A store with the program in it and its beginning: an error there is already the program's own, such as one of its
 /// start function.
-fn prepare(job: &WasmJob, bounds: &Bounds) -> Result<(Store<wasi::World>, Start), JobFailure> {
+fn prepare<'a>(
+    job: &WasmJob,
+    bounds: &Bounds,
+    lines: wasi::Lines<'a>,
+) -> Result<(Store<wasi::World<'a>>, Start), JobFailure> {
     if job.memory_bytes > bounds.memory_bytes.min(MAX_MEMORY) {
         let most = bounds.memory_bytes.min(MAX_MEMORY);
         return Err(of_job(format!(
@@ -75,7 +86,7 @@ fn prepare(job: &WasmJob, bounds: &Bounds) -> Result<(Store<wasi::World>, Start)
         .map_err(|error| of_job(format!("the module is not valid: {error}")))?;
     let mut linker = Linker::new(&engine);
     wasi::link(&mut linker).map_err(of_job)?;
-    let mut store = Store::new(&engine, world(job, bounds));
+    let mut store = Store::new(&engine, world(job, bounds, lines));
     store.limiter(|world| &mut world.limits);
     store.set_fuel(job.fuel).map_err(of_job)?;
     match module.get_export("_start") {
@@ -136,7 +147,7 @@ fn refusal(error: &wasmi::Error, module: &Module, job: &WasmJob) -> Option<Strin
     })
 }
 
-fn world(job: &WasmJob, bounds: &Bounds) -> wasi::World {
+fn world<'a>(job: &WasmJob, bounds: &Bounds, lines: wasi::Lines<'a>) -> wasi::World<'a> {
     let mut seed = blake3::Hasher::new_derive_key("neura wasm job random bytes v1");
     seed.update(&job.module).update(&job.input);
     let memory = usize::try_from(job.memory_bytes).unwrap_or(usize::MAX);
@@ -146,6 +157,7 @@ fn world(job: &WasmJob, bounds: &Bounds) -> wasi::World {
         read: 0,
         stdout: Vec::new(),
         stderr: Vec::new(),
+        lines,
         max_output: usize::try_from(bounds.max_result / 2).unwrap_or(usize::MAX),
         random: seed.finalize_xof(),
         limits: StoreLimitsBuilder::new()

@@ -1,4 +1,9 @@
-use super::*;
+use neura_types::hash::content_hash;
+
+use super::{
+    super::{Executor, Keeping, Said},
+    *,
+};
 
 const BOUNDS: Bounds = Bounds { memory_bytes: 1 << 20, max_result: 4_096, timeout_ms: 60_000 };
 
@@ -35,7 +40,20 @@ fn job(body: &str) -> WasmJob {
 }
 
 fn run(job: &WasmJob) -> JobResult {
-    super::run(&job.encode().unwrap(), &BOUNDS).unwrap()
+    told(job).0.unwrap()
+}
+
+/// The result, and what the owner is told meanwhile.
+fn told(job: &WasmJob) -> (Result<JobResult, JobFailure>, Vec<String>) {
+    let mut lines = Vec::new();
+    let mut say = |said| match said {
+        Said::Log(line) => lines.push(line),
+        other => panic!("{other:?}"),
+    };
+    let payload = job.encode().unwrap();
+    let keeping = Keeping::default();
+    let relay = &mut Relay::new(Executor::Wasm, content_hash(&payload), keeping, &mut say);
+    (super::run(&payload, &BOUNDS, relay), lines)
 }
 
 fn fault(job: &WasmJob) -> FaultCode {
@@ -52,6 +70,33 @@ fn a_program_reads_its_input_and_writes_its_output() {
     assert_eq!(result.fault, None);
     assert_eq!(result.outputs[0], NamedBytes { name: "stdout".into(), bytes: b"four".to_vec() });
     assert_eq!(result.outputs[1].bytes, b"");
+}
+
+/// A call that writes so many bytes from a place in memory to standard error.
+fn complain(at: u32, length: u32) -> String {
+    format!(
+        "(i32.store (i32.const 0) (i32.const {at})) (i32.store (i32.const 4) (i32.const {length}))
+        (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))"
+    )
+}
+
+#[test]
+fn what_a_program_writes_to_standard_error_its_owner_is_told_line_by_line() {
+    let text = "(i64.store (i32.const 1024) (i64.const 0x650a0a656e6f0a61))"; // "a", "one", "", "e…"
+    let parts = [(1024, 3), (1027, 5), (1031, 1)].map(|(at, length)| complain(at, length)).concat();
+    let (result, lines) = told(&job(&format!("{text} {parts} (call $write (i32.const 1))")));
+    assert_eq!(lines, ["a", "one", "ee"]);
+    assert_eq!(result.unwrap().outputs[1].bytes, b"a\none\n\nee", "and it is in the result");
+}
+
+#[test]
+fn a_line_without_an_end_is_told_in_pieces_before_the_program_traps() {
+    let parts = format!("{} {} unreachable", complain(4096, 1_500), complain(4096, 9));
+    let fill = "(memory.fill (i32.const 4096) (i32.const 120) (i32.const 1500))";
+    let (result, lines) = told(&job(&format!("{fill} {parts}")));
+    assert_eq!(result.unwrap().fault.unwrap().code, FaultCode::Trapped);
+    let lengths: Vec<usize> = lines.iter().map(String::len).collect();
+    assert_eq!(lengths, [1_024, 9]);
 }
 
 #[test]
@@ -80,7 +125,7 @@ fn a_memory_bomb_gets_no_more_than_the_job_may_have() {
         (i32.store (i32.const 1024) (memory.size)) (call $write (i32.const 4))";
     assert_eq!(run(&job(grow)).outputs[0].bytes, 16u32.to_le_bytes());
     let greedy = WasmJob { memory_bytes: (1 << 20) + 1, ..job("nop") };
-    let failure = super::run(&greedy.encode().unwrap(), &BOUNDS).unwrap_err();
+    let failure = told(&greedy).0.unwrap_err();
     assert!(failure.detail.contains("1048576 are given"), "{failure}");
 }
 
