@@ -10,6 +10,19 @@ fn a_worker_gets_nothing_of_the_environment_but_what_drivers_need() {
     assert_eq!(passed, ["PATH", "VK_ICD_FILENAMES"]);
 }
 
+/// Drivers wrote that it is not set, which then stood in what was told of a crash.
+#[tokio::test]
+async fn a_worker_has_a_folder_for_run_time_files_which_is_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = r#"read -r line; printf '{"report":"failed","kind":"job","detail":"%s"}\n' "$XDG_RUNTIME_DIR""#;
+    let command = WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), told.into()] };
+    let worker = Worker::new(command, Device::Cpu, None, folder.path().into(), None);
+    match worker.probe().await {
+        Err(WorkerError::Failed(failure)) => assert_eq!(Path::new(&failure.detail), folder.path()),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn what_a_probe_found_out_is_sent_to_later_workers_and_outlives_the_agent() {
     let folder = tempfile::tempdir().unwrap();
