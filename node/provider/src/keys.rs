@@ -41,6 +41,18 @@ pub enum KeyFileError {
         /// What the operating system said.
         cause: io::Error,
     },
+    /// There is none.
+    #[error(
+        "there is no {file} in {folder}: name the folder of a provider's keys with --data or NEURA_PROVIDER_DATA, or \
+         make one with `neura provider join`",
+        folder = folder.display()
+    )]
+    Missing {
+        /// The file's name.
+        file: String,
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Others than its owner may read or change it.
     #[error("key file {path} is open to others (mode {mode:03o}): run `chmod 600 {path}`", path = path.display())]
     TooOpen {
@@ -108,8 +120,18 @@ fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> KeyFil
     move |cause| KeyFileError::Io { action, path, cause }
 }
 
+fn missing(path: &Path) -> KeyFileError {
+    KeyFileError::Missing {
+        file: path.file_name().unwrap_or_default().display().to_string(),
+        folder: path.parent().unwrap_or(Path::new(".")).to_owned(),
+    }
+}
+
 fn read(path: &Path) -> Result<Zeroizing<[u8; 32]>, KeyFileError> {
-    let file = File::open(path).map_err(failed("open", path))?;
+    let file = File::open(path).map_err(|cause| match cause.kind() {
+        io::ErrorKind::NotFound => missing(path),
+        _ => failed("open", path)(cause),
+    })?;
     let mode = file.metadata().map_err(failed("inspect", path))?.mode() & 0o777;
     if mode & 0o077 != 0 {
         return Err(KeyFileError::TooOpen { path: path.to_owned(), mode });

@@ -311,7 +311,8 @@ async fn status(home: &Home, shared: &Shared) -> Result<()> {
     let Status { status: report, benchmark } = report;
     screen.line(format!("provider   {} (block {})", report.address, report.height));
     match &report.provider {
-        None => screen.line("           not registered: `neura provider join NODE` registers it"),
+        None => screen.line("           not registered on this chain: `neura provider join NODE` registers it; if another one was meant, \
+                 name its folder with --data or NEURA_PROVIDER_DATA, or its chain with --url"),
         Some(provider) => {
             screen.line(format!(
                 "           {:?}, bond {}, {} per block",
@@ -325,8 +326,10 @@ async fn status(home: &Home, shared: &Shared) -> Result<()> {
     }
     for task in &report.tasks {
         screen.line(format!(
-            "task {:<6} {:?}, deadline at height {}",
-            task.id, task.state, task.deadline
+            "task {:<6} {}, deadline at height {}",
+            task.id,
+            task.state.name(),
+            task.deadline
         ));
     }
     for remark in &report.remarks {

@@ -33,6 +33,18 @@ fn a_key_file_that_others_can_read_is_refused() {
 }
 
 #[test]
+fn a_folder_without_keys_is_refused_with_what_names_another() {
+    let dir = tempfile::tempdir().unwrap();
+    for folder in [dir.path().to_owned(), dir.path().join("none")] {
+        let error = Keys::load(&folder).unwrap_err();
+        assert!(matches!(&error, KeyFileError::Missing { file, .. } if file == IDENTITY_FILE));
+        let text = error.to_string();
+        assert!(text.contains(&*folder.display().to_string()), "{text}");
+        assert!(text.contains("--data or NEURA_PROVIDER_DATA"), "{text}");
+    }
+}
+
+#[test]
 fn a_damaged_key_file_is_refused_and_never_replaced() {
     let dir = tempfile::tempdir().unwrap();
     Keys::load_or_create(dir.path()).unwrap();
