@@ -6,9 +6,9 @@ use neura_types::{
     Amount,
     task::{Requirement, ResultPrivacy},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
-use super::work::RawJob;
+use super::work::{Kind, RawJob};
 use crate::bounded;
 
 /// Longest list of classes.
@@ -66,13 +66,45 @@ impl JobError {
     }
 }
 
+/// A job file; `J` is what its executor's `[job]` table holds.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct RawFile {
-    job: RawJob,
+struct RawFile<J> {
+    job: J,
     #[serde(default)]
     requirements: Requirement,
     terms: RawTerms,
+}
+
+/// What is read first: which keys may follow. The file is then read again for those, so that an error has its place.
+#[derive(Debug, Deserialize)]
+struct Head {
+    job: HeadJob,
+}
+
+#[derive(Debug, Deserialize)]
+struct HeadJob {
+    executor: Kind,
+}
+
+impl<J: DeserializeOwned> RawFile<J> {
+    fn read(text: &str, job: impl FnOnce(J) -> RawJob) -> Result<RawFile<RawJob>, toml::de::Error> {
+        let Self { job: table, requirements, terms } = toml::from_str(text)?;
+        Ok(RawFile { job: job(table), requirements, terms })
+    }
+}
+
+impl RawFile<RawJob> {
+    fn of(text: &str) -> Result<Self, toml::de::Error> {
+        let Head { job: HeadJob { executor } } = toml::from_str(text)?;
+        match executor {
+            Kind::Int8 => RawFile::read(text, RawJob::Int8),
+            Kind::Wgsl => RawFile::read(text, RawJob::Wgsl),
+            Kind::Wasm => RawFile::read(text, RawJob::Wasm),
+            Kind::Onnx => RawFile::read(text, RawJob::Onnx),
+            Kind::Oci => RawFile::read(text, RawJob::Oci),
+        }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -149,9 +181,8 @@ pub fn check_text(text: &str) -> Result<(), JobError> {
 }
 
 /// Reads the text of a job file, and the price in it.
-fn parse(path: &Path, text: &str) -> Result<(RawFile, Amount), JobError> {
-    let raw: RawFile =
-        toml::from_str(text).map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
+fn parse(path: &Path, text: &str) -> Result<(RawFile<RawJob>, Amount), JobError> {
+    let raw = RawFile::of(text).map_err(|cause| JobError::Toml { path: path.to_owned(), cause })?;
     let field = |reason: String| JobError::Field { path: path.to_owned(), reason };
     if raw.terms.duration_blocks == 0 {
         return Err(field("duration_blocks must be at least 1".into()));

@@ -56,8 +56,66 @@ fn a_job_file_with_a_mistake_is_refused_with_the_reason() {
 fn a_result_of_another_length_is_refused() {
     let job = Job::load(&digits().join("job.toml")).unwrap();
     let short = Int8Result::new(vec![vec![Tensor::list(vec![0; 20]).unwrap()]]).unwrap();
-    assert!(report("int8", Some(&job), &short.encode()).is_err());
-    assert!(report("int8", None, b"garbage").is_err());
+    assert!(report("int8", Some(&job), None, &short.encode()).is_err());
+    assert!(report("int8", None, None, b"garbage").is_err());
+}
+
+#[test]
+fn numbers_that_are_no_classes_are_not_called_so() {
+    let scores = Tensor::new(vec![2, 2], Data::I32(vec![7, -7, 1, 2])).unwrap();
+    let result = Int8Result::new(vec![vec![scores]]).unwrap().encode();
+    // Without the model nothing but type and shape is known.
+    let Report::Answers(found) = report("int8", None, None, &result).unwrap() else { panic!() };
+    assert_eq!((found.predictions.len(), found.is_shortened()), (0, false));
+    assert_eq!(found.outputs[0].to_string(), "answer 0: i32, 2 x 2: 7 -7 1 2");
+
+    let mut builder = Builder::new(4);
+    let x = builder.input("x", DType::I8, &[2], (-9, 9));
+    let weights = Tensor::new(vec![2, 2], Data::I8(vec![1; 4])).unwrap();
+    let weights = builder.param("weights", weights);
+    let scores = builder.node(Linear { weights, bias: None, finish: None }, &[x]).unwrap();
+    builder.output("scores", scores);
+    let rows = Tensor::new(vec![1, 2], Data::I8(vec![3, 4])).unwrap();
+    let requests = encode_requests(&[Request::run(vec![rows])]).unwrap();
+    let payload = Int8Job { model: builder.build().unwrap().encode(), requests };
+    let plain = payload.open().unwrap().run(&Reference).unwrap().encode();
+    let payload = payload.encode().unwrap();
+    let found = report("int8", None, Some(&payload), &plain).unwrap();
+    let json = serde_json::to_value(&found).unwrap();
+    assert_eq!(json["predictions"], serde_json::json!([]));
+    assert_eq!(
+        (&json["outputs"][0]["name"], &json["outputs"][0]["kind"]),
+        (&"scores".into(), &"numbers".into())
+    );
+    assert_eq!(json["outputs"][0]["first"], serde_json::json!([7, 7]));
+}
+
+#[test]
+fn a_network_that_was_not_done_in_time_tells_so() {
+    use neura_types::job::{FaultCode, JobFault, JobFormat, JobResult};
+
+    let fault = JobFault { code: FaultCode::TimedOut, detail: "not done by block 9".into() };
+    let plain = JobResult { fault: Some(fault.clone()), outputs: Vec::new() }.encode().unwrap();
+    let job = Job::load(&digits().join("job.toml")).unwrap();
+    let found = report("int8", Some(&job), None, &plain).unwrap();
+    assert_eq!((found.fault(), found.is_good()), (Some(&fault), false));
+}
+
+/// One file where a table belongs was an error of the whole `[job]` table, in words of the parser.
+#[test]
+fn inputs_that_are_no_table_are_refused_where_they_stand_with_what_to_write() {
+    let text = |inputs: &str| {
+        format!(
+            "[job]\nname = \"n\"\nexecutor = \"onnx\"\nmodel = \"m.onnx\"\n{inputs}\n\
+             [terms]\nduration_blocks = 9\nmax_price = \"5 ANKR\"\n"
+        )
+    };
+    for good in ["inputs = { x = \"x.npy\" }", "[job.inputs]\nx = \"x.npy\""] {
+        check_text(&text(good)).unwrap();
+    }
+    let error = check_text(&text("inputs = \"x.npy\"")).unwrap_err().to_string();
+    assert!(error.contains("line 5, column 10"), "{error}");
+    assert!(error.contains("{ x = \"x.npy\" } for an input x"), "{error}");
 }
 
 #[test]

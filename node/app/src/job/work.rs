@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,10 @@ use neura_int8::Int8Job;
 use neura_types::job::{
     JobFormat, NamedBytes, OciJob, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass,
 };
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::file::{JobError, read};
 
@@ -23,8 +27,7 @@ const PROGRAM_FUEL: u64 = 100_000_000_000;
 const PROGRAM_MEMORY_MIB: u32 = 256;
 
 /// The `[job]` table: what is to be done, by its executor.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "executor", rename_all = "snake_case")]
+#[derive(Debug)]
 pub(super) enum RawJob {
     Int8(Int8),
     Wgsl(Wgsl),
@@ -37,6 +40,8 @@ pub(super) enum RawJob {
 #[serde(deny_unknown_fields)]
 pub(super) struct Int8 {
     name: String,
+    #[serde(rename = "executor")]
+    _executor: IgnoredAny,
     model: PathBuf,
     inputs: PathBuf,
     pub(super) labels: Option<PathBuf>,
@@ -47,6 +52,8 @@ pub(super) struct Int8 {
 #[serde(deny_unknown_fields)]
 pub(super) struct Wgsl {
     name: String,
+    #[serde(rename = "executor")]
+    _executor: IgnoredAny,
     shader: PathBuf,
     #[serde(default)]
     fuel: Option<u32>,
@@ -75,6 +82,8 @@ struct Pass {
 #[serde(deny_unknown_fields)]
 pub(super) struct Wasm {
     name: String,
+    #[serde(rename = "executor")]
+    _executor: IgnoredAny,
     module: PathBuf,
     #[serde(default)]
     args: Vec<String>,
@@ -87,17 +96,54 @@ pub(super) struct Wasm {
 #[serde(deny_unknown_fields)]
 pub(super) struct Onnx {
     name: String,
+    #[serde(rename = "executor")]
+    _executor: IgnoredAny,
     model: PathBuf,
+    #[serde(deserialize_with = "files_of_inputs")]
     inputs: BTreeMap<String, PathBuf>,
+}
+
+/// Each input's name and its file; whoever names one file alone is told how a table of them is written.
+fn files_of_inputs<'de, D: Deserializer<'de>>(
+    source: D,
+) -> Result<BTreeMap<String, PathBuf>, D::Error> {
+    struct Table;
+    impl<'de> Visitor<'de> for Table {
+        type Value = BTreeMap<String, PathBuf>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(
+                "a table of the model's inputs, each with its .npy file, such as { x = \"x.npy\" } for an input x",
+            )
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+            Deserialize::deserialize(MapAccessDeserializer::new(map))
+        }
+    }
+    source.deserialize_any(Table)
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Oci {
     name: String,
+    #[serde(rename = "executor")]
+    _executor: IgnoredAny,
     image: String,
     command: Vec<String>,
     input: Option<PathBuf>,
+}
+
+/// The executor that a job names.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Int8,
+    Wgsl,
+    Wasm,
+    Onnx,
+    Oci,
 }
 
 impl RawJob {
