@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use neura_convert::{
-    Config, ConvertError, Graph, MAX_CONFIG_BYTES, OnnxOptions, Options, OutputError, Report,
+    Config, ConvertError, Graph, MAX_CONFIG_BYTES, OnnxOptions, Op, Options, OutputError, Report,
     Sample, calibrate, compare, quantise, read_checkpoint, read_onnx, read_samples,
 };
 use neura_int8::{MAX_MODEL_BYTES, MAX_ROWS, Sampling};
@@ -107,6 +107,7 @@ struct Converted<'a> {
     calibration_samples: usize,
     compared_with_calibration: bool,
     assumed: &'a [String],
+    warnings: &'a [String],
     report: &'a Report,
 }
 
@@ -121,10 +122,11 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
     let mut screen = Screen::new(shared.json);
     screen.waiting("reading the model");
     let (graph, float_bytes) = read(args)?;
-    let samples = shaped(&graph, data(&args.calibrate)?)?;
+    let samples = data(&graph, &args.calibrate)?;
+    let warnings: Vec<String> = poor(&samples).into_iter().collect();
     let own = args.compare.is_none();
     let others = match &args.compare {
-        Some(path) => shaped(&graph, data(path)?)?,
+        Some(path) => data(&graph, path)?,
         None => samples.iter().take(FEW).cloned().collect(),
     };
     ensure!(!others.is_empty(), "there is nothing to compare with in the file given");
@@ -154,6 +156,7 @@ pub(super) fn run(args: &Args, shared: &Shared) -> Result<()> {
         calibration_samples: samples.len(),
         compared_with_calibration: own,
         assumed: &graph.assumed,
+        warnings: &warnings,
         report: &report,
     };
     if !screen.result(&converted)? {
@@ -201,24 +204,55 @@ fn read(args: &Args) -> Result<(Graph, u64)> {
     Ok((read_checkpoint(&bytes, &config, args.rows).map_err(of_file)?, size))
 }
 
-fn data(path: &Path) -> Result<Vec<Sample>> {
+/// Samples for a graph: those of another kind or of other axes than it takes are refused.
+fn data(graph: &Graph, path: &Path) -> Result<Vec<Sample>> {
     let bytes =
         bounded::read(path, MAX_DATA).with_context(|| format!("cannot read {}", path.display()))?;
-    read_samples(&bytes).with_context(|| path.display().to_string())
+    let samples = read_samples(&bytes).with_context(|| path.display().to_string())?;
+    check(graph, &samples).with_context(|| path.display().to_string())?;
+    Ok(samples)
 }
 
-/// Samples for a graph: an array whose rows have other axes than the model's is refused.
-fn shaped(graph: &Graph, samples: Vec<Sample>) -> Result<Vec<Sample>> {
-    let expected = graph.nodes.first().map_or(0, |node| node.width());
+fn check(graph: &Graph, samples: &[Sample]) -> Result<()> {
+    let Some(input) = graph.nodes.first() else { return Ok(()) };
+    let takes_tokens = matches!(input.op, Op::Tokens(_));
+    let expected = input.width();
     for (index, sample) in samples.iter().enumerate() {
-        if let Sample::Features { width, .. } = sample {
-            ensure!(
+        match sample {
+            Sample::Features { .. } if takes_tokens => bail!(
+                "it holds numbers, and the model takes tokens: give a text file with a list of tokens on each line, \
+                 such as [101, 7592, 102]"
+            ),
+            Sample::Tokens(_) if !takes_tokens => bail!(
+                "it holds lists of tokens, and the model takes {expected} numbers for each sample: give a .npy file of \
+                 numpy.save, a sample in each row"
+            ),
+            Sample::Features { width, .. } => ensure!(
                 *width == expected,
                 "sample {index} has {width} numbers, the model takes {expected}"
-            );
+            ),
+            Sample::Tokens(_) => {}
         }
     }
-    Ok(samples)
+    Ok(())
+}
+
+/// What is wrong with data that is one number, or one token, again and again.
+fn poor(samples: &[Sample]) -> Option<String> {
+    let first = match samples.first()? {
+        Sample::Features { values, .. } => *values.first()?,
+        Sample::Tokens(tokens) => *tokens.first()? as f32,
+    };
+    let same = |sample: &Sample| match sample {
+        Sample::Features { values, .. } => values.iter().all(|value| *value == first),
+        Sample::Tokens(tokens) => tokens.iter().all(|token| *token as f32 == first),
+    };
+    samples.iter().all(same).then(|| {
+        format!(
+            "the calibration data is {first} everywhere: scales made of it fit nothing else; give data like that which \
+             the model will meet"
+        )
+    })
 }
 
 fn show(screen: &Screen, made: &Converted<'_>) {
@@ -230,6 +264,9 @@ fn show(screen: &Screen, made: &Converted<'_>) {
     ));
     for assumed in made.assumed {
         screen.line(format!("assumed      {assumed}"));
+    }
+    for warning in made.warnings {
+        screen.line(format!("warning      {warning}"));
     }
     let seen = if made.compared_with_calibration { " of the calibration" } else { "" };
     screen.line(format!(
@@ -257,3 +294,6 @@ fn show(screen: &Screen, made: &Converted<'_>) {
         report.int8_seconds, report.float_seconds
     ));
 }
+
+#[cfg(test)]
+mod tests;
