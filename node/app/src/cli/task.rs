@@ -19,11 +19,11 @@ use serde::Serialize;
 
 use super::{Account, Failed, Screen, Shared};
 use crate::{
-    job::{self, Choice, Job, Refusal, Report},
+    job::{self, Choice, Job, Refusal, Report, describe_end},
     plain,
 };
 use notes::NoteView;
-use show::{describe_end, print_choice, print_task, show_step};
+use show::{print_choice, print_task, show_step};
 pub(crate) use show::{print_end, print_report};
 
 /// Commands of `neura task`.
@@ -256,7 +256,7 @@ pub(crate) async fn finish(
     let sender = account.sender().await?;
     let plain =
         job::open_result(client, sender.chain_id(), &submitted, &account.result_key).await?;
-    let report = job::report(&job.executor, Some(job), &plain)?;
+    let report = job::report(&job.executor, Some(job), None, &plain)?;
     let approve = approve && report.fault().is_none();
     if approve && submitted.state == TaskState::Submitted {
         if !report.is_good() {
@@ -296,14 +296,17 @@ async fn result(
         job::save(&task.terms.executor, &plain, path)?;
     }
     let job = job.map(|path| Job::load(&path)).transpose()?;
-    let report = job::report(&task.terms.executor, job.as_ref(), &plain)?;
+    // What the numbers are is in the model, which the owner can open as the provider does.
+    let payload = match (&job, task.terms.executor.as_str()) {
+        (None, "int8") => {
+            job::open_payload(&account.client, chain_id, &task, &account.result_key).await
+        }
+        _ => None,
+    };
+    let report = job::report(&task.terms.executor, job.as_ref(), payload.as_deref(), &plain)?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&report)? {
         print_report(&screen, &report);
-        if let Report::Predictions(found) = &report {
-            let text: Vec<String> = found.predictions.iter().map(ToString::to_string).collect();
-            screen.line(text.join(" "));
-        }
         print_choice(&screen, &task);
     }
     check(id, &report)
@@ -349,7 +352,7 @@ async fn act(shared: &Shared, id: TaskId, call: Vec<u8>, value: U256) -> Result<
     let done = account.sender().await?.call(system::TASKS, value, call).await?;
     let task = find(&account.client, id).await?;
     if !screen.result(&task)? {
-        screen.line(format!("task {id} is {:?} since height {}", task.state, done.height));
+        screen.line(format!("task {id} is {} since height {}", task.state.name(), done.height));
         print_end(&screen, &task);
     }
     Ok(())
@@ -369,7 +372,7 @@ async fn list(all: bool, shared: Shared) -> Result<()> {
             screen.line(format!(
                 "{:>6}  {:<10} provider {}  escrow {}  {end}",
                 task.id,
-                format!("{:?}", task.state),
+                task.state.name(),
                 task.terms.provider,
                 task.escrow
             ));

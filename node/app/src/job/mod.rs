@@ -3,6 +3,8 @@
 //! The seven steps, none skipped: pick a provider and read its key from the chain, seal the payload to it, store the
 //! ciphertext, send the task transaction, have it confirmed, wait for the provider's result, settle and open it.
 
+mod answers;
+mod end;
 mod file;
 mod follow;
 mod notes;
@@ -14,10 +16,12 @@ mod submit;
 mod tests;
 mod work;
 
+pub use answers::{Accuracy, Answers, Described, Kind};
+pub use end::describe_end;
 pub use file::{Job, JobError, check_text};
 pub use follow::{declined_because, watch};
 pub use notes::read_notes;
-pub use outcome::{Accuracy, Output, Predictions, Report, open_result, report, save};
+pub use outcome::{Output, Report, open_payload, open_result, report, save};
 pub use queue::Queue;
 pub use reassign::reassign;
 pub use submit::{Choice, Offer, Refusal, Step, pick, submit};

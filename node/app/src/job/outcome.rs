@@ -5,7 +5,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use neura_blobs::{EncryptionSecretKey, EnvelopeContext, Purpose, open};
 use neura_client::Client;
-use neura_int8::Int8Result;
 use neura_types::{
     ChainId,
     job::{JobFault, JobFormat, JobResult, NamedBytes},
@@ -13,48 +12,28 @@ use neura_types::{
 };
 use serde::Serialize;
 
-use super::Job;
+use super::{
+    Job,
+    answers::{Answers, answers},
+    end::no_result,
+};
 
 /// Largest result that is fetched and opened.
 const MAX_RESULT: usize = 256 << 20;
-
-/// How the predictions compare with the labels.
-#[derive(Debug, Clone, Serialize)]
-pub struct Accuracy {
-    /// Predictions equal to their label.
-    pub correct: usize,
-    /// Predictions in all.
-    pub total: usize,
-    /// Share in percent.
-    pub percent: f64,
-}
 
 /// What the owner learns from a result.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 pub enum Report {
     /// Of an integer network.
-    Predictions(Predictions),
-    /// Of the other executors.
+    Answers(Answers),
+    /// Of the other executors, and of a network that was not done in time.
     Outputs {
         /// Why the job did not end well, if so.
         fault: Option<JobFault>,
         /// What came back.
         outputs: Vec<Output>,
     },
-}
-
-/// Classes, compared with what the owner knows of them.
-#[derive(Debug, Clone, Serialize)]
-pub struct Predictions {
-    /// The classes or tokens: the first output of every answer, if it is of whole numbers.
-    pub predictions: Vec<i32>,
-    /// Answers in all, of whatever numbers.
-    pub answers: usize,
-    /// Comparison with the labels, if the owner has them.
-    pub accuracy: Option<Accuracy>,
-    /// Whether they equal the reference's, if the owner has it.
-    pub equals_reference: Option<bool>,
 }
 
 /// An output of a job.
@@ -75,7 +54,7 @@ impl Report {
     /// Why the job failed by its own fault, if it did.
     pub fn fault(&self) -> Option<&JobFault> {
         match self {
-            Self::Predictions(_) => None,
+            Self::Answers(_) => None,
             Self::Outputs { fault, .. } => fault.as_ref(),
         }
     }
@@ -83,7 +62,7 @@ impl Report {
     /// Whether it is as good as can be told: no fault, and nothing that differs from the reference.
     pub fn is_good(&self) -> bool {
         match self {
-            Self::Predictions(found) => found.equals_reference != Some(false),
+            Self::Answers(found) => found.equals_reference != Some(false),
             Self::Outputs { fault, .. } => fault.is_none(),
         }
     }
@@ -100,23 +79,15 @@ pub async fn open_result(
     task: &Task,
     key: &EncryptionSecretKey,
 ) -> Result<Vec<u8>> {
-    let result = task
-        .result
-        .as_ref()
-        .with_context(|| format!("task {} has no result yet: it is {:?}", task.id, task.state))?;
+    let Some(result) = &task.result else {
+        bail!("{}", no_result(task, super::declined_because(client, task).await.as_deref()));
+    };
     let limit = MAX_RESULT.min(usize::try_from(result.blob.size).unwrap_or(MAX_RESULT));
     let bytes = client.blob(result.blob.hash, limit).await.context("fetching the result")?;
     let plain = match task.terms.privacy {
         ResultPrivacy::Public => bytes,
         ResultPrivacy::Sealed => {
-            let context = EnvelopeContext {
-                chain_id,
-                purpose: Purpose::Result,
-                owner: task.owner.into_array(),
-                provider: task.terms.provider.into_array(),
-                binding: task.terms.envelope_nonce.0,
-            };
-            open(&context, key, &bytes, MAX_RESULT as u64)
+            open(&context(chain_id, task, Purpose::Result), key, &bytes, MAX_RESULT as u64)
                 .context(
                     "opening the result (`neura task challenge` contests one that cannot be read)",
                 )?
@@ -132,13 +103,50 @@ pub async fn open_result(
     Ok(plain)
 }
 
-/// Reads a result of an executor, and compares it with what the owner knows.
+/// The plain payload of a task, as its owner can open it; none if the store does not have it any more, or it is not
+/// this key's.
+pub async fn open_payload(
+    client: &Client,
+    chain_id: ChainId,
+    task: &Task,
+    key: &EncryptionSecretKey,
+) -> Option<Vec<u8>> {
+    let payload = &task.terms.payload;
+    let limit = usize::try_from(payload.size).ok().filter(|size| *size <= MAX_RESULT)?;
+    let sealed = client.blob(payload.hash, limit).await.ok()?;
+    let context = context(chain_id, task, Purpose::Payload);
+    Some(open(&context, key, &sealed, MAX_RESULT as u64).ok()?.to_vec())
+}
+
+/// What an envelope of a task is bound to.
+fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
+    EnvelopeContext {
+        chain_id,
+        purpose,
+        owner: task.owner.into_array(),
+        provider: task.terms.provider.into_array(),
+        binding: task.terms.envelope_nonce.0,
+    }
+}
+
+/// Whether a result is a network's answers, and not its fault or another executor's outputs.
+fn is_of_network(executor: &str, plain: &[u8]) -> bool {
+    executor == "int8" && JobResult::decode(plain).is_err()
+}
+
+/// Reads a result of an executor, and compares it with what the owner knows. `payload` is the plain payload, if that is
+/// at hand without a job file.
 ///
 /// # Errors
 /// If the bytes are no result, or one of another length than the labels or the reference.
-pub fn report(executor: &str, job: Option<&Job>, plain: &[u8]) -> Result<Report> {
-    if executor == "int8" {
-        return predictions(job, plain).map(Report::Predictions);
+pub fn report(
+    executor: &str,
+    job: Option<&Job>,
+    payload: Option<&[u8]>,
+    plain: &[u8],
+) -> Result<Report> {
+    if is_of_network(executor, plain) {
+        return answers(job, payload, plain).map(Report::Answers);
     }
     let result = JobResult::decode(plain).context("the result is malformed")?;
     let outputs = result.outputs.into_iter().map(|output| Output {
@@ -161,7 +169,7 @@ pub fn save(executor: &str, plain: &[u8], path: &Path) -> Result<()> {
     let write = |path: &Path, bytes: &[u8]| {
         std::fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
     };
-    if executor == "int8" {
+    if is_of_network(executor, plain) {
         return write(path, plain);
     }
     let result = JobResult::decode(plain).context("the result is malformed")?;
@@ -179,33 +187,4 @@ fn file_name(output: &NamedBytes, executor: &str) -> String {
     let name = name.trim_start_matches('.');
     let name = if name.is_empty() { "output" } else { name };
     if executor == "onnx" { format!("{name}.npy") } else { name.to_owned() }
-}
-
-fn predictions(job: Option<&Job>, plain: &[u8]) -> Result<Predictions> {
-    let result = Int8Result::decode(plain).context("the result is malformed")?;
-    let first = result.answers().iter().filter_map(|answer| answer.first());
-    let predictions: Vec<i32> = first.flat_map(|tensor| tensor.data().i32s()).copied().collect();
-    let labels = job.and_then(|job| job.labels.as_deref());
-    let reference = job.and_then(|job| job.reference.as_deref());
-    for (name, known) in [("labels", labels), ("reference", reference)] {
-        if let Some(known) = known
-            && known.len() != predictions.len()
-        {
-            bail!(
-                "{} predictions came back, but the {name} file has {}",
-                predictions.len(),
-                known.len()
-            );
-        }
-    }
-    let accuracy = labels.map(|labels| {
-        let correct =
-            labels.iter().zip(&predictions).filter(|(a, b)| i32::from(**a) == **b).count();
-        let total = predictions.len();
-        Accuracy { correct, total, percent: 100.0 * correct as f64 / total.max(1) as f64 }
-    });
-    let equals_reference = reference
-        .map(|known| known.iter().map(|class| i32::from(*class)).eq(predictions.iter().copied()));
-    let answers = result.answers().len();
-    Ok(Predictions { predictions, answers, accuracy, equals_reference })
 }

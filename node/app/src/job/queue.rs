@@ -78,7 +78,7 @@ fn takes_a_place(task: &Task) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use neura_types::{
         Amount, B256,
         task::{BlobRef, Requirement, ResultPrivacy, Terms, VerificationPolicy},
@@ -86,7 +86,7 @@ mod tests {
 
     use super::*;
 
-    fn task(id: TaskId, state: TaskState) -> Task {
+    pub(in crate::job) fn task(id: TaskId, state: TaskState) -> Task {
         let terms = Terms {
             payload: BlobRef::NONE,
             envelope_nonce: B256::ZERO,

@@ -1,6 +1,9 @@
 use std::path::Path;
 
-use neura_int8::{Int8Job, Int8Result, Reference, Tensor};
+use neura_int8::{
+    Builder, DType, Data, Int8Job, Int8Result, Reference, Request, Tensor, encode_requests,
+    ops::linear::Linear,
+};
 
 use super::*;
 
@@ -16,9 +19,20 @@ fn the_digits_job_is_read_whole() {
     let open = Int8Job::decode(&job.payload).unwrap().open().unwrap();
     let result = open.run(&Reference).unwrap();
     assert_eq!(result.answers()[0][0].dims(), [labels.len()]);
-    let Report::Predictions(report) = report("int8", Some(&job), &result.encode()).unwrap() else {
-        panic!("a network predicts");
+    let Report::Answers(report) = report("int8", Some(&job), None, &result.encode()).unwrap()
+    else {
+        panic!("a network answers");
     };
+    let output = &report.outputs[0];
+    assert_eq!((output.kind, &output.shape), (Kind::Classes, &vec![labels.len()]));
+    let shown = output.to_string();
+    assert!(
+        shown.contains(&format!("classes, {}: ", labels.len()))
+            && shown.ends_with(" …")
+            && shown.len() < 80,
+        "{shown}"
+    );
+    assert!(report.is_shortened());
     assert_eq!((report.answers, report.equals_reference), (1, Some(true)));
     assert!(report.accuracy.unwrap().percent >= 95.0);
 }
@@ -127,7 +141,7 @@ fn outputs_are_shown_and_saved_under_harmless_names() {
     let outputs =
         vec![output("stdout", b"hello"), output("../../etc/x", &[0, 1]), output("..", b"")];
     let plain = JobResult { fault: Some(fault), outputs }.encode().unwrap();
-    let shown = report("wasm", None, &plain).unwrap();
+    let shown = report("wasm", None, None, &plain).unwrap();
     assert!(!shown.is_good());
     let json = serde_json::to_value(&shown).unwrap();
     assert_eq!(json["fault"]["code"], "exit_code");

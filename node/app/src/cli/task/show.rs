@@ -2,12 +2,12 @@
 
 use neura_types::{
     job::JobFault,
-    task::{EndReason, Outcome, Party, Task, TaskState},
+    task::{Task, TaskState},
 };
 
 use super::Screen;
 use crate::{
-    job::{Output, Queue, Report, Step},
+    job::{Output, Queue, Report, Step, describe_end},
     plain,
 };
 
@@ -77,52 +77,29 @@ fn show_change(screen: &Screen, task: &Task, height: u64) {
         }
         TaskState::Settled | TaskState::Refunded | TaskState::Cancelled | TaskState::Slashed => {
             let at = task.outcome.map_or(height, |outcome| outcome.at);
-            screen.line(format!(
-                "7 {:<10} at height {at}",
-                format!("{:?}", task.state).to_lowercase()
-            ));
+            screen.line(format!("7 {:<10} at height {at}", task.state.name()));
         }
     }
-}
-
-pub(super) fn describe_end(task: &Task) -> String {
-    task.outcome.map_or_else(
-        || format!("{:?}", task.state),
-        |Outcome { reason, at_fault, .. }| {
-            let why = match reason {
-                EndReason::Approved => "approved by the owner",
-                EndReason::AcceptedByTimeout => "accepted as the owner's window passed",
-                EndReason::CancelledByOwner => "cancelled by the owner",
-                EndReason::Declined => "declined by the provider",
-                EndReason::NotAccepted => "not accepted in time",
-                EndReason::NotSubmitted => "no result in time",
-                EndReason::ResultWithdrawn => "contested result not replaced in time",
-                EndReason::ResultContested => "result contested twice",
-            };
-            match at_fault {
-                Party::None => why.to_owned(),
-                Party::Owner => format!("{why} (the owner is at fault)"),
-                Party::Provider => format!("{why} (the provider is at fault)"),
-            }
-        },
-    )
 }
 
 /// Prints what the owner learns from a result.
 pub(crate) fn print_report(screen: &Screen, report: &Report) {
     let found = match report {
-        Report::Predictions(found) => found,
+        Report::Answers(found) => found,
         Report::Outputs { fault, outputs } => {
             return print_outputs(screen, fault.as_ref(), outputs);
         }
     };
-    screen.line(match found.predictions.len() {
-        0 => format!(
-            "result       {} answers: `neura task result ID --out FILE` and `neura model answers` read them",
-            found.answers
-        ),
-        count => format!("result       {count} predictions"),
-    });
+    let count = found.answers;
+    screen.line(format!("result       {count} {}", if count == 1 { "answer" } else { "answers" }));
+    for output in &found.outputs {
+        screen.line(format!("output       {}", plain::line(&output.to_string())));
+    }
+    if found.is_shortened() {
+        screen.line(
+            "             more: `neura task result ID --out FILE` writes it whole, `neura model answers` reads the file",
+        );
+    }
     if let Some(equal) = found.equals_reference {
         let verdict = if equal {
             "equal to the reference's, every one"
