@@ -31,6 +31,8 @@ pub struct Answers {
     pub predictions: Vec<i32>,
     /// The first outputs, answer by answer.
     pub outputs: Vec<Described>,
+    /// Whether the result holds more than these.
+    pub shortened: bool,
     /// Comparison with the labels, if the owner has them.
     pub accuracy: Option<Accuracy>,
     /// Whether they equal the reference's, if the owner has it.
@@ -42,10 +44,10 @@ pub struct Answers {
 pub struct Described {
     /// Number of the answer, from 0.
     pub answer: usize,
-    /// The output's name in the model, where the model is known and the answer is of a run.
+    /// The output's name in the model, where that is known.
     pub name: Option<String>,
     /// What its numbers are.
-    pub kind: Kind,
+    pub kind: OutputKind,
     /// Type of its numbers.
     pub dtype: String,
     /// Its axes.
@@ -57,7 +59,7 @@ pub struct Described {
 /// What numbers of an output are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum OutputKind {
     /// The index of the greatest score.
     Classes,
     /// Tokens that were drawn.
@@ -79,22 +81,25 @@ pub(super) fn answers(job: Option<&Job>, payload: Option<&[u8]>, plain: &[u8]) -
         answers: result.answers().len(),
         predictions: Vec::new(),
         outputs: Vec::new(),
+        shortened: false,
         accuracy: None,
         equals_reference: None,
     };
     for (answer, tensors) in result.answers().iter().enumerate() {
-        // Of a generation there is one output, whatever the model has.
-        let is_run = tensors.len() == ports.len();
         for (place, tensor) in tensors.iter().enumerate() {
             let (name, kind) = match ports.get(place) {
-                Some((name, kind)) => (is_run.then(|| name.clone()), *kind),
-                None => (None, Kind::Numbers),
+                // A generation's tokens are of the first output.
+                Some((name, kind)) => (Some(name.clone()), *kind),
+                None => (None, OutputKind::Numbers),
             };
-            if place == 0 && kind != Kind::Numbers {
+            if place == 0 && kind != OutputKind::Numbers {
                 found.predictions.extend_from_slice(tensor.data().i32s());
             }
+            found.shortened |= tensor.data().len() > MAX_NUMBERS;
             if found.outputs.len() < MAX_OUTPUTS {
                 found.outputs.push(described(answer, name, kind, tensor));
+            } else {
+                found.shortened = true;
             }
         }
     }
@@ -103,20 +108,20 @@ pub(super) fn answers(job: Option<&Job>, payload: Option<&[u8]>, plain: &[u8]) -
 }
 
 /// Name and kind of each output of a model.
-fn ports(manifest: &Manifest) -> Vec<(String, Kind)> {
+fn ports(manifest: &Manifest) -> Vec<(String, OutputKind)> {
     let made_by = |value: ValueId| {
         let mut nodes = manifest.nodes().iter().enumerate();
         nodes.find(|(at, _)| manifest.made_by(*at) == value).map(|(_, node)| &node.op)
     };
     let kind = |value| match made_by(value) {
-        Some(Op::Argmax(_)) => Kind::Classes,
-        Some(Op::Sample(_)) => Kind::Tokens,
-        _ => Kind::Numbers,
+        Some(Op::Argmax(_)) => OutputKind::Classes,
+        Some(Op::Sample(_)) => OutputKind::Tokens,
+        _ => OutputKind::Numbers,
     };
     manifest.outputs().iter().map(|output| (output.name.clone(), kind(output.value))).collect()
 }
 
-fn described(answer: usize, name: Option<String>, kind: Kind, tensor: &Tensor) -> Described {
+fn described(answer: usize, name: Option<String>, kind: OutputKind, tensor: &Tensor) -> Described {
     let numbers = tensor.data().widened();
     Described {
         answer,
@@ -156,33 +161,8 @@ fn compare(found: &mut Answers, job: Option<&Job>) -> Result<()> {
     Ok(())
 }
 
-impl Answers {
-    /// Whether there is more in the result than is described.
-    #[must_use]
-    pub fn is_shortened(&self) -> bool {
-        let last = self.outputs.last().map_or(0, |output| output.answer + 1);
-        last < self.answers || self.outputs.iter().any(|output| output.first.len() < output.len())
-    }
-}
-
-impl Described {
-    /// How many numbers it has.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// Whether it has none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
 impl std::fmt::Display for Described {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list =
-            |numbers: &[i32]| numbers.iter().map(i32::to_string).collect::<Vec<_>>().join(" ");
         write!(f, "answer {}", self.answer)?;
         if let Some(name) = &self.name {
             write!(f, ", {name}")?;
@@ -190,11 +170,12 @@ impl std::fmt::Display for Described {
         let shape: Vec<String> = self.shape.iter().map(usize::to_string).collect();
         let shape = shape.join(" x ");
         match self.kind {
-            Kind::Classes => write!(f, ": classes, {shape}: ")?,
-            Kind::Tokens => write!(f, ": tokens, {shape}: ")?,
-            Kind::Numbers => write!(f, ": {}, {shape}: ", self.dtype)?,
+            OutputKind::Classes => write!(f, ": classes, {shape}: ")?,
+            OutputKind::Tokens => write!(f, ": tokens, {shape}: ")?,
+            OutputKind::Numbers => write!(f, ": {}, {shape}: ", self.dtype)?,
         }
-        let more = if self.first.len() < self.len() { " …" } else { "" };
-        write!(f, "{}{more}", list(&self.first))
+        let numbers: Vec<String> = self.first.iter().map(i32::to_string).collect();
+        let more = if numbers.len() < self.shape.iter().product() { " …" } else { "" };
+        write!(f, "{}{more}", numbers.join(" "))
     }
 }

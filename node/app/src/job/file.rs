@@ -8,7 +8,7 @@ use neura_types::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
-use super::work::{Kind, RawJob};
+use super::work::{ExecutorName, RawJob};
 use crate::bounded;
 
 /// Longest list of classes.
@@ -84,7 +84,7 @@ struct Head {
 
 #[derive(Debug, Deserialize)]
 struct HeadJob {
-    executor: Kind,
+    executor: ExecutorName,
 }
 
 impl<J: DeserializeOwned> RawFile<J> {
@@ -98,11 +98,11 @@ impl RawFile<RawJob> {
     fn of(text: &str) -> Result<Self, toml::de::Error> {
         let Head { job: HeadJob { executor } } = toml::from_str(text)?;
         match executor {
-            Kind::Int8 => RawFile::read(text, RawJob::Int8),
-            Kind::Wgsl => RawFile::read(text, RawJob::Wgsl),
-            Kind::Wasm => RawFile::read(text, RawJob::Wasm),
-            Kind::Onnx => RawFile::read(text, RawJob::Onnx),
-            Kind::Oci => RawFile::read(text, RawJob::Oci),
+            ExecutorName::Int8 => RawFile::read(text, RawJob::Int8),
+            ExecutorName::Wgsl => RawFile::read(text, RawJob::Wgsl),
+            ExecutorName::Wasm => RawFile::read(text, RawJob::Wasm),
+            ExecutorName::Onnx => RawFile::read(text, RawJob::Onnx),
+            ExecutorName::Oci => RawFile::read(text, RawJob::Oci),
         }
     }
 }

@@ -16,7 +16,7 @@ mod submit;
 mod tests;
 mod work;
 
-pub use answers::{Accuracy, Answers, Described, Kind};
+pub use answers::{Accuracy, Answers, Described, OutputKind};
 pub use end::describe_end;
 pub use file::{Job, JobError, check_text};
 pub use follow::{declined_because, watch};

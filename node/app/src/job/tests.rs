@@ -24,7 +24,7 @@ fn the_digits_job_is_read_whole() {
         panic!("a network answers");
     };
     let output = &report.outputs[0];
-    assert_eq!((output.kind, &output.shape), (Kind::Classes, &vec![labels.len()]));
+    assert_eq!((output.kind, &output.shape), (OutputKind::Classes, &vec![labels.len()]));
     let shown = output.to_string();
     assert!(
         shown.contains(&format!("classes, {}: ", labels.len()))
@@ -32,7 +32,7 @@ fn the_digits_job_is_read_whole() {
             && shown.len() < 80,
         "{shown}"
     );
-    assert!(report.is_shortened());
+    assert!(report.shortened);
     assert_eq!((report.answers, report.equals_reference), (1, Some(true)));
     assert!(report.accuracy.unwrap().percent >= 95.0);
 }
@@ -80,7 +80,7 @@ fn numbers_that_are_no_classes_are_not_called_so() {
     let result = Int8Result::new(vec![vec![scores]]).unwrap().encode();
     // Without the model nothing but type and shape is known.
     let Report::Answers(found) = report("int8", None, None, &result).unwrap() else { panic!() };
-    assert_eq!((found.predictions.len(), found.is_shortened()), (0, false));
+    assert_eq!((found.predictions.len(), found.shortened), (0, false));
     assert_eq!(found.outputs[0].to_string(), "answer 0: i32, 2 x 2: 7 -7 1 2");
 
     let mut builder = Builder::new(4);

@@ -138,7 +138,7 @@ pub(super) struct Oci {
 /// The executor that a job names.
 #[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum Kind {
+pub(super) enum ExecutorName {
     Int8,
     Wgsl,
     Wasm,

@@ -1,5 +1,8 @@
 //! What all parts of a serving agent share.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::HashSet,
     fmt,

@@ -95,7 +95,7 @@ pub(crate) fn print_report(screen: &Screen, report: &Report) {
     for output in &found.outputs {
         screen.line(format!("output       {}", plain::line(&output.to_string())));
     }
-    if found.is_shortened() {
+    if found.shortened {
         screen.line(
             "             more: `neura task result ID --out FILE` writes it whole, `neura model answers` reads the file",
         );
