@@ -2,6 +2,7 @@
 
 mod calls;
 mod creation;
+mod traces;
 
 use alloy_primitives::{Address, U256};
 use neura_types::Receipt;

@@ -79,6 +79,7 @@ pub fn trace_call<S: StateRead>(
     let mut engine = scene.engine(request.max_fee_per_gas, options.tracer()?)?;
     let transaction = environment(request, gas, scene.context.chain_id);
     let done = engine.run(transaction.clone())?;
+    engine.machine.inspector.show_modules(scene.modules);
     number_logs(&mut engine.machine.inspector, 0);
     result_of(&mut engine, None, &transaction, &done)
 }
@@ -145,6 +146,7 @@ pub fn trace_block<S: StateRead>(
                 return Err(TraceError::TooLarge);
             }
             let first = u64::try_from(logs).unwrap_or(u64::MAX);
+            engine.machine.inspector.show_modules(scene.modules);
             number_logs(&mut engine.machine.inspector, first);
             traces.push((hash, result_of(&mut engine, Some(place), &environment, &done)?));
             if only.is_some() {

@@ -1,5 +1,7 @@
 //! What looks on: one of geth's tracers, or several at once, each within its share of what a trace may record.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, Log as EvmLog, U256};
 use alloy_rpc_types_trace::geth::GethDebugTracingOptions;
 use revm::{
@@ -12,11 +14,14 @@ use revm::{
         Interpreter,
     },
 };
-use revm_inspectors::tracing::{DebugInspector, DebugInspectorError, TraceLimits};
+use revm_inspectors::tracing::{
+    DebugInspector, DebugInspectorError, TraceLimits, types::CallTraceNode,
+};
 use serde::Deserialize as _;
 use serde_json::{Map, Value, json};
 
 use super::{MAX_TRACE_BYTES, TraceError, meter::Meter};
+use crate::native::Modules;
 
 /// Geth's name for several tracers at once.
 const MUX: &str = "muxTracer";
@@ -74,6 +79,15 @@ impl Tracer {
         self.parts.iter().any(Part::is_exceeded)
     }
 
+    /// Gives calls of native modules their place in flat traces, from which those of precompiles are left out.
+    pub(super) fn show_modules(&mut self, modules: &dyn Modules) {
+        for part in &mut self.parts {
+            if let DebugInspector::FlatCallTracer(inner) = &mut part.inspector {
+                show_modules_among(inner.traces_mut().nodes_mut(), modules);
+            }
+        }
+    }
+
     /// Bytes that recorded steps take.
     pub(super) fn recorded(&self) -> usize {
         let meters = self.parts.iter().filter_map(|part| part.meter.as_ref());
@@ -111,6 +125,32 @@ impl Part {
                 | DebugInspector::Default(inner, _) => inner.limit_exceeded(),
                 _ => false,
             }
+    }
+}
+
+fn show_modules_among(nodes: &mut [CallTraceNode], modules: &dyn Modules) {
+    let mut shown = Vec::new();
+    for node in nodes.iter_mut() {
+        let is_hidden = node.trace.maybe_precompile == Some(true);
+        if let Some(parent) = node.parent
+            && is_hidden
+            && modules.is_module(node.trace.address)
+        {
+            node.trace.maybe_precompile = Some(false);
+            shown.push((parent, node.idx));
+        }
+    }
+    for (parent, child) in &shown {
+        if let Some(node) = nodes.get_mut(*parent) {
+            node.children.push(*child);
+        }
+    }
+    let parents: BTreeSet<usize> = shown.into_iter().map(|(parent, _)| parent).collect();
+    for parent in parents {
+        if let Some(node) = nodes.get_mut(parent) {
+            // In the order of the calls, as nodes are numbered.
+            node.children.sort_unstable();
+        }
     }
 }
 
