@@ -52,9 +52,10 @@ impl Meter {
         Self { recorded, left, touched: BTreeMap::new(), bytes: 0, limit }
     }
 
-    /// For a tracer that keeps stack and memory of each step until it has judged them.
-    pub(super) fn of_everything(limit: usize) -> Self {
-        let recorded = Recorded { stack: true, memory: true, return_data: false, storage: false };
+    /// For a tracer that keeps the stack of each step until it has judged them; memory, which steps share, it counts
+    /// itself.
+    pub(super) fn of_stacks(limit: usize) -> Self {
+        let recorded = Recorded { stack: true, memory: false, return_data: false, storage: false };
         Self { recorded, left: None, touched: BTreeMap::new(), bytes: 0, limit }
     }
 

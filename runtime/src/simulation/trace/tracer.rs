@@ -108,7 +108,7 @@ impl Part {
         })?;
         let meter = match &inspector {
             DebugInspector::Default(..) => Some(Meter::of_struct_logs(&steps, share)),
-            DebugInspector::Erc7562Tracer(..) => Some(Meter::of_everything(share)),
+            DebugInspector::Erc7562Tracer(..) => Some(Meter::of_stacks(share)),
             _ => None,
         };
         let is_frame_gas = has_intrinsic == Some(Value::Bool(false));
