@@ -70,10 +70,15 @@ fn statetest(args: &StatetestArgs, shared: &Shared) -> Result<()> {
             Summary { failed: 1, ..Summary::default() }
         }
     };
-    let Summary { passed, failed, skipped_forks, skipped_formats, skipped_others } = summary;
+    let Summary { passed, failed, skipped_forks, skipped_formats, skipped_others, .. } = summary;
+    let nothing_ran = summary.why_empty(fork.as_ref());
     if shared.json {
         let failures = failures.into_inner().map_err(|_| anyhow!("a test's thread panicked"))?;
-        println!("{}", serde_json::json!({ "summary": summary, "failures": failures }));
+        let (summary, reason) = (&summary, &nothing_ran);
+        println!(
+            "{}",
+            serde_json::json!({ "summary": summary, "failures": failures, "nothingRan": reason })
+        );
     } else {
         if skipped_forks > 0 {
             println!("{skipped_forks} skipped: their forks are not known to this EVM");
@@ -84,16 +89,44 @@ fn statetest(args: &StatetestArgs, shared: &Shared) -> Result<()> {
         if skipped_others > 0 {
             println!("{skipped_others} skipped: they are no tests");
         }
+        if let Some(reason) = &nothing_ran {
+            println!("nothing was run: {reason}");
+        }
         println!("{passed} passed, {failed} failed");
     }
-    if failed > 0 { Err(Failed.into()) } else { Ok(()) }
+    if failed > 0 || nothing_ran.is_some() { Err(Failed.into()) } else { Ok(()) }
+}
+
+/// Says why nothing of a suite was played, which shows nothing.
+fn nothing_played(reason: &str, shared: &Shared) -> Result<()> {
+    if shared.json {
+        let summary = serde_json::json!({ "passed": 0, "failed": 0 });
+        println!(
+            "{}",
+            serde_json::json!({ "summary": summary, "failures": [], "nothingRan": reason })
+        );
+    } else {
+        println!("nothing was run: {reason}");
+        println!("0 passed, 0 failed");
+    }
+    Err(Failed.into())
 }
 
 async fn rpc_compat(args: &RpcCompatArgs, shared: &Shared) -> Result<()> {
-    let files = rpc_compat::files(&args.suite)?;
+    let files = match rpc_compat::files(&args.suite) {
+        Ok(files) if !files.is_empty() => files,
+        Ok(_) => {
+            let reason = format!("there is no .io file in {}", args.suite.display());
+            return nothing_played(&reason, shared);
+        }
+        Err(error) => return nothing_played(&format!("{error:#}"), shared),
+    };
     let served = match shared.given_url() {
         Some(_) => None,
-        None => Some(rpc_compat::serve_chain(&args.suite).await?),
+        None => match rpc_compat::serve_chain(&args.suite).await {
+            Ok(served) => Some(served),
+            Err(error) => return nothing_played(&format!("{error:#}"), shared),
+        },
     };
     let url = match (&served, shared.given_url()) {
         (Some(served), _) => {

@@ -59,6 +59,8 @@ pub struct Summary {
     pub skipped_formats: u64,
     /// JSON that is no test.
     pub skipped_others: u64,
+    /// State tests that were read, each of which may have many cases.
+    pub state_tests: u64,
 }
 
 impl Summary {
@@ -69,28 +71,46 @@ impl Summary {
             skipped_forks: self.skipped_forks + other.skipped_forks,
             skipped_formats: self.skipped_formats + other.skipped_formats,
             skipped_others: self.skipped_others + other.skipped_others,
+            state_tests: self.state_tests + other.state_tests,
         }
     }
 
-    fn is_of_no_test(&self) -> bool {
-        Self { skipped_others: 0, ..*self } == Self::default()
+    /// Whether no case was run: then nothing was shown, and why.
+    pub fn why_empty(&self, fork: Option<&Fork>) -> Option<String> {
+        if self.passed + self.failed > 0 {
+            return None;
+        }
+        let (all, of_forks) = (self.skipped_formats + self.skipped_others, self.skipped_forks);
+        Some(match fork {
+            _ if of_forks > 0 => {
+                format!("all {of_forks} cases are of forks that this EVM does not know")
+            }
+            Some(fork) if self.state_tests > 0 => {
+                let (tests, name) = (self.state_tests, fork.name);
+                format!(
+                    "none of {tests} state tests says anything of {name}: choose another --fork"
+                )
+            }
+            _ if self.state_tests > 0 => {
+                format!("{} state tests say nothing of any fork", self.state_tests)
+            }
+            _ if all > 0 => format!(
+                "none of {all} entries is a state test: name files or folders of state tests"
+            ),
+            _ => "there is no .json file: name files or folders of state tests".to_owned(),
+        })
     }
 }
 
 /// The files to run: those named, and all `*.json` below the folders named, in order. Hidden folders hold no tests.
 ///
 /// # Errors
-/// If a folder cannot be read, or holds none.
+/// If a folder cannot be read.
 pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let before = files.len();
             walk(path, &mut files).map_err(|error| unreadable(path, &error))?;
-            if files.len() == before {
-                let reason = "there is no .json file in it".to_owned();
-                return Err(Failure { file: path.clone(), case: None, reason });
-            }
         } else {
             files.push(path.clone());
         }
@@ -119,8 +139,7 @@ fn unreadable(path: &Path, error: &dyn std::fmt::Display) -> Failure {
     Failure { file: path.to_owned(), case: None, reason: format!("it cannot be read: {error}") }
 }
 
-/// Runs the tests of `files`, those of one fork if it is named. `report` hears of each failure as it happens; that no
-/// file has a test is one.
+/// Runs the tests of `files`, those of one fork if it is named. `report` hears of each failure as it happens.
 pub fn run(
     ethereum: &Ethereum,
     files: &[PathBuf],
@@ -134,14 +153,7 @@ pub fn run(
     let of_small = small.par_iter().with_max_len(1).map(|file| run.file(file, false));
     let of_small = of_small.reduce(Summary::default, Summary::plus);
     let of_large = large.iter().map(|file| run.file(file, true));
-    let summary = of_large.fold(of_small, Summary::plus);
-    match files {
-        [first, others @ ..] if fork.is_none() && summary.is_of_no_test() => {
-            let reason = format!("there is no test in it, nor in {} others", others.len());
-            summary.plus(run.failure(first, None, reason))
-        }
-        _ => summary,
-    }
+    of_large.fold(of_small, Summary::plus)
 }
 
 /// What all files are run with.
@@ -201,7 +213,7 @@ impl Run<'_> {
         };
         let number = unit.env.current_number.saturated(u64::MAX);
         let timestamp = unit.env.current_timestamp.saturated(u64::MAX);
-        let mut summary = Summary::default();
+        let mut summary = Summary { state_tests: 1, ..Summary::default() };
         for (fork_name, posts) in &unit.post {
             let fork = Fork::at(fork_name, number, timestamp);
             if self.fork.is_some_and(|only| !fork.is_some_and(|fork| fork.is(only))) {

@@ -129,8 +129,7 @@ fn transactions_that_cannot_be_encoded_are_rejections() {
 
 #[test]
 fn a_file_that_is_no_test_is_a_failure_with_its_name() {
-    let missing = r#"{"t": {"env": {}}}"#;
-    for text in ["", "{", "[]", "7", r#"{"t": 1}"#, missing] {
+    for text in ["", "{"] {
         let (summary, failures) = of_text(text);
         assert_eq!((summary.passed, summary.failed), (0, 1), "{text}");
         assert!(failures[0].to_string().contains("test.json: "), "{}", failures[0]);
@@ -140,9 +139,31 @@ fn a_file_that_is_no_test_is_a_failure_with_its_name() {
     assert!(failures[0].reason.contains("cannot be read"));
     let told = reason("legacy_run", |test| test["post"]["Osaka"][0]["indexes"]["gas"] = 3.into());
     assert!(told.contains("none is number 3"), "{told}");
+}
+
+#[test]
+fn where_nothing_is_run_it_says_why() {
+    let why = |(summary, failures): (Summary, Vec<Failure>), fork: Option<&str>| {
+        assert_eq!((summary.passed, summary.failed), (0, 0), "{failures:?}");
+        let fork = fork.map(|name| name.parse::<Fork>().unwrap());
+        summary.why_empty(fork.as_ref()).expect("nothing ran")
+    };
+    let missing = r#"{"t": {"env": {}}}"#;
+    for text in ["[]", "7", r#"{"t": 1}"#, missing, r#"{"t": {"blocks": []}}"#] {
+        assert!(why(of_text(text), None).contains("none of 1 entries is a state test"), "{text}");
+    }
     let empty = tempfile::tempdir().unwrap();
-    let failure = find(&[empty.path().to_owned()]).unwrap_err();
-    assert!(failure.reason.contains("no .json file"), "{failure}");
+    assert!(why(outcome(empty.path(), None), None).contains("no .json file"));
+    let other_fork = changed("legacy_run", |test| {
+        let post = test["post"]["Osaka"].clone();
+        test["post"] = json!({ "Constantinople": post });
+    });
+    assert!(why(other_fork, None).contains("of forks that this EVM does not know"));
+    let file = fixtures().join("set_code_run.json");
+    let told = why(outcome(&file, Some("Byzantium")), Some("Byzantium"));
+    assert!(told.contains("state tests says anything of Byzantium"), "{told}");
+    let (summary, _) = outcome(&file, None);
+    assert_eq!(summary.why_empty(None), None);
 }
 
 #[test]

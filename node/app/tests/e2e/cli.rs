@@ -25,6 +25,30 @@ fn a_reader_that_has_seen_enough_makes_no_command_fail() {
     assert!(key.exists());
 }
 
+/// Whoever points a suite at the wrong place shall not take it for passed.
+#[test]
+fn a_suite_of_which_nothing_is_run_fails_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let suite = folder.path().join("suite");
+    std::fs::create_dir(&suite).unwrap();
+    let run = |what: &str| {
+        let done = neura(folder.path()).args(["evm", what]).arg(&suite).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    for (what, missing) in [("statetest", ".json"), ("rpc-compat", ".io")] {
+        let (code, told) = run(what);
+        assert_eq!(code, Some(1), "{told}");
+        assert!(told.contains(missing) && told.ends_with("\n0 passed, 0 failed\n"), "{told}");
+    }
+    std::fs::write(suite.join("list.json"), "[1]").unwrap();
+    let (code, told) = run("statetest");
+    assert_eq!((code, told.ends_with("\n0 passed, 0 failed\n")), (Some(1), true), "{told}");
+    let test = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/evm/fixtures/legacy_run.json");
+    std::fs::copy(test, suite.join("test.json")).unwrap();
+    let (code, told) = run("statetest");
+    assert_eq!((code, told.ends_with(" passed, 0 failed\n")), (Some(0), true), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_chain_of_one_validator_is_made_from_flags() {
     let cli = Cli::new("http://127.0.0.1:9");

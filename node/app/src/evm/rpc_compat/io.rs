@@ -68,7 +68,7 @@ impl Script {
     }
 }
 
-/// The `.io` files under a path, in order of their names.
+/// The `.io` files under a path, in order of their names; a file that is named is one whatever its name.
 pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
     let meta = std::fs::metadata(path)
         .with_context(|| format!("{}: there is no such file or folder", path.display()))?;
@@ -79,7 +79,6 @@ pub(super) fn find(path: &Path) -> Result<Vec<PathBuf>> {
         collect(path, 0, &mut files)?;
     }
     files.sort();
-    ensure!(!files.is_empty(), "{}: there are no .io files in it", path.display());
     Ok(files)
 }
 

@@ -91,7 +91,7 @@ fn chain_files(suite: &Path) -> Option<(PathBuf, PathBuf)> {
 /// The files of a suite.
 ///
 /// # Errors
-/// If there are none.
+/// If the folder cannot be read.
 pub fn files(suite: &Path) -> Result<Vec<PathBuf>> {
     io::find(suite)
 }
