@@ -8,7 +8,7 @@ use neura_int8::{
     Builder, DType, Data, Model, Requant, Sampling, Scales, Tensor, ops::linear::Linear,
 };
 use proptest::{prelude::*, test_runner::TestRunner};
-use std::sync::LazyLock;
+use std::{sync::LazyLock, time::Duration};
 
 static CPU: LazyLock<CpuBackend> = LazyLock::new(CpuBackend::new);
 static REGISTERS: LazyLock<WgpuBackend> =
@@ -24,13 +24,19 @@ static SPLIT: LazyLock<WgpuBackend> = LazyLock::new(|| {
     open(Options { binding_bytes: 1 << 18, macs_per_dispatch: 1 << 18, ..Options::default() })
 });
 
+/// Longest request: a product of the greatest depth takes software drivers minutes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
 fn open(options: Options) -> WgpuBackend {
-    WgpuBackend::with_options(&Selector::Best, options).unwrap_or_else(|error| {
-        panic!(
-            "these tests need a GPU or Mesa's software Vulkan driver: \
+    let budget = Budget { timeout: PATIENCE, ..options.budget };
+    WgpuBackend::with_options(&Selector::Best, Options { budget, ..options }).unwrap_or_else(
+        |error| {
+            panic!(
+                "these tests need a GPU or Mesa's software Vulkan driver: \
              apt install libvulkan1 mesa-vulkan-drivers ({error})"
-        )
-    })
+            )
+        },
+    )
 }
 
 /// Runs every check against each backend, as a test of its own.
