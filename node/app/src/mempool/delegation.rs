@@ -3,8 +3,7 @@
 //! Anyone can move the coins of such an account in a transaction of their own, which makes all of its pending ones
 //! worthless at once. So it may have one. The same holds for an account whose delegation waits in the pool.
 
-use std::collections::HashMap;
-
+use alloy_primitives::map::HashMap;
 use neura_types::{Address, Transaction};
 
 /// Transactions that a delegated account may have in the pool, as in geth.

@@ -13,6 +13,7 @@
 mod admission;
 mod content;
 mod delegation;
+mod filling;
 pub mod journal;
 mod sender;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use neura_types::{Address, B256, Transaction, U256};
 
 pub use admission::admit;
 use delegation::{Authorities, DELEGATED_LIMIT};
+pub use filling::BatchLimits;
 use sender::Sender;
 
 /// What the pool may hold.
@@ -171,44 +173,6 @@ impl Entry {
 
     fn is_due(&self, now: Instant) -> bool {
         matches!(self.sealing, Sealing::Due(at) if at <= now)
-    }
-}
-
-/// Transactions that did not fit into a batch, after which nothing else is tried: a nearly full batch is full.
-const MAX_MISFITS: usize = 64;
-
-/// What a batch may hold.
-#[derive(Debug, Clone, Copy)]
-pub struct BatchLimits {
-    /// Most bytes of transactions.
-    pub bytes: usize,
-    /// Most gas of transactions.
-    pub gas: u64,
-    /// Base fee of the next block: who pays less waits.
-    pub base_fee: u64,
-}
-
-/// A batch while it is filled.
-struct Filling {
-    limits: BatchLimits,
-    bytes: usize,
-    gas: u64,
-    misfits: usize,
-    chosen: Vec<Entry>,
-}
-
-impl Filling {
-    /// Takes a transaction if it fits.
-    fn take(&mut self, entry: &Entry) -> bool {
-        let bytes = self.bytes + entry.tx.raw.len();
-        let gas = self.gas.saturating_add(entry.tx.gas_limit);
-        if bytes > self.limits.bytes || gas > self.limits.gas {
-            self.misfits += 1;
-            return false;
-        }
-        (self.bytes, self.gas) = (bytes, gas);
-        self.chosen.push(entry.clone());
-        true
     }
 }
 
@@ -375,40 +339,11 @@ impl Mempool {
 
     /// Transactions for the next batch, best paid first, within its bytes and gas. They stay in the pool, as sealed.
     pub fn seal(&mut self, limits: BatchLimits, now: Instant) -> Vec<Arc<Transaction>> {
-        let chosen = self.fill(limits, now);
+        let chosen = self.unsealed_next(limits, now);
         for entry in &chosen {
             self.set_sealing(&entry.tx.hash, Sealing::Sealed(now));
         }
         chosen.into_iter().map(|entry| entry.tx).collect()
-    }
-
-    fn fill(&self, limits: BatchLimits, now: Instant) -> Vec<Entry> {
-        let mut batch = Filling { limits, bytes: 0, gas: 0, misfits: 0, chosen: Vec::new() };
-        let mut next: HashMap<Address, u64> = HashMap::default();
-        let mut waiting: HashMap<(Address, u64), &Entry> = HashMap::default();
-        for (address, nonce) in self.unsealed.values() {
-            let Some(sender) = self.senders.get(address) else { continue };
-            let Some(entry) = sender.get(*nonce) else { continue };
-            if entry.tx.max_fee_per_gas < u128::from(limits.base_fee) || !entry.is_due(now) {
-                continue;
-            }
-            let expected =
-                next.entry(*address).or_insert_with(|| sender.next_unsealed(Entry::is_sealed));
-            if *nonce > *expected {
-                waiting.insert((*address, *nonce), entry);
-                continue;
-            }
-            // Below it, a nonce that the account has used: execution settles it.
-            let mut candidate = (*nonce == *expected).then_some(entry);
-            while let Some(entry) = candidate.filter(|entry| batch.take(entry)) {
-                *expected = entry.tx.nonce + 1;
-                candidate = waiting.remove(&(*address, *expected));
-            }
-            if batch.misfits >= MAX_MISFITS {
-                break;
-            }
-        }
-        batch.chosen
     }
 
     /// Whether anything stands in no batch.

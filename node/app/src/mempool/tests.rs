@@ -294,3 +294,21 @@ fn a_transaction_that_another_block_executed_while_it_was_added_does_not_stay() 
     assert_eq!(added, Ok(()));
     assert!(pool.lock().is_empty());
 }
+
+#[test]
+fn what_would_come_next_holds_what_stands_in_batches_and_stays_where_it_is() {
+    let mut pool = pool();
+    for (key, nonce, tip) in [(1, 0, 5), (1, 1, 90), (2, 0, 9), (3, 1, 99)] {
+        add(&mut pool, tx(key, nonce, tip), RICH).unwrap();
+    }
+    let sealed = pool.seal(BatchLimits { gas: 21_000, ..LIMITS }, now());
+    assert_eq!(sealed.len(), 1);
+    let order = |pool: &Mempool, limits| {
+        let next = pool.preview(limits);
+        next.iter().map(|tx| tx.max_priority_fee_per_gas).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&pool, LIMITS), [9, 5, 90], "nothing after a gap");
+    assert_eq!(order(&pool, BatchLimits { gas: 42_000, ..LIMITS }), [9, 5]);
+    assert_eq!(order(&pool, BatchLimits { base_fee: 10_008, ..LIMITS }), [9]);
+    assert_eq!(pool.seal(LIMITS, now()).len(), 2, "it was only looked at");
+}
