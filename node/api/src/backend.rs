@@ -40,6 +40,9 @@ pub type BackendResult<T> = Result<T, BackendError>;
 pub enum BlockRef {
     /// The highest block that is executed here.
     Latest,
+    /// The block that will follow it, which is not there yet: what is read is as after [`BlockRef::Latest`], and what is run
+    /// sees the number, the time and the base fee of the block to come.
+    Pending,
     /// The block at a height.
     Height(Height),
     /// The block of an identity.
@@ -369,6 +372,11 @@ pub trait Backend: Send + Sync + Debug + 'static {
         _limit: usize,
     ) -> BackendResult<PoolContent> {
         Ok(PoolContent::default())
+    }
+
+    /// The transactions that wait and would fill the next block, those that come first at the front.
+    async fn next_transactions(&self) -> BackendResult<Vec<Arc<Transaction>>> {
+        Ok(Vec::new())
     }
 
     /// Transactions as they come into the pool.

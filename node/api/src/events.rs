@@ -38,6 +38,8 @@ pub(crate) enum Notice {
         header: Box<RawValue>,
         /// Its logs.
         logs: Vec<EthLog>,
+        /// All of it, for those who want receipts.
+        view: Arc<BlockView>,
     },
     /// A transaction came into the pool.
     Pending(Arc<Transaction>),
@@ -166,7 +168,7 @@ impl EventHub {
         let _listeners = self.stream.send(entry);
     }
 
-    fn notify(&self, block: &BlockView) {
+    fn notify(&self, block: &Arc<BlockView>) {
         if self.sockets.receiver_count() == 0 {
             return;
         }
@@ -174,7 +176,8 @@ impl EventHub {
         match serde_json::value::to_raw_value(&header) {
             Ok(header) => {
                 let logs = encode::logs_of(block);
-                let _listeners = self.sockets.send(Arc::new(Notice::Block { header, logs }));
+                let notice = Notice::Block { header, logs, view: Arc::clone(block) };
+                let _listeners = self.sockets.send(Arc::new(notice));
             }
             Err(error) => tracing::error!(%error, "a header has no JSON form"),
         }

@@ -28,8 +28,11 @@ pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(3);
 
 /// Largest JSON body of REST: a transaction of the largest size in hexadecimal, with room.
 pub const MAX_JSON_BODY: usize = 512 << 10;
-/// Largest JSON-RPC body.
+/// Largest JSON-RPC body, and message of a WebSocket.
 pub const MAX_RPC_BODY: usize = 5 << 20;
+/// Longest message that a WebSocket reads to its end, so that its sender can be told of the limit before; a longer one
+/// ends the socket.
+pub const MAX_SOCKET_MESSAGE: usize = 2 * MAX_RPC_BODY;
 /// Blobs being received or sent at a time: each is held in memory.
 pub const MAX_BLOB_TRANSFERS: usize = 16;
 /// Time that a blob transfer waits for others to end.
@@ -53,7 +56,7 @@ pub const MAX_BATCH: usize = 1_000;
 pub const RPC_CONCURRENCY: usize = 16;
 /// Bytes of the answers to one batch; what comes after gets an error.
 pub const MAX_BATCH_ANSWER: usize = 25 << 20;
-/// Positional parameters of one call.
+/// Positional parameters of one call that are held: no method takes more; others are only counted.
 pub const MAX_PARAMS: usize = 8;
 /// Time for one JSON-RPC call.
 pub const RPC_CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -104,6 +107,8 @@ pub const MAX_PERCENTILES: usize = 100;
 pub const MAX_FILTERS: usize = 1_024;
 /// A filter that is not polled for this long is removed.
 pub const FILTER_LIFETIME: Duration = Duration::from_secs(300);
+/// Transactions whose receipts one subscription waits for: geth's limit.
+pub const MAX_RECEIPT_HASHES: usize = 200;
 /// Subscriptions of one WebSocket.
 pub const MAX_SUBSCRIPTIONS: usize = 64;
 

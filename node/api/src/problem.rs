@@ -11,6 +11,7 @@ use neura_types::rest::{Page, Problem};
 use crate::{
     backend::{BackendResult, Listing},
     error::{BackendError, ErrorClass},
+    limits::MAX_JSON_BODY,
 };
 
 /// Media type of a problem.
@@ -133,7 +134,9 @@ impl From<BackendError> for ApiProblem {
 impl From<JsonRejection> for ApiProblem {
     fn from(rejection: JsonRejection) -> Self {
         match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(rejection.body_text()),
+            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(format!(
+                "a JSON body has at most {MAX_JSON_BODY} bytes: send less; files go to the off-chain store, by POST /v1/blobs"
+            )),
             _ => Self::invalid(rejection.body_text()),
         }
     }
@@ -141,10 +144,7 @@ impl From<JsonRejection> for ApiProblem {
 
 impl From<BytesRejection> for ApiProblem {
     fn from(rejection: BytesRejection) -> Self {
-        match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => Self::too_large(rejection.body_text()),
-            _ => Self::invalid(rejection.body_text()),
-        }
+        Self::invalid(rejection.body_text())
     }
 }
 

@@ -7,9 +7,10 @@ use alloy_primitives::{B256, U64};
 use neura_types::rest::Finality;
 
 use super::{
-    encode::{self, EthBlock, EthReceipt, EthTransaction, EthUncle, Place},
+    encode::{self, EthBlock, EthHeader, EthReceipt, EthTransaction, EthUncle, Place},
     error::RpcResult,
     params::{BlockId, Params, Quantity},
+    pending::{self, NextBlock},
 };
 use crate::{
     backend::{BlockRef, BlockView, Included},
@@ -22,25 +23,50 @@ pub(super) async fn number(state: &AppState) -> RpcResult<U64> {
     Ok(U64::from(head.header.height))
 }
 
-/// The executed block that the first parameter names.
+/// The executed block that the first parameter names; none that is yet to come.
 pub(super) async fn executed(
     state: &AppState,
     params: &Params<'_>,
 ) -> RpcResult<Option<Arc<BlockView>>> {
     let id: BlockId = params.required(0, "block")?;
+    if id.to_ref() == BlockRef::Pending {
+        return Ok(None);
+    }
     let block = state.backend.block(id.to_ref()).await?;
     Ok(block.filter(|block| block.head.executed.is_some()))
 }
 
+/// The block to come, if the first parameter names it.
+pub(super) async fn to_come(state: &AppState, params: &Params<'_>) -> RpcResult<Option<NextBlock>> {
+    let id: BlockId = params.required(0, "block")?;
+    match id.to_ref() {
+        BlockRef::Pending => pending::next(state).await.map(Some),
+        _ => Ok(None),
+    }
+}
+
 pub(super) async fn block(state: &AppState, params: &Params<'_>) -> RpcResult<Option<EthBlock>> {
     let full = params.optional::<bool>(1, "full transactions")?.unwrap_or(false);
+    if let Some(next) = to_come(state, params).await? {
+        return Ok(Some(encode::next_block(&next, full)));
+    }
     Ok(executed(state, params).await?.and_then(|block| encode::block(&block, full)))
+}
+
+pub(super) async fn header(state: &AppState, params: &Params<'_>) -> RpcResult<Option<EthHeader>> {
+    if let Some(next) = to_come(state, params).await? {
+        return Ok(Some(encode::next_header(&next)));
+    }
+    Ok(executed(state, params).await?.and_then(|block| encode::header(&block)))
 }
 
 pub(super) async fn transaction_count(
     state: &AppState,
     params: &Params<'_>,
 ) -> RpcResult<Option<U64>> {
+    if let Some(next) = to_come(state, params).await? {
+        return Ok(Some(U64::from(next.transactions.len())));
+    }
     Ok(executed(state, params).await?.map(|block| U64::from(block.receipts.len())))
 }
 
@@ -83,6 +109,9 @@ pub(super) async fn transaction_at(
 ) -> RpcResult<Option<EthTransaction>> {
     let index: Quantity = params.required(1, "index")?;
     let Ok(index) = usize::try_from(index.0) else { return Ok(None) };
+    if let Some(next) = to_come(state, params).await? {
+        return Ok(next.transactions.get(index).map(|tx| encode::transaction(tx, None)));
+    }
     let block = executed(state, params).await?;
     Ok(block.and_then(|block| {
         let (tx, receipt, place) = encode::executed(&block).nth(index)?;
@@ -110,11 +139,10 @@ pub(super) async fn receipts(
     state: &AppState,
     params: &Params<'_>,
 ) -> RpcResult<Option<Vec<EthReceipt>>> {
-    Ok(executed(state, params).await?.map(|block| {
-        encode::executed(&block)
-            .map(|(tx, receipt, place)| encode::receipt(tx, receipt, place))
-            .collect()
-    }))
+    if params.required::<BlockId>(0, "block")?.to_ref() == BlockRef::Pending {
+        return Err(pending::not_executed("pending receipts is not available"));
+    }
+    Ok(executed(state, params).await?.map(|block| encode::receipts(&block)))
 }
 
 /// Headers of a block's uncles: only imported chains have such.

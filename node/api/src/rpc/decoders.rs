@@ -8,15 +8,15 @@ use alloy_primitives::{Address, B256, Bytes};
 use super::{
     envelope,
     logs::FilterParams,
-    params::{BlockId, Bounded, CallParams, Params, Quantity},
+    params::{BlockId, CallParams, FirstOf, Params, Quantity},
 };
 use crate::limits::MAX_BATCH;
 
 /// Reads a request or a batch, and each parameter as everything that a method may take it for. Returns how many were
 /// something.
 pub fn read_body(body: &[u8]) -> usize {
-    match serde_json::from_slice::<Bounded<'_, MAX_BATCH>>(body) {
-        Ok(batch) => batch.0.iter().map(|text| read_request(text.get().as_bytes())).sum(),
+    match serde_json::from_slice::<FirstOf<'_, MAX_BATCH>>(body) {
+        Ok(batch) => batch.items.iter().map(|text| read_request(text.get().as_bytes())).sum(),
         Err(_) => read_request(body),
     }
 }

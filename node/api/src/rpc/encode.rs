@@ -13,7 +13,8 @@ use neura_types::{Receipt, Transaction, transaction::TxSignature};
 use serde::Serialize;
 
 pub(crate) use header::{
-    EthBlock, EthUncle, EthWithdrawal, block, header, simulated, uncle, withdrawal,
+    EthBlock, EthHeader, EthUncle, EthWithdrawal, block, header, next_block, next_header,
+    simulated, uncle, withdrawal,
 };
 
 use crate::backend::{BlockView, LogEntry};
@@ -69,9 +70,10 @@ pub(crate) struct EthAccess {
     storage_keys: Vec<B256>,
 }
 
+/// A signed delegation.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct EthAuthorization {
+pub(crate) struct EthAuthorization {
     chain_id: U256,
     address: Address,
     nonce: U64,
@@ -89,7 +91,8 @@ pub(crate) fn access_items(list: &AccessList) -> Vec<EthAccess> {
     list.iter().map(item).collect()
 }
 
-fn authorization(signed: &SignedAuthorization) -> EthAuthorization {
+/// A signed delegation in Ethereum's JSON.
+pub(crate) fn authorization(signed: &SignedAuthorization) -> EthAuthorization {
     EthAuthorization {
         chain_id: signed.inner().chain_id,
         address: signed.inner().address,
@@ -114,6 +117,13 @@ pub(crate) struct EthLog {
     transaction_index: U64,
     log_index: U64,
     removed: bool,
+}
+
+impl EthLog {
+    /// Height of its block.
+    pub(crate) fn height(&self) -> u64 {
+        self.block_number.to()
+    }
 }
 
 /// A receipt.
@@ -142,6 +152,13 @@ pub(crate) struct EthReceipt {
     blob_gas_price: Option<U128>,
     logs_bloom: Bloom,
     logs: Vec<EthLog>,
+}
+
+impl EthReceipt {
+    /// Hash of its transaction.
+    pub(crate) fn hash(&self) -> B256 {
+        self.transaction_hash
+    }
 }
 
 /// Where an executed transaction stands.
@@ -303,6 +320,11 @@ pub(crate) fn receipt(tx: &Transaction, receipt: &Receipt, place: Place) -> EthR
         logs_bloom: bloom([receipt]),
         logs: logs(receipt, place).collect(),
     }
+}
+
+/// All receipts of a block.
+pub(crate) fn receipts(view: &BlockView) -> Vec<EthReceipt> {
+    executed(view).map(|(tx, receipt, place)| self::receipt(tx, receipt, place)).collect()
 }
 
 fn logs(receipt: &Receipt, place: Place) -> impl Iterator<Item = EthLog> + '_ {

@@ -1,6 +1,6 @@
 //! Requests and batches of JSON-RPC 2.0 in, answers out.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,7 +10,7 @@ use super::{
     call,
     error::{INTERNAL, INVALID_REQUEST, PARSE_ERROR, RESPONSE_TOO_LARGE, RpcError, RpcResult},
     evm::Spent,
-    params::{Bounded, Params},
+    params::{FirstOf, Params},
 };
 use crate::{
     limits::{MAX_BATCH, MAX_BATCH_ANSWER, RPC_CONCURRENCY},
@@ -68,10 +68,39 @@ pub(super) fn read(text: &[u8]) -> RpcResult<Request<'_>> {
     Ok(request)
 }
 
+/// Answers to requests that were carried out already, by their place in the batch.
+pub(super) type Given = BTreeMap<usize, String>;
+
 /// Answers a request or a batch; nothing if there were only notifications.
 pub(super) async fn respond(state: &AppState, body: &[u8]) -> Option<String> {
-    let is_batch = body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[');
-    if is_batch { batch(state, body).await } else { single(state, body, &Spent::default()).await }
+    respond_beside(state, body, Given::new()).await
+}
+
+/// [`respond`], where some answers of a batch are `given`.
+pub(super) async fn respond_beside(state: &AppState, body: &[u8], given: Given) -> Option<String> {
+    if is_batch(body) {
+        batch(state, body, given).await
+    } else {
+        single(state, body, &Spent::default()).await
+    }
+}
+
+/// Whether a body is an array.
+pub(super) fn is_batch(body: &[u8]) -> bool {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// The requests in a body, those of a batch that will be answered, or the only one.
+pub(super) fn requests(body: &[u8]) -> Vec<&[u8]> {
+    if !is_batch(body) {
+        return vec![body];
+    }
+    match serde_json::from_slice::<FirstOf<'_, MAX_BATCH>>(body) {
+        Ok(FirstOf { items, count }) if items.len() == count => {
+            items.into_iter().map(|item| item.get().as_bytes()).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 async fn single(state: &AppState, text: &[u8], spent: &Spent) -> Option<String> {
@@ -100,15 +129,13 @@ fn id_of(text: &[u8]) -> &RawValue {
     }
 }
 
-async fn batch(state: &AppState, body: &[u8]) -> Option<String> {
+async fn batch(state: &AppState, body: &[u8], mut given: Given) -> Option<String> {
     let refused = |code, text: String| Some(write(RawValue::NULL, Err(RpcError::new(code, text))));
-    let requests = match serde_json::from_slice::<Bounded<'_, MAX_BATCH>>(body) {
-        Ok(requests) => requests.0,
-        Err(error) if error.is_data() => {
-            return refused(
-                INVALID_REQUEST,
-                format!("batch too large: at most {MAX_BATCH} requests"),
-            );
+    let requests = match serde_json::from_slice::<FirstOf<'_, MAX_BATCH>>(body) {
+        Ok(FirstOf { items, count }) if items.len() == count => items,
+        Ok(FirstOf { count, .. }) => {
+            let text = format!("batch too large: at most {MAX_BATCH} requests, not {count}");
+            return refused(INVALID_REQUEST, text);
         }
         Err(_) => return refused(PARSE_ERROR, "parse error: the batch is not JSON".into()),
     };
@@ -118,7 +145,11 @@ async fn batch(state: &AppState, body: &[u8]) -> Option<String> {
     let spent = Spent::default();
     let calls: Vec<BoxFuture<'_, Option<String>>> = requests
         .iter()
-        .map(|request| single(state, request.get().as_bytes(), &spent).boxed())
+        .enumerate()
+        .map(|(place, request)| match given.remove(&place) {
+            Some(answer) => std::future::ready(Some(answer)).boxed(),
+            None => single(state, request.get().as_bytes(), &spent).boxed(),
+        })
         .collect();
     let mut answers = stream::iter(calls).buffered(RPC_CONCURRENCY);
     let mut all = String::from("[");

@@ -19,6 +19,7 @@ use super::{
     error::{LIMIT_EXCEEDED, RpcError, RpcResult, SERVER},
     overrides::{BlockParams, StateParams},
     params::{BlockId, CallParams, Params},
+    pending,
 };
 use crate::{
     backend::{Backend, BackendResult, BlockRef, CallAt},
@@ -173,6 +174,7 @@ pub(super) async fn flat_traces_of_block(
     if matches!(block, BlockRef::Height(0)) {
         return Ok(Some(Vec::new()));
     }
+    check_traceable(block)?;
     let traces =
         run(
             state,
@@ -187,8 +189,18 @@ pub(super) async fn flat_traces_of_block(
     Ok(traces.map(|traces| traces.into_iter().flat_map(calls).collect()))
 }
 
+fn check_traceable(block: BlockRef) -> RpcResult<()> {
+    match block {
+        BlockRef::Pending => {
+            Err(pending::not_executed("tracing on top of pending is not supported"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Parity states the gas of frames alone.
 fn flat() -> Value {
-    serde_json::json!({ "tracer": "flatCallTracer" })
+    serde_json::json!({ "tracer": "flatCallTracer", "tracerConfig": { "intrinsicGas": false } })
 }
 
 /// The trace of a transaction.
@@ -227,6 +239,7 @@ pub(super) async fn trace_block(
     if matches!(block, BlockRef::Height(0)) {
         return Err(RpcError::new(SERVER, "genesis is not traceable"));
     }
+    check_traceable(block)?;
     let traces = run(state, params, move |backend| async move {
         backend.trace_block(block, None, options).await
     })

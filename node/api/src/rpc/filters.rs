@@ -112,13 +112,19 @@ pub(super) async fn new_blocks(state: &AppState) -> RpcResult<String> {
     Ok(state.filters.install(Watched::Blocks, next, Instant::now()))
 }
 
-pub(super) async fn new_pending(state: &AppState) -> RpcResult<String> {
+pub(super) async fn new_pending(state: &AppState, params: &Params<'_>) -> RpcResult<String> {
+    if params.optional::<bool>(0, "full transactions")?.unwrap_or(false) {
+        return Err(RpcError::unsupported(
+            "filters tell hashes: eth_subscribe [\"newPendingTransactions\", true] tells transactions in full",
+        ));
+    }
     let (_, next) = state.hub.pending_since(u64::MAX);
     Ok(state.filters.install(Watched::Pending, next, Instant::now()))
 }
 
 pub(super) async fn new_logs(state: &AppState, params: &Params<'_>) -> RpcResult<String> {
     let filter = params.required::<FilterParams>(0, "filter")?.check()?;
+    filter.check_lasting()?;
     let next = next_height(state).await?;
     Ok(state.filters.install(Watched::Logs(filter), next, Instant::now()))
 }
@@ -170,7 +176,8 @@ async fn new_matches(
     if from >= end {
         return Ok(Vec::new());
     }
-    log_queries::query(state, filter.over(from, end - 1)).await
+    let found = log_queries::query(state, filter.over(from, end - 1)).await?;
+    Ok(found.into_iter().filter(|log| filter.spans(log.height())).collect())
 }
 
 /// All logs of a filter's range.

@@ -99,21 +99,42 @@ impl LogFilter {
         LogQuery { from, to, addresses: self.addresses.clone(), topics: self.topics.clone() }
     }
 
-    /// Whether a log is asked for, whatever its height.
+    /// Whether a log is asked for.
     pub(super) fn matches(&self, log: &EthLog) -> bool {
-        LogQuery::fits(&self.addresses, &self.topics, log.address, &log.topics)
+        self.spans(log.height())
+            && LogQuery::fits(&self.addresses, &self.topics, log.address, &log.topics)
+    }
+
+    /// Checks that blocks to come can be among those asked for, as geth has it: from a number or now on, to a higher number
+    /// or without end.
+    pub(super) fn check_lasting(&self) -> RpcResult<()> {
+        match (self.from, self.to) {
+            (BlockRef::Height(from), BlockRef::Height(to)) if from > to => Err(wrong_range()),
+            (BlockRef::Latest | BlockRef::Pending, BlockRef::Height(_)) => Err(wrong_range()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what happens at a height to come is asked for.
+    pub(super) fn spans(&self, height: Height) -> bool {
+        let is_after = !matches!(self.from, BlockRef::Height(from) if height < from);
+        is_after && !matches!(self.to, BlockRef::Height(to) if height > to)
     }
 
     /// The heights that it spans, as the chain stands.
     pub(super) async fn range(&self, state: &AppState) -> RpcResult<(Height, Height)> {
         let latest = height_of(state, BlockRef::Latest).await?;
         let resolve = async |block| match block {
-            BlockRef::Latest => Ok(latest),
+            BlockRef::Latest | BlockRef::Pending => Ok(latest),
             BlockRef::Height(height) => Ok(height),
             BlockRef::Id(_) => height_of(state, block).await,
         };
         Ok((resolve(self.from).await?, resolve(self.to).await?))
     }
+}
+
+fn wrong_range() -> RpcError {
+    RpcError::params("invalid block range params: fromBlock is above toBlock")
 }
 
 /// Height of an executed block.
@@ -131,7 +152,7 @@ pub(super) async fn get(state: &AppState, params: &Params<'_>) -> RpcResult<Vec<
 pub(super) async fn find(state: &AppState, filter: &LogFilter) -> RpcResult<Vec<EthLog>> {
     let (from, to) = filter.range(state).await?;
     if from > to {
-        return Err(RpcError::params("invalid block range params: fromBlock is above toBlock"));
+        return Err(wrong_range());
     }
     let latest = height_of(state, BlockRef::Latest).await?;
     // What is not there yet cannot be told from what holds no logs: a shorter range would hide it.

@@ -3,6 +3,7 @@
 //! The server is written here, on axum, so that every queue is ours to bound: a socket has a fixed number of calls in
 //! flight and is not read while they run, an answer is not kept for a peer that does not take it.
 
+mod arguments;
 mod blocks;
 pub(crate) mod decoders;
 pub(crate) mod encode;
@@ -11,11 +12,13 @@ mod error;
 mod evm;
 mod explorer;
 mod fees;
+mod fill;
 mod filters;
 mod logs;
 mod node;
 mod overrides;
 mod params;
+mod pending;
 mod pool;
 mod raw;
 mod simulate;
@@ -41,7 +44,10 @@ pub(crate) use filters::Filters;
 pub use raw::encoded_receipt;
 
 use crate::{
-    limits::{EVM_CALL_TIMEOUT, MAX_RPC_BODY, MAX_SYNC_WAIT, RPC_CALL_TIMEOUT, TRACE_TIMEOUT},
+    limits::{
+        EVM_CALL_TIMEOUT, MAX_RPC_BODY, MAX_SOCKET_MESSAGE, MAX_SYNC_WAIT, RPC_CALL_TIMEOUT,
+        TRACE_TIMEOUT,
+    },
     problem::{ApiProblem, ApiResult},
     shared::AppState,
 };
@@ -75,12 +81,11 @@ pub(crate) async fn upgrade(
     let slot = Arc::clone(&state.socket_slots)
         .try_acquire_owned()
         .map_err(|_| ApiProblem::overloaded("this node serves as many WebSockets as it can"))?;
-    Ok(socket.max_message_size(MAX_RPC_BODY).max_frame_size(MAX_RPC_BODY).on_upgrade(
-        move |socket| async move {
-            socket::serve(state, socket).await;
-            drop(slot);
-        },
-    ))
+    let socket = socket.max_message_size(MAX_SOCKET_MESSAGE).max_frame_size(MAX_SOCKET_MESSAGE);
+    Ok(socket.on_upgrade(move |socket| async move {
+        socket::serve(state, socket).await;
+        drop(slot);
+    }))
 }
 
 /// `POST /`: a request or a batch.
@@ -94,7 +99,13 @@ pub(crate) async fn http(
         let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
         return Err(ApiProblem::new(status, "unsupported_media_type", "Invalid input", detail));
     }
-    let answer = envelope::respond(&state, &body?).await;
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiProblem::too_large(format!(
+            "a JSON-RPC body has at most {MAX_RPC_BODY} bytes: send smaller batches, or less data in one call"
+        )),
+        _ => rejection.into(),
+    })?;
+    let answer = envelope::respond(&state, &body).await;
     Ok(match answer {
         Some(text) => {
             let media_type = "application/json; charset=utf-8";
@@ -127,7 +138,9 @@ async fn call(state: &AppState, method: &str, params: &Params<'_>) -> RpcResult<
 
 fn time_limit(method: &str) -> Duration {
     match method {
-        "eth_call" | "eth_estimateGas" | "eth_createAccessList" => EVM_CALL_TIMEOUT,
+        "eth_call" | "eth_estimateGas" | "eth_createAccessList" | "eth_fillTransaction" => {
+            EVM_CALL_TIMEOUT
+        }
         "eth_simulateV1" | "ots_traceTransaction" | "ots_getInternalOperations" => TRACE_TIMEOUT,
         "eth_sendRawTransactionSync" => MAX_SYNC_WAIT + RPC_CALL_TIMEOUT,
         _ if method.starts_with("debug_trace") || method.starts_with("trace_") => TRACE_TIMEOUT,
@@ -145,9 +158,13 @@ async fn dispatch(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
     if !state.config.debug && is_for_debugging(method) {
         return Err(RpcError::no_method(method));
     }
+    p.check_count(arguments::most(method).ok_or_else(|| RpcError::no_method(method))?)?;
     p.check_block_of(method)?;
     match method.split_once('_').map_or("", |(space, _)| space) {
         "eth" => match method {
+            "eth_getHeaderByHash" | "eth_getHeaderByNumber" => {
+                answer(blocks::header(state, p).await?)
+            }
             _ if method.starts_with("eth_getBlock") => of_blocks(state, method, p).await,
             _ if method.contains("Transaction") => of_transactions(state, method, p).await,
             _ if method.contains("Filter") => of_filters(state, method, p).await,
@@ -209,9 +226,9 @@ async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "eth_getUncleByBlockHashAndIndex" | "eth_getUncleByBlockNumberAndIndex" => {
             answer(blocks::uncle(state, p).await?)
         }
-        "eth_subscribe" | "eth_unsubscribe" => Err(RpcError::unsupported(
-            "notifications not supported: subscribe over a WebSocket, in a request of its own",
-        )),
+        "eth_subscribe" | "eth_unsubscribe" => {
+            Err(RpcError::unsupported("notifications not supported: subscribe over a WebSocket"))
+        }
         _ => Err(RpcError::no_method(method)),
     }
 }
@@ -236,6 +253,7 @@ async fn of_transactions(
         "eth_getTransactionCount" => answer(state::transaction_count(state, p).await?),
         "eth_sendRawTransaction" => answer(state::send(state, p).await?),
         "eth_sendRawTransactionSync" => answer(state::send_and_wait(state, p).await?),
+        "eth_fillTransaction" => answer(fill::fill(state, p).await?),
         "eth_getTransactionByHash" => answer(blocks::transaction(state, p).await?),
         "eth_getTransactionByBlockHashAndIndex" | "eth_getTransactionByBlockNumberAndIndex" => {
             answer(blocks::transaction_at(state, p).await?)
@@ -248,7 +266,7 @@ async fn of_transactions(
         }
         // Those of the node's own accounts: it has none.
         "eth_pendingTransactions" => answer(Vec::<String>::new()),
-        "eth_newPendingTransactionFilter" => answer(filters::new_pending(state).await?),
+        "eth_newPendingTransactionFilter" => answer(filters::new_pending(state, p).await?),
         "eth_sendTransaction" | "eth_signTransaction" => Err(RpcError::unsupported(
             "this node holds no keys: sign with a wallet and send with eth_sendRawTransaction",
         )),

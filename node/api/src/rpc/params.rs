@@ -10,7 +10,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use neura_types::{Height, simulation::CallRequest};
 use serde::{
     Deserialize, Deserializer,
-    de::{self, DeserializeOwned, SeqAccess, Visitor},
+    de::{self, DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
@@ -27,6 +27,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Params<'a> {
     items: Vec<&'a RawValue>,
+    /// How many were sent: no more are held than any method takes.
+    count: usize,
     spent: Spent,
 }
 
@@ -35,15 +37,21 @@ impl<'a> Params<'a> {
     pub(crate) fn read(raw: Option<&'a RawValue>) -> RpcResult<Self> {
         match raw.map(RawValue::get) {
             None | Some("null") => Ok(Self::default()),
-            Some(text) => serde_json::from_str::<Bounded<'a, MAX_PARAMS>>(text)
-                .map(|bounded| Self { items: bounded.0, spent: Spent::default() })
+            Some(text) => serde_json::from_str::<FirstOf<'a, MAX_PARAMS>>(text)
+                .map(|FirstOf { items, count }| Self { items, count, spent: Spent::default() })
                 .map_err(|_| {
                     let wanted = "the values in their order, without names";
-                    RpcError::params(format!(
-                        "non-array args: params must be an array of at most {MAX_PARAMS}: {wanted}"
-                    ))
+                    RpcError::params(format!("non-array args: params must be an array: {wanted}"))
                 }),
         }
+    }
+
+    /// Refuses more than a method takes, as geth does: what would be ignored may have meant something.
+    pub(crate) fn check_count(&self, most: usize) -> RpcResult<()> {
+        if self.count > most {
+            return Err(RpcError::params(format!("too many arguments, want at most {most}")));
+        }
+        Ok(())
     }
 
     /// A parameter that must be there.
@@ -79,9 +87,9 @@ impl<'a> Params<'a> {
     /// Whether the block is named as a method's own name says: by its hash, or by its number or a tag.
     pub(crate) fn check_block_of(&self, method: &str) -> RpcResult<()> {
         let named = |parts: &[&str]| parts.iter().any(|part| method.contains(part));
-        if named(&["BlockByHash", "ByBlockHash", "CountByHash", "DetailsByHash"]) {
+        if named(&["BlockByHash", "HeaderByHash", "ByBlockHash", "CountByHash", "DetailsByHash"]) {
             self.required::<B256>(0, "blockHash")?;
-        } else if named(&["BlockByNumber", "ByBlockNumber", "CountByNumber"])
+        } else if named(&["BlockByNumber", "HeaderByNumber", "ByBlockNumber", "CountByNumber"])
             && matches!(self.optional(0, "blockNumber")?, Some(BlockId(BlockRef::Id(_))))
         {
             let text = "invalid argument 0 (blockNumber): a hash, where a number of at most 64 bits or a tag is due";
@@ -96,32 +104,39 @@ impl<'a> Params<'a> {
     }
 }
 
-/// At most `N` borrowed values; longer arrays are refused before they are held.
+/// The first `N` values of an array, borrowed, and how many it has: longer ones are counted, not held.
 #[derive(Debug)]
-pub(crate) struct Bounded<'a, const N: usize>(pub(crate) Vec<&'a RawValue>);
+pub(crate) struct FirstOf<'a, const N: usize> {
+    pub(crate) items: Vec<&'a RawValue>,
+    pub(crate) count: usize,
+}
 
-impl<'de: 'a, 'a, const N: usize> Deserialize<'de> for Bounded<'a, N> {
+impl<'de: 'a, 'a, const N: usize> Deserialize<'de> for FirstOf<'a, N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Items<const N: usize>;
         impl<'de, const N: usize> Visitor<'de> for Items<N> {
-            type Value = Vec<&'de RawValue>;
+            type Value = (Vec<&'de RawValue>, usize);
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "an array of at most {N}")
+                f.write_str("an array")
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
-                let mut items = Vec::new();
-                while let Some(item) = seq.next_element()? {
-                    if items.len() == N {
-                        return Err(de::Error::invalid_length(N + 1, &self));
-                    }
+                let (mut items, mut count) = (Vec::new(), 0usize);
+                while items.len() < N
+                    && let Some(item) = seq.next_element()?
+                {
                     items.push(item);
+                    count += 1;
                 }
-                Ok(items)
+                while seq.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok((items, count))
             }
         }
-        deserializer.deserialize_seq(Items::<N>).map(Self)
+        let (items, count) = deserializer.deserialize_seq(Items::<N>)?;
+        Ok(Self { items, count })
     }
 }
 
@@ -194,7 +209,8 @@ impl BlockId {
     fn from_text(text: &str) -> Option<BlockRef> {
         match text {
             // Blocks are final when they are ordered, and nothing is shown before.
-            "latest" | "safe" | "finalized" | "pending" => Some(BlockRef::Latest),
+            "latest" | "safe" | "finalized" => Some(BlockRef::Latest),
+            "pending" => Some(BlockRef::Pending),
             "earliest" => Some(BlockRef::Height(0)),
             // All 32 bytes are a hash; a height above 2^64 is one that no block has.
             _ => hex_number(text).map(|number| match text.len() == HASH_TEXT {
@@ -268,6 +284,11 @@ struct AccessItem {
 }
 
 impl CallParams {
+    /// Whether it states two kinds of input that differ.
+    pub(crate) fn contradicts_itself(&self) -> bool {
+        matches!((&self.data, &self.input), (Some(data), Some(input)) if data != input)
+    }
+
     /// In the backend's terms, with gas capped.
     pub(crate) fn into_request(self, chain_id: u64) -> RpcResult<CallRequest> {
         if let Some(got) = self.chain_id

@@ -23,6 +23,9 @@ pub(super) async fn transaction_at(
 ) -> RpcResult<Option<Bytes>> {
     let index: Quantity = params.required(1, "index")?;
     let Ok(index) = usize::try_from(index.0) else { return Ok(None) };
+    if let Some(next) = blocks::to_come(state, params).await? {
+        return Ok(next.transactions.get(index).map(|tx| tx.raw.clone()));
+    }
     let block = blocks::executed(state, params).await?;
     Ok(block.and_then(|block| {
         super::encode::executed(&block).nth(index).map(|(tx, ..)| tx.raw.clone())

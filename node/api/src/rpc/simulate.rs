@@ -13,7 +13,12 @@ use super::{
     overrides::{BlockParams, StateParams},
     params::{CallParams, Params},
 };
-use crate::{backend::LogEntry, limits::MAX_SIMULATED_CALLS, revert, shared::AppState};
+use crate::{
+    backend::{BlockRef, LogEntry},
+    limits::MAX_SIMULATED_CALLS,
+    revert,
+    shared::AppState,
+};
 
 /// Code of a reverted call among simulated ones.
 const REVERTED: i32 = 3;
@@ -67,7 +72,11 @@ struct CallFailure {
 
 pub(super) async fn simulate(state: &AppState, params: &Params<'_>) -> RpcResult<Vec<Simulated>> {
     let asked: Request = params.required(0, "simulation")?;
-    let at = params.block(1)?.to_ref();
+    let at = match params.block(1)?.to_ref() {
+        // What is simulated is to come in any case.
+        BlockRef::Pending => BlockRef::Latest,
+        at => at,
+    };
     let is_full = asked.return_full_transactions;
     let chain_id = state.backend.status().await?.chain_id;
     let request = check(asked, chain_id)?;

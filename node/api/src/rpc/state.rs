@@ -11,6 +11,7 @@ use super::{
     params::{Params, Quantity},
 };
 use crate::{
+    backend::BlockRef,
     events::Notice,
     limits::{DEFAULT_SYNC_WAIT, MAX_STORAGE_VALUES, MAX_SYNC_WAIT},
     shared::AppState,
@@ -26,8 +27,7 @@ pub(super) async fn transaction_count(state: &AppState, params: &Params<'_>) -> 
     let address: Address = params.required(0, "address")?;
     let block = params.block(1)?.to_ref();
     let nonce = state.backend.account(address, block).await?.nonce;
-    let tag: Option<serde_json::Value> = params.optional(1, "block")?;
-    if tag.is_some_and(|tag| tag == "pending") {
+    if block == BlockRef::Pending {
         let pending = state.backend.pending_nonce(address).await?;
         return Ok(U64::from(pending.max(nonce)));
     }

@@ -10,7 +10,7 @@ use neura_api::{
     ValidatorRef,
 };
 use neura_types::{
-    Account, Amount, Block, Height,
+    Account, Amount, Block, Height, Transaction,
     block::ExecutedRoot,
     note::TaskNote,
     provider::{Provider, Requester, TrackRecord},
@@ -96,7 +96,7 @@ impl MemoryBackend {
     fn find(&self, block: BlockRef) -> Option<Arc<BlockView>> {
         let chain = self.chain();
         match block {
-            BlockRef::Latest => chain.blocks.last().cloned(),
+            BlockRef::Latest | BlockRef::Pending => chain.blocks.last().cloned(),
             BlockRef::Height(height) => chain.blocks.get(usize::try_from(height).ok()?).cloned(),
             BlockRef::Id(id) => chain.blocks.iter().find(|block| block.head.id == id).cloned(),
         }
@@ -194,6 +194,10 @@ impl Backend for MemoryBackend {
         let chain = self.chain();
         let nonce = chain.accounts.get(&address).map_or(0, |account| account.nonce);
         Ok(nonce + chain.pool.iter().filter(|tx| tx.sender == address).count() as u64)
+    }
+
+    async fn next_transactions(&self) -> BackendResult<Vec<Arc<Transaction>>> {
+        Ok(self.chain().pool.iter().cloned().map(Arc::new).collect())
     }
 
     async fn call(&self, CallAt { call, at, .. }: CallAt) -> BackendResult<CallOutcome> {

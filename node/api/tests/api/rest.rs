@@ -176,6 +176,7 @@ async fn a_body_that_is_no_request_is_a_problem() {
     let request = server.post("/v1/transactions").header("content-type", "application/json");
     let problem = problem(request.body(long).send().await.unwrap()).await;
     assert_eq!((problem.status, problem.code.as_str()), (413, "body_too_large"));
+    assert!(problem.detail.contains(&neura_api::limits::MAX_JSON_BODY.to_string()));
 }
 
 #[tokio::test]

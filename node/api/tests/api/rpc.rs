@@ -440,6 +440,8 @@ async fn an_oversized_body_is_refused_unread() {
     let request = server.post("/").header("content-type", "application/json").body(body);
     let problem = problem(request.send().await.unwrap()).await;
     assert_eq!((problem.status, problem.code.as_str()), (413, "body_too_large"));
+    let limit = neura_api::limits::MAX_RPC_BODY.to_string();
+    assert!(problem.detail.contains(&limit) && problem.detail.contains("smaller batches"));
 }
 
 #[tokio::test]

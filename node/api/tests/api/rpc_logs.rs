@@ -110,6 +110,25 @@ async fn a_filter_tells_each_change_once() {
     assert_eq!(server.rpc_error("eth_subscribe", json!(["newHeads"])).await.0, -32004);
 }
 
+#[tokio::test]
+async fn a_filter_of_a_range_that_is_none_is_refused_and_another_ends_with_its_range() {
+    let server = with_logs().await;
+    for (from, to) in [("0x2", "0x1"), ("latest", "0x9"), ("pending", "0x9")] {
+        let filter = json!([{ "fromBlock": from, "toBlock": to }]);
+        let (code, message, _) = server.rpc_error("eth_newFilter", filter).await;
+        assert_eq!((code, message.starts_with("invalid block range params")), (-32602, true));
+    }
+    let filter = json!([{ "fromBlock": "0x5", "toBlock": "0x5" }]);
+    let id = server.rpc("eth_newFilter", filter).await;
+    let mut found = Vec::new();
+    for nonce in 3..6 {
+        server.sent(1, nonce, Some(LOGGER)).await;
+        let changes = server.rpc("eth_getFilterChanges", json!([id])).await;
+        found.extend(changes.as_array().unwrap().iter().map(|log| log["blockNumber"].clone()));
+    }
+    assert_eq!(found, ["0x5", "0x5"], "nothing of blocks 4 and 6");
+}
+
 fn small_log() -> impl Strategy<Value = Log> {
     let topics = proptest::collection::vec((0u8..3).prop_map(B256::with_last_byte), 0..4);
     ((0u8..3).prop_map(Address::with_last_byte), topics).prop_map(|(address, topics)| Log {

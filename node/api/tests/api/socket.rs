@@ -1,5 +1,7 @@
 //! JSON-RPC over WebSocket, spoken by hand over TCP.
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256};
 use serde_json::{Value, json};
 use tokio::{
@@ -174,17 +176,92 @@ async fn subscriptions_are_bounded_and_unknown_ones_refused() {
 }
 
 #[tokio::test]
-async fn a_message_over_the_limit_ends_the_socket() {
+async fn a_message_over_the_limit_is_refused_with_the_limit_and_a_far_longer_one_ends_the_socket() {
     let server = Server::start().await;
+    let limit = neura_api::limits::MAX_RPC_BODY;
     let mut socket = Socket::open(&server, "/ws").await;
-    let mut head = vec![0x80 | TEXT, 0x80 | 127];
-    head.extend((1u64 << 40).to_be_bytes());
-    head.extend([0; 4]);
-    socket.0.write_all(&head).await.unwrap();
-    let mut rest = Vec::new();
-    // The server hangs up; it may say why before.
-    let _end = socket.0.read_to_end(&mut rest).await;
+    socket.send(&" ".repeat(limit + 1)).await;
+    let error = socket.next().await["error"].take();
+    assert_eq!(error["code"], -32600);
+    assert!(error["message"].as_str().unwrap().contains(&limit.to_string()), "{error}");
+    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x0", "it goes on");
+    let most = neura_api::limits::MAX_SOCKET_MESSAGE as u64;
+    for length in [most + 1, 1 << 40] {
+        let mut socket = Socket::open(&server, "/ws").await;
+        let mut head = vec![0x80 | TEXT, 0x80 | 127];
+        head.extend(length.to_be_bytes());
+        head.extend([0; 4]);
+        socket.0.write_all(&head).await.unwrap();
+        let (opcode, body) = socket.frame().await;
+        assert_eq!((opcode, &body[..2]), (CLOSE, 1009u16.to_be_bytes().as_slice()));
+        let reason = std::str::from_utf8(&body[2..]).unwrap();
+        assert!(reason.contains(&limit.to_string()) && reason.contains("send"), "{reason}");
+    }
     assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
+}
+
+#[tokio::test]
+async fn a_batch_subscribes_and_is_answered_before_what_it_subscribes_to() {
+    let server = Server::start().await;
+    server.backend.fund(eth_key(1).address(), 1_000_000_000_000_000_000);
+    let mut socket = Socket::open(&server, "/ws").await;
+    let call = |id: u64, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    // The gate holds the batch's answer back while a block comes.
+    let batch = json!([
+        call(7, "eth_getCode", json!([GATED])),
+        call(8, "eth_subscribe", json!(["newHeads"])),
+        call(9, "eth_subscribe", json!(["logs", {}])),
+        call(10, "eth_unsubscribe", json!(["0x1"])),
+        call(11, "eth_subscribe", json!(["nothing"])),
+    ]);
+    socket.send(&batch.to_string()).await;
+    server.backend.at_gate.subscribe().wait_for(|come| *come == 1).await.unwrap();
+    server.backend.mine();
+    server.backend.gate.add_permits(1);
+    let answers = socket.next().await;
+    let ids: Vec<_> = answers.as_array().unwrap().iter().map(|one| one["id"].clone()).collect();
+    assert_eq!(ids, [7, 8, 9, 10, 11]);
+    assert_eq!(
+        (&answers[3]["result"], &answers[4]["error"]["code"]),
+        (&json!(false), &json!(-32602))
+    );
+    server.sent(1, 0, Some(LOGGER)).await;
+    let begun = BTreeSet::from([&answers[1], &answers[2]].map(|one| one["result"].to_string()));
+    let mut told = BTreeSet::new();
+    while told.len() < begun.len() {
+        told.insert(socket.next().await["params"]["subscription"].to_string());
+    }
+    assert_eq!(told, begun);
+}
+
+#[tokio::test]
+async fn receipts_are_told_of_all_transactions_or_of_those_named() {
+    let server = Server::start().await;
+    server.backend.fund(eth_key(1).address(), 1_000_000_000_000_000_000);
+    let mut socket = Socket::open(&server, "/ws").await;
+    let all = socket.subscribe(json!(["transactionReceipts"])).await;
+    let wanted = B256::repeat_byte(3);
+    socket.subscribe(json!(["transactionReceipts", { "transactionHashes": [wanted] }])).await;
+    let hash = server.sent(1, 0, Some(LOGGER)).await;
+    let told = socket.next().await;
+    assert_eq!(told["params"]["subscription"], all);
+    let receipt = server.rpc("eth_getTransactionReceipt", json!([hash])).await;
+    assert_eq!(told["params"]["result"], json!([receipt]));
+    // Neither the other subscription nor a block without transactions is told of.
+    server.backend.mine();
+    assert_eq!(socket.call("eth_blockNumber", json!([])).await["result"], "0x2");
+    let many = vec![wanted; 1];
+    assert!(
+        socket
+            .call("eth_subscribe", json!(["transactionReceipts", { "transactionHashes": many }]))
+            .await["result"]
+            .is_string()
+    );
+    let many: Vec<_> = (0u64..201).map(|n| B256::left_padding_from(&n.to_be_bytes())).collect();
+    let answer = socket
+        .call("eth_subscribe", json!(["transactionReceipts", { "transactionHashes": many }]))
+        .await;
+    assert_eq!(answer["error"]["code"], -32602);
 }
 
 #[tokio::test]

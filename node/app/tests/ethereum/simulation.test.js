@@ -149,3 +149,42 @@ test('the calls with which MetaMask sets fees', async () => {
     assert.ok(BigInt(block.baseFeePerGas) > 0n)
     assert.ok(BigInt((await rpc('eth_gasPrice')).result) >= BigInt(block.baseFeePerGas))
 })
+
+describe('the block to come', () => {
+    // Returns the block's number.
+    const NUMBER = '0x435f5260205ff3'
+
+    test('follows the latest, and calls see it', async () => {
+        for (const [blockTag, distance] of [['latest', 0n], ['pending', 1n]]) {
+            const before = await publicClient.getBlockNumber({ cacheTime: 0 })
+            const { data } = await publicClient.call({ data: NUMBER, blockTag })
+            const after = await publicClient.getBlockNumber({ cacheTime: 0 })
+            const seen = BigInt(data) - distance
+            assert.ok(before <= seen && seen <= after, `${blockTag}: ${before} ${seen} ${after}`)
+        }
+        const { result: pending } = await rpc('eth_getBlockByNumber', 'pending', false)
+        const parent = await publicClient.getBlock({ blockHash: pending.parentHash })
+        assert.equal(BigInt(pending.number), parent.number + 1n)
+        assert.deepEqual([pending.hash, pending.nonce, pending.miner], [null, null, null])
+    })
+})
+
+describe('a draft', () => {
+    test('that is filled in by the node can be signed and sent', async () => {
+        const draft = { from: account, to: freshAddress(), value: '0x1' }
+        const { tx } = (await rpc('eth_fillTransaction', draft)).result
+        const serializedTransaction = await wallet.account.signTransaction({
+            type: 'eip1559',
+            chainId: Number(tx.chainId),
+            nonce: Number(tx.nonce),
+            gas: BigInt(tx.gas),
+            maxFeePerGas: BigInt(tx.maxFeePerGas),
+            maxPriorityFeePerGas: BigInt(tx.maxPriorityFeePerGas),
+            to: tx.to,
+            value: BigInt(tx.value),
+        })
+        const hash = await wallet.sendRawTransaction({ serializedTransaction })
+        const { status } = await publicClient.waitForTransactionReceipt({ hash })
+        assert.equal(status, 'success')
+    })
+})

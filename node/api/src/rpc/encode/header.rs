@@ -7,7 +7,7 @@ use neura_types::simulation::SimulatedBlock;
 use serde::Serialize;
 
 use super::{EthTransaction, Place, bloom, count, executed, seconds, transaction};
-use crate::backend::BlockView;
+use crate::{backend::BlockView, rpc::pending::NextBlock};
 
 /// keccak256 of the RLP of an empty list: a block without uncles.
 const NO_UNCLES: B256 = b256!("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f0a142fd40d49347");
@@ -17,10 +17,11 @@ const NO_UNCLES: B256 = b256!("1dcc4de8dec75d7aab85b567b6ccd41ad312451b948a7413f
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EthHeader {
     number: U64,
-    hash: B256,
+    /// None of a block that is not there yet, as of the two below.
+    hash: Option<B256>,
     parent_hash: B256,
     sha3_uncles: B256,
-    miner: Address,
+    miner: Option<Address>,
     state_root: B256,
     transactions_root: B256,
     receipts_root: B256,
@@ -31,7 +32,7 @@ pub(crate) struct EthHeader {
     timestamp: U64,
     extra_data: Bytes,
     mix_hash: B256,
-    nonce: B64,
+    nonce: Option<B64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     base_fee_per_gas: Option<U64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,10 +89,10 @@ pub(crate) fn withdrawal(one: &Withdrawal) -> EthWithdrawal {
 fn of_ethereum(header: &Header, hash: B256) -> EthHeader {
     EthHeader {
         number: U64::from(header.number),
-        hash,
+        hash: Some(hash),
         parent_hash: header.parent_hash,
         sha3_uncles: header.ommers_hash,
-        miner: header.beneficiary,
+        miner: Some(header.beneficiary),
         state_root: header.state_root,
         transactions_root: header.transactions_root,
         receipts_root: header.receipts_root,
@@ -102,7 +103,7 @@ fn of_ethereum(header: &Header, hash: B256) -> EthHeader {
         timestamp: U64::from(header.timestamp),
         extra_data: header.extra_data.clone(),
         mix_hash: header.mix_hash,
-        nonce: header.nonce,
+        nonce: Some(header.nonce),
         base_fee_per_gas: header.base_fee_per_gas.map(U64::from),
         withdrawals_root: header.withdrawals_root,
         blob_gas_used: header.blob_gas_used.map(U64::from),
@@ -121,10 +122,10 @@ pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
     let executed = head.executed.as_ref()?;
     Some(EthHeader {
         number: U64::from(head.header.height),
-        hash: head.id,
+        hash: Some(head.id),
         parent_hash: head.header.parent,
         sha3_uncles: NO_UNCLES,
-        miner: head.proposer,
+        miner: Some(head.proposer),
         state_root: executed.root.state_root,
         transactions_root: head.header.payload_digest,
         receipts_root: executed.root.receipts_root,
@@ -135,7 +136,7 @@ pub(crate) fn header(block: &BlockView) -> Option<EthHeader> {
         timestamp: seconds(head.header.timestamp_ms),
         extra_data: Bytes::new(),
         mix_hash: head.header.beacon.value,
-        nonce: B64::ZERO,
+        nonce: Some(B64::ZERO),
         base_fee_per_gas: Some(U64::from(executed.base_fee)),
         withdrawals_root: None,
         blob_gas_used: None,
@@ -165,6 +166,52 @@ pub(crate) fn block(view: &BlockView, full: bool) -> Option<EthBlock> {
         uncles: uncles.unwrap_or_default(),
         transactions,
     })
+}
+
+/// The header of a block that is not there yet. What only its execution tells is nothing: no gas, no roots, no logs.
+pub(crate) fn next_header(next: &NextBlock) -> EthHeader {
+    EthHeader {
+        number: U64::from(next.height),
+        hash: None,
+        parent_hash: next.parent,
+        sha3_uncles: NO_UNCLES,
+        miner: None,
+        state_root: B256::ZERO,
+        transactions_root: B256::ZERO,
+        receipts_root: B256::ZERO,
+        logs_bloom: Bloom::ZERO,
+        difficulty: U256::ZERO,
+        gas_limit: U64::from(next.gas_limit),
+        gas_used: U64::ZERO,
+        timestamp: seconds(next.timestamp_ms),
+        extra_data: Bytes::new(),
+        mix_hash: B256::ZERO,
+        nonce: None,
+        base_fee_per_gas: Some(U64::from(next.base_fee)),
+        withdrawals_root: None,
+        blob_gas_used: None,
+        excess_blob_gas: None,
+        parent_beacon_block_root: None,
+        requests_hash: None,
+    }
+}
+
+/// A block that is not there yet, with the hashes of the transactions that wait for it, or all of them.
+pub(crate) fn next_block(next: &NextBlock, full: bool) -> EthBlock {
+    let waiting = &next.transactions;
+    let transactions = if full {
+        BlockTransactions::Full(waiting.iter().map(|tx| transaction(tx, None)).collect())
+    } else {
+        BlockTransactions::Hashes(waiting.iter().map(|tx| tx.hash).collect())
+    };
+    let size = waiting.iter().map(|tx| count(tx.raw.len())).sum::<u64>();
+    EthBlock {
+        header: next_header(next),
+        size: U64::from(size),
+        uncles: Vec::new(),
+        transactions,
+        withdrawals: None,
+    }
 }
 
 /// An uncle: a block of which only the header is kept.

@@ -64,7 +64,7 @@ impl EthereumBackend {
     fn at(&self, block: BlockRef) -> Option<&Imported> {
         let blocks = &self.chain.blocks;
         match block {
-            BlockRef::Latest => blocks.last(),
+            BlockRef::Latest | BlockRef::Pending => blocks.last(),
             BlockRef::Height(height) => blocks.get(usize::try_from(height).ok()?),
             BlockRef::Id(hash) => blocks.get(*self.chain.by_hash.get(&hash)?),
         }

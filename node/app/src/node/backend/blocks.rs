@@ -17,7 +17,9 @@ use crate::node::{chain::Chain, views};
 /// The block that a reference names.
 pub(super) fn find(chain: &Chain, block: BlockRef) -> Answer<Option<(BlockId, Arc<Block>)>> {
     match block {
-        BlockRef::Latest => chain.block_at(chain.executed_height()).map_err(storage),
+        BlockRef::Latest | BlockRef::Pending => {
+            chain.block_at(chain.executed_height()).map_err(storage)
+        }
         BlockRef::Height(height) => chain.block_at(height).map_err(storage),
         BlockRef::Id(id) => {
             let Some(block) = chain.store.block(id).map_err(storage)? else { return Ok(None) };

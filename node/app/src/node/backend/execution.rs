@@ -9,12 +9,13 @@ use super::{Answer, blocks, internal, storage};
 use crate::{
     mempool::PoolError,
     node::{
-        chain::Chain,
+        chain::{Chain, unix_time_ms},
         intake::{Intake, Refused},
     },
 };
 
-/// Runs `work` on the state after a block, with the context of the block that would follow it.
+/// Runs `work` on the state after a block, with the block's own context and the base fee of the one after it; with the
+/// context of the block to come, if that is asked for.
 pub(super) fn with_state<T>(
     chain: &Chain,
     at: BlockRef,
@@ -26,7 +27,7 @@ pub(super) fn with_state<T>(
         return Err(BackendError::UnknownBlock);
     }
     let view = match at {
-        BlockRef::Latest => chain.store.state(),
+        BlockRef::Latest | BlockRef::Pending => chain.store.state(),
         _ => chain.store.state_at(height),
     }
     .map_err(|error| match error {
@@ -42,7 +43,20 @@ pub(super) fn with_state<T>(
         .executed(height)
         .map_err(storage)?
         .map_or(0, |record| record.root.next_base_fee);
-    work(&view, chain.block_context(&block.header, base_fee))
+    let context = chain.block_context(&block.header, base_fee);
+    work(&view, if at == BlockRef::Pending { following(chain, context) } else { context })
+}
+
+/// The context of the block to come. Who proposes it and its randomness are not known before it is there, and stay those of
+/// the block before.
+fn following(chain: &Chain, context: BlockContext) -> BlockContext {
+    let height = context.height.saturating_add(1);
+    BlockContext {
+        height,
+        timestamp_ms: unix_time_ms().max(context.timestamp_ms.saturating_add(1)),
+        epoch: chain.epochs.at(height).unwrap_or_else(|| context.epoch.clone()),
+        ..context
+    }
 }
 
 pub(super) fn submit(intake: &Intake, raw: Bytes) -> Answer<B256> {

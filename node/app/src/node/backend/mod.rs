@@ -40,6 +40,7 @@ pub(super) use registry::provider_of;
 pub use simulation::{call_error, simulation_error, trace_error};
 
 use super::{chain::Chain, intake::Intake, notes::Notes};
+use crate::mempool::BatchLimits;
 
 pub(super) type Answer<T> = Result<T, BackendError>;
 
@@ -229,6 +230,18 @@ impl Backend for NodeBackend {
                 ))
             })?;
             Ok(PoolContent { pending, queued })
+        })
+        .await
+    }
+
+    async fn next_transactions(&self) -> Answer<Vec<Arc<Transaction>>> {
+        self.read(|chain| {
+            let limits = BatchLimits {
+                bytes: usize::try_from(chain.params().max_block_bytes).unwrap_or(usize::MAX),
+                gas: chain.params().block_gas_limit,
+                base_fee: chain.next_base_fee.load(Ordering::Relaxed),
+            };
+            Ok(chain.mempool.lock().preview(limits))
         })
         .await
     }
