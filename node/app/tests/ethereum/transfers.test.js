@@ -54,7 +54,7 @@ describe('reading', () => {
     })
 
     test('the latest block is final', async () => {
-        for (const blockTag of ['earliest', 'finalized', 'safe', 'latest', 'pending']) {
+        for (const blockTag of ['earliest', 'finalized', 'safe', 'latest']) {
             const block = await publicClient.getBlock({ blockTag })
             assert.ok(isHash(block.hash), blockTag)
         }
@@ -62,6 +62,15 @@ describe('reading', () => {
         const latest = await publicClient.getBlock({ blockTag: 'latest' })
         const finalized = await publicClient.getBlock({ blockTag: 'finalized' })
         assert.ok(finalized.number >= latest.number)
+    })
+
+    test('the pending block is the one to come, which has no hash yet', async () => {
+        const latest = await publicClient.getBlockNumber()
+        for (const pending of [await publicClient.getBlock({ blockTag: 'pending' }), await provider.getBlock('pending')]) {
+            assert.equal(pending.hash, null)
+            assert.ok(BigInt(pending.number) > latest)
+            assert.ok(isHash(pending.parentHash))
+        }
     })
 
     test('what is not there is null, which clients know', async () => {
