@@ -13,6 +13,7 @@ use tract_onnx::{
         IntoTValue, TValue, Tensor, TractError, TractResult, TypedFact, TypedOp,
     },
     tract_core::{model::Node, plan::eval},
+    tract_hir::infer::Factoid,
 };
 
 use super::{Bounds, npy::Array, of_job, output};
@@ -129,6 +130,8 @@ fn read(payload: &[u8]) -> Result<Ready, JobFailure> {
             of_job(format!("the model wants an input '{name}', the job has: {}", names.join(", ")))
         })?;
         let tensor = tensor(given)?;
+        let declared = model.input_fact(place).map_err(|error| of_job(format!("{error:#}")))?;
+        check_input(&name, declared, &tensor)?;
         let fact = InferenceFact::dt_shape(tensor.datum_type(), tensor.shape());
         model
             .set_input_fact(place, fact)
@@ -140,6 +143,31 @@ fn read(payload: &[u8]) -> Result<Ready, JobFailure> {
         return Err(of_job(format!("the model wants {wanted} inputs, the job has {given}")));
     }
     Ok((model, inputs))
+}
+
+/// Holds an input against what the model declares of it; dimensions with a name, or none, may be any.
+fn check_input(name: &str, declared: &InferenceFact, given: &Tensor) -> Result<(), JobFailure> {
+    let wrong = |what: String| Err(of_job(format!("input '{name}': the model wants {what}")));
+    let (ty, shape) = (given.datum_type(), given.shape());
+    if let Some(wanted) = declared.datum_type.concretize().filter(|wanted| *wanted != ty) {
+        return wrong(format!("values of type {wanted:?}, the job gives {ty:?}"));
+    }
+    let dims: Vec<Option<i64>> = declared
+        .shape
+        .dims()
+        .map(|dim| dim.concretize().and_then(|length| length.to_i64().ok()))
+        .collect();
+    let fits = |(wanted, have): (&Option<i64>, &usize)| {
+        wanted.is_none_or(|wanted| usize::try_from(wanted) == Ok(*have))
+    };
+    let open = declared.shape.is_open();
+    let rank = if open { dims.len() <= shape.len() } else { dims.len() == shape.len() };
+    if rank && dims.iter().zip(shape).all(fits) {
+        return Ok(());
+    }
+    let text = |length: &Option<i64>| length.map_or_else(|| "any".into(), |n| n.to_string());
+    let dims: Vec<String> = dims.iter().map(text).collect();
+    wrong(format!("the shape [{}], the job gives {shape:?}", dims.join(", ")))
 }
 
 fn tensor(input: &NamedBytes) -> Result<Tensor, JobFailure> {
