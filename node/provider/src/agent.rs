@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use self::core::{Core, Parts};
 use crate::{
     AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError,
+    Timing,
     benchmark::KERNELS_FILE,
     job::Power,
     join::Joining,
@@ -72,7 +73,7 @@ impl Agent {
         )
         .with_containers(means.containers.clone())
         .tuned(data.join(KERNELS_FILE));
-        let Probed { device, adapters, macs_per_second, launch_rate, .. } = probe(&worker).await?;
+        let Probed { device, adapters, macs_per_second, launch_rate, .. } = probe(&worker, &config.timing, &observer).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));
         observer(&Progress::Means(Box::new(means.clone())));
@@ -146,11 +147,36 @@ impl Drop for Agent {
     }
 }
 
-async fn probe(worker: &Worker) -> Result<Probed, ProviderError> {
-    worker.probe().await.map_err(|error| match error {
+/// How often a start tests the device in all, while tests are cut off: a killed worker or a crashed driver may pass.
+const PROBE_ATTEMPTS: u32 = 3;
+
+/// Tests the device; once more where the test was cut off, and not where it says what is wrong.
+async fn probe(
+    worker: &Worker,
+    timing: &Timing,
+    observer: &Observer,
+) -> Result<Probed, ProviderError> {
+    let mut pause = timing.retry_first;
+    for attempt in 2..=PROBE_ATTEMPTS {
+        match worker.probe().await {
+            Err(error @ WorkerError::Crashed { .. }) => {
+                let cause = error.to_string();
+                tracing::warn!(attempt, cause, "the test of the device was cut off, trying again");
+                observer(&Progress::TestingAgain { attempt, cause });
+            }
+            ended => return ended.map_err(of_probe),
+        }
+        tokio::time::sleep(pause).await;
+        pause = Duration::min(pause * 2, timing.retry_last);
+    }
+    worker.probe().await.map_err(of_probe)
+}
+
+fn of_probe(error: WorkerError) -> ProviderError {
+    match error {
         WorkerError::Failed(JobFailure { kind: FailureKind::Device, detail }) => {
             ProviderError::NoDevice { reason: detail }
         }
         error => error.into(),
-    })
+    }
 }

@@ -29,6 +29,8 @@ pub fn quiet() -> Observer {
 pub enum Progress {
     /// Keys were made, because there were none.
     KeysMade { address: Address, folder: String },
+    /// The test of the device was cut off, and is made again.
+    TestingAgain { attempt: u32, cause: String },
     /// The device passed its test.
     Machine(Box<MachineReport>),
     /// How jobs are confined, and what is offered.
@@ -148,6 +150,9 @@ impl fmt::Display for Progress {
         match self {
             Self::KeysMade { address, folder } => {
                 write!(f, "made keys for account {address} in {folder}: keep a copy of them")
+            }
+            Self::TestingAgain { attempt, cause } => {
+                write!(f, "testing the device again, attempt {attempt}: {cause}")
             }
             Self::Machine(report) => report.fmt(f),
             Self::Means(means) => means.fmt(f),

@@ -209,6 +209,27 @@ async fn a_device_that_is_not_there_is_refused_with_what_to_do() {
     assert!(node.chain().seen.is_empty(), "nothing is registered");
 }
 
+/// The start ended with the first worker that was killed.
+#[tokio::test]
+async fn a_test_of_the_device_that_is_killed_is_made_again() {
+    let place = tempfile::tempdir().unwrap();
+    let device = serde_json::to_string(CpuBackend::new().info()).unwrap();
+    let script = format!(
+        r#"if mkdir '{}'; then kill -9 $$; fi
+        echo '{{"report":"probed","device":{device},"adapters":[],"macs_per_second":1000000000}}'"#,
+        place.path().join("killed").display()
+    );
+    let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker =
+        WorkerCommand { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()] };
+    let mut agent = Watched::start(config).await.unwrap();
+    let all = agent.until(|progress| matches!(progress, Progress::Serving { .. })).await;
+    let told = all.iter().find(|told| matches!(told, Progress::TestingAgain { attempt: 2, .. }));
+    assert!(told.unwrap().to_string().contains("signal: 9"), "{told:?}");
+}
+
 #[tokio::test]
 async fn a_program_that_is_no_worker_is_refused() {
     let node = Node::start(Chain { faucet: true, ..Chain::default() }).await;
