@@ -23,8 +23,7 @@ use tokio::task::JoinHandle;
 
 use self::core::{Core, Parts};
 use crate::{
-    AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError,
-    Timing,
+    AgentConfig, Keys, MachineReport, Means, Observer, Operator, Progress, ProviderError, Timing,
     benchmark::KERNELS_FILE,
     job::Power,
     join::Joining,
@@ -73,7 +72,8 @@ impl Agent {
         )
         .with_containers(means.containers.clone())
         .tuned(data.join(KERNELS_FILE));
-        let Probed { device, adapters, macs_per_second, launch_rate, .. } = probe(&worker, &config.timing, &observer).await?;
+        let Probed { device, adapters, macs_per_second, launch_rate, .. } =
+            probe(&worker, &config.timing, &observer).await?;
         let machine = MachineReport::new(device, adapters, &data);
         observer(&Progress::Machine(Box::new(machine.clone())));
         observer(&Progress::Means(Box::new(means.clone())));
@@ -159,7 +159,7 @@ async fn probe(
     let mut pause = timing.retry_first;
     for attempt in 2..=PROBE_ATTEMPTS {
         match worker.probe().await {
-            Err(error @ WorkerError::Crashed { .. }) => {
+            Err(error @ (WorkerError::Crashed { .. } | WorkerError::Killed { .. })) => {
                 let cause = error.to_string();
                 tracing::warn!(attempt, cause, "the test of the device was cut off, trying again");
                 observer(&Progress::TestingAgain { attempt, cause });

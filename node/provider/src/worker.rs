@@ -17,11 +17,13 @@
 //! offers bubblewrap it runs inside of it: see `sandbox`.
 
 mod child;
+mod error;
 mod process;
 mod protocol;
 
 pub use child::main;
+pub use error::WorkerError;
+pub use process::check_once;
 pub(crate) use process::{Job, Limits, Worker};
-pub use process::{WorkerError, check_once};
 pub(crate) use protocol::Probed;
 pub use protocol::{FailureKind, JobFailure};

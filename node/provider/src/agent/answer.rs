@@ -143,7 +143,10 @@ impl Core {
         let limits = Limits { timeout, max_result: self.power.max_stored };
         match self.worker.check(executor, plain, limits).await {
             Ok(launches) => Ok(launches),
-            Err(error @ WorkerError::Start { .. }) => Err(Doubt::Failed(error.into())),
+            // The job cannot help it.
+            Err(error @ (WorkerError::Start { .. } | WorkerError::Killed { .. })) => {
+                Err(Doubt::Failed(error.into()))
+            }
             Err(error) => Err(Doubt::No(Refusal::new("invalid_job", error))),
         }
     }

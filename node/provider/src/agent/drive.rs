@@ -29,6 +29,8 @@ pub(super) struct Drive {
     pub(super) place: Option<OwnedSemaphorePermit>,
     /// Times that the store did not give the payload.
     pub(super) fetches: u32,
+    /// Whether an execution was begun.
+    pub(super) begun: bool,
     /// Executions begun since one got further.
     pub(super) attempts: u32,
     /// Whether the last execution got further before it failed.

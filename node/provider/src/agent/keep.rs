@@ -22,7 +22,7 @@ use super::{
 use crate::{
     Progress,
     checkpoint::{Checkpoint, max_bytes, open_checkpoint, seal_checkpoint},
-    executor::{Executor, Keeping, Said},
+    executor::{Executor, Keeping, Said, clipped},
     journal::Part,
     worker::{Job, Limits, WorkerError},
 };
@@ -57,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) payload: &'a [u8],
     /// What it goes on from.
     pub(super) start: Option<Start>,
+    /// Whether it was run before.
+    pub(super) again: bool,
 }
 
 /// A checkpoint to go on from.
@@ -146,7 +148,7 @@ impl Core {
 
     /// Runs a job in a worker, and keeps its checkpoints meanwhile.
     pub(super) async fn run(&self, run: Run<'_>) -> Result<Ran, TaskError> {
-        let Run { task, round, executor, payload, start } = run;
+        let Run { task, round, executor, payload, start, again } = run;
         let (start, begun) = start.map(|start| (start.plain.to_vec(), start.kept)).unzip();
         let (limits, timing) = (&self.config.limits, &self.config.timing);
         let keeping = Keeping {
@@ -160,6 +162,9 @@ impl Core {
         let mut furthest = begun.as_ref().map_or(0, |begun| begun.step);
         let (mut advanced, mut refused, mut replaced) = (false, false, false);
         let outbox = Outbox::default();
+        if again {
+            outbox.log("started again");
+        }
         let said = |said| match said {
             Said::Checkpoint { step, bytes } => {
                 advanced |= step > furthest;
@@ -188,6 +193,9 @@ impl Core {
         if ran.is_err() {
             // The worker is gone; what it told last is what the next one goes on from.
             here.await;
+        }
+        if let Err(error @ (WorkerError::Crashed { .. } | WorkerError::Killed { .. })) = &ran {
+            outbox.log(&clipped(error.to_string()));
         }
         self.send_last_note(task, &outbox).await;
         if refused && !replaced {

@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// The result that tells the owner why a job failed by its own fault: it took too long, or, of foreign code, broke its
-/// worker more than once, which a device's accident does not. Any other failure is the provider's.
+/// worker more than once, which a device's accident does not. Any other failure is the provider's, a worker that
+/// somebody else killed as well.
 fn own_fault(executor: Executor, error: WorkerError, last: bool) -> Result<Vec<u8>, WorkerError> {
     let foreign = executor.runs_foreign_code();
     let (code, detail) = match &error {
@@ -127,6 +128,7 @@ impl Core {
         let (payload, hash) = opened.await??;
         let start = self.last_checkpoint(task, round, (executor, hash)).await?;
         drive.attempts += 1;
+        let again = std::mem::replace(&mut drive.begun, true);
         self.say(Progress::Executing { task: id, attempt: drive.attempts });
         let started = Instant::now();
         let spare = SUBMIT_BLOCKS.min(task.terms.duration_blocks / 2);
@@ -134,7 +136,7 @@ impl Core {
         // Of a job that is begun later than that the lateness is the provider's own.
         let may_be_late = self.height() < last_block;
         let ran = tokio::select! {
-            ran = self.run(Run { task, round, executor, payload: &payload, start }) => Some(ran?),
+            ran = self.run(Run { task, round, executor, payload: &payload, start, again }) => Some(ran?),
             () = self.reached(last_block), if may_be_late => None,
         };
         let plain = match ran {

@@ -4,7 +4,7 @@ use std::{
     ffi::OsString,
     io,
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::Stdio,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -19,9 +19,9 @@ use tokio::{
     process::{Child, ChildStdin, Command},
 };
 
+use super::error::WorkerError;
 use super::protocol::{
-    FailureKind, JobFailure, KeepingTerms, MAX_LINE, MAX_LINES, OF_CONTAINERS, Probed, ROLE,
-    Report, Request, Work,
+    KeepingTerms, MAX_LINE, MAX_LINES, OF_CONTAINERS, Probed, ROLE, Report, Request, Work,
 };
 use crate::{
     Device,
@@ -56,68 +56,8 @@ const PASSED: [&str; 11] = [
 /// Beginnings of the names of further such variables.
 const PASSED_PREFIXES: [&str; 4] = ["VK_", "MESA_", "DRI_", "WGPU_"];
 
-/// Why a worker gave no result.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    /// It could not be started.
-    #[error("the worker {program} cannot be started: {cause}", program = program.display())]
-    Start {
-        /// The program.
-        program: PathBuf,
-        /// What the operating system said.
-        cause: io::Error,
-    },
-    /// It was not done in time, and was killed.
-    #[error("the job was not done within {limit:?}, and its worker was killed")]
-    TimedOut {
-        /// The time that it had.
-        limit: Duration,
-    },
-    /// It ended without an answer.
-    #[error("the worker ended without an answer ({status}){}", told(.stderr))]
-    Crashed {
-        /// How it ended.
-        status: ExitStatus,
-        /// The end of what it wrote to its standard error.
-        stderr: String,
-    },
-    /// It says why it could not do the job.
-    #[error("the worker failed: {0}")]
-    Failed(#[from] JobFailure),
-    /// It answered something that is no answer.
-    #[error("the worker's answer is not understood: {problem}")]
-    Protocol {
-        /// What is wrong with it.
-        problem: String,
-    },
-}
-
 fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn told(stderr: &str) -> String {
-    if stderr.is_empty() { String::new() } else { format!(": {stderr}") }
-}
-
-impl WorkerError {
-    /// Stable code, for machines.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Start { .. } => "worker_not_started",
-            Self::TimedOut { .. } => "worker_timed_out",
-            Self::Crashed { .. } => "worker_crashed",
-            Self::Failed(JobFailure { kind: FailureKind::Job, .. }) => "invalid_job",
-            Self::Failed(JobFailure { kind: FailureKind::Device, .. }) => "device_failed",
-            Self::Failed(_) | Self::Protocol { .. } => "worker_protocol",
-        }
-    }
-
-    /// Whether another try may succeed.
-    pub(crate) fn may_pass(&self) -> bool {
-        !matches!(self, Self::Failed(JobFailure { kind: FailureKind::Job, .. }))
-    }
 }
 
 /// What an answer may take.
@@ -372,7 +312,7 @@ impl Running {
             Ok(None) => {
                 let failed = |cause| WorkerError::Start { program: PathBuf::new(), cause };
                 let status = self.child.wait().await.map_err(failed)?;
-                Err(WorkerError::Crashed { status, stderr })
+                Err(WorkerError::ended(status, stderr))
             }
         }
     }

@@ -6,10 +6,12 @@ use std::{
     time::Duration,
 };
 
+use neura_blobs::{Purpose, open};
 use neura_gpu::{Backend, CpuBackend};
 use neura_provider::{Device, Progress, WorkerCommand};
 use neura_types::{
     job::{FaultCode, JobFormat, JobResult, WasmJob},
+    note::Remark,
     task::{TaskId, TaskState, Terms},
 };
 use nix::{sys::stat::Mode, unistd::mkfifo};
@@ -17,7 +19,7 @@ use tokio::{sync::oneshot, task::JoinHandle};
 
 use crate::mock::{
     Chain, Node,
-    owner::{OWNER, Watched, config, offer_job, opened_result, sealed, terms},
+    owner::{OWNER, Watched, config, context, offer_job, opened_result, owner_key, sealed, terms},
 };
 
 /// A worker that passes the probe and does `script` for a job.
@@ -60,7 +62,9 @@ const LONG: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn a_worker_that_crashes_is_tried_again_and_then_given_up() {
     assert_eq!(given_up("exit 3", LONG).await, ("worker_crashed".into(), 2));
-    assert_eq!(given_up("kill -9 $$", LONG).await, ("worker_crashed".into(), 2));
+    assert_eq!(given_up("kill -SEGV $$", LONG).await, ("worker_crashed".into(), 2));
+    assert_eq!(given_up("kill -9 $$", LONG).await, ("worker_killed".into(), 2));
+    assert_eq!(given_up("exit 137", LONG).await, ("worker_killed".into(), 2), "in a sandbox");
 }
 
 #[tokio::test]
@@ -175,6 +179,69 @@ async fn a_program_does_not_wait_for_the_device() {
     writers.gone.await.unwrap();
 }
 
+/// A provider that offers programs, whose worker answers a check and does `script` for a job.
+async fn serving_programs(check: &str, job: &str) -> (Node, Watched, tempfile::TempDir) {
+    let script = format!(r#"case "$line" in *'"kind":"check"'*) {check};; *) {job};; esac"#);
+    let node = Node::start(Chain { faucet: true, approving: true, ..Chain::default() }).await;
+    let data = tempfile::tempdir().unwrap();
+    let mut config = config(&node, data.path());
+    config.worker = worker(&script);
+    config.offer.executors = Some(vec!["wasm".into()]);
+    let agent = Watched::start(config).await.unwrap();
+    (node, agent, data)
+}
+
+const CHECKED: &str = r#"echo '{"report":"checked"}'"#;
+
+/// What an operator or the system killed was told as the job's fault, and paid for.
+#[tokio::test]
+async fn a_program_is_at_fault_for_how_it_ends_its_worker_and_not_for_who_kills_it() {
+    let (node, mut agent, _data) = serving_programs(CHECKED, "kill -SEGV $$").await;
+    let id = offer_program(&node, &agent);
+    agent.until(|progress| matches!(progress, Progress::Submitted { .. })).await;
+    let result = JobResult::decode(&opened_result(&node, id)).unwrap();
+    assert_eq!(result.fault.unwrap().code, FaultCode::Trapped);
+
+    for signal in ["KILL", "TERM"] {
+        let (node, mut agent, _data) =
+            serving_programs(CHECKED, &format!("kill -{signal} $$")).await;
+        let id = offer_program(&node, &agent);
+        let all = agent.until(|progress| matches!(progress, Progress::GivenUp { .. })).await;
+        let Some(Progress::GivenUp { code, .. }) = all.last() else { panic!("{all:?}") };
+        assert_eq!(code, "worker_killed");
+        assert_eq!(node.chain().tasks[&id].state, TaskState::Running);
+        assert_eq!(node.chain().distinct("submit").len(), 0);
+        let said = told(&node, &agent);
+        assert!(said.iter().any(|line| line.contains("ended from outside")), "{said:?}");
+        assert!(said.iter().any(|line| line == "started again"), "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_check_that_is_killed_declines_no_job() {
+    let place = tempfile::tempdir().unwrap();
+    let killed = place.path().join("killed");
+    let check = format!("if mkdir '{}'; then kill -9 $$; fi; {CHECKED}", killed.display());
+    let (node, mut agent, _data) = serving_programs(&check, "exit 3").await;
+    offer_program(&node, &agent);
+    agent.until(|progress| matches!(progress, Progress::Accepted { .. })).await;
+    assert_eq!(node.chain().distinct("decline").len(), 0);
+}
+
+/// What the owner was told.
+fn told(node: &Node, agent: &Watched) -> Vec<String> {
+    let chain = node.chain();
+    let remarks = chain.notes.iter().flat_map(|note| {
+        let context = context(Purpose::Note, agent.address());
+        Remark::decode_list(&open(&context, &owner_key(), &note.sealed, 1 << 20).unwrap()).unwrap()
+    });
+    let logs = remarks.filter_map(|remark| match remark {
+        Remark::Log(text) => Some(text),
+        Remark::Progress { .. } => None,
+    });
+    logs.collect()
+}
+
 #[tokio::test]
 async fn foreign_code_that_does_not_end_is_told_to_its_owner_before_the_deadline() {
     let place = tempfile::tempdir().unwrap();
@@ -227,7 +294,7 @@ async fn a_test_of_the_device_that_is_killed_is_made_again() {
     let mut agent = Watched::start(config).await.unwrap();
     let all = agent.until(|progress| matches!(progress, Progress::Serving { .. })).await;
     let told = all.iter().find(|told| matches!(told, Progress::TestingAgain { attempt: 2, .. }));
-    assert!(told.unwrap().to_string().contains("signal: 9"), "{told:?}");
+    assert!(told.unwrap().to_string().contains("SIGKILL"), "{told:?}");
 }
 
 #[tokio::test]
