@@ -21,7 +21,7 @@ use neura_blobs::{EncryptionPublicKey, EnvelopeError, Purpose, max_plaintext_len
 use neura_types::{B256, ChainId, task::Task};
 use zeroize::Zeroizing;
 
-use crate::{Keys, executor::Executor, job::context};
+use crate::{Keys, executor::Executor, job::envelope_context};
 
 const MAGIC: [u8; 8] = *b"NEURACKP";
 const VERSION: u8 = 1;
@@ -129,7 +129,12 @@ pub(crate) fn seal_checkpoint(
     let mut recipients = vec![keys.encryption.public_key()];
     let owner = EncryptionPublicKey::from_bytes(task.terms.result_key.0).ok();
     recipients.extend(owner.filter(|key| !recipients.contains(key)));
-    seal(&context(chain_id, task, Purpose::Checkpoint), &recipients, plain, &mut rand::rng())
+    seal(
+        &envelope_context(chain_id, task, Purpose::Checkpoint),
+        &recipients,
+        plain,
+        &mut rand::rng(),
+    )
 }
 
 /// Opens a checkpoint that was sealed to the task's provider.
@@ -139,6 +144,6 @@ pub(crate) fn open_checkpoint(
     keys: &Keys,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-    let context = context(chain_id, task, Purpose::Checkpoint);
+    let context = envelope_context(chain_id, task, Purpose::Checkpoint);
     open(&context, &keys.encryption, sealed, sealed.len() as u64)
 }

@@ -128,7 +128,7 @@ pub(crate) fn open_payload(
     sealed: &[u8],
     max_bytes: u64,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    open(&context(chain_id, task, Purpose::Payload), &keys.encryption, sealed, max_bytes)
+    open(&envelope_context(chain_id, task, Purpose::Payload), &keys.encryption, sealed, max_bytes)
         .map_err(|error| Refusal::new("payload_unreadable", error))
 }
 
@@ -143,18 +143,19 @@ pub(crate) fn seal_result(
     }
     let key = EncryptionPublicKey::from_bytes(task.terms.result_key.0)
         .map_err(|error| Refusal::new("invalid_key", error))?;
-    seal(&context(chain_id, task, Purpose::Result), &[key], &plain, &mut rand::rng())
+    seal(&envelope_context(chain_id, task, Purpose::Result), &[key], &plain, &mut rand::rng())
         .map_err(|error| Refusal::new("invalid_key", error))
 }
 
 /// A note to the task's owner; none if the owner gave no key.
 pub(crate) fn seal_note(chain_id: ChainId, task: &Task, plain: &[u8]) -> Option<Vec<u8>> {
     let key = EncryptionPublicKey::from_bytes(task.terms.result_key.0).ok()?;
-    seal(&context(chain_id, task, Purpose::Note), &[key], plain, &mut rand::rng()).ok()
+    seal(&envelope_context(chain_id, task, Purpose::Note), &[key], plain, &mut rand::rng()).ok()
 }
 
-/// What an envelope of a task is bound to.
-pub(crate) fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
+/// What an envelope of a task is bound to: payload, result, checkpoint or note.
+#[must_use]
+pub fn envelope_context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
     EnvelopeContext {
         chain_id,
         purpose,

@@ -65,6 +65,7 @@ pub use containers::Images;
 pub use doctor::{ExecutorReport, Means};
 pub use error::ProviderError;
 pub use executor::{check_kernel, check_program};
+pub use job::envelope_context;
 pub use journal::JournalError;
 pub use keys::{ENCRYPTION_FILE, IDENTITY_FILE, KeyFileError, Keys};
 pub use machine::{Device, MachineReport, inspect};

@@ -2,8 +2,9 @@
 
 use std::{convert::Infallible, time::Duration};
 
-use neura_blobs::{EncryptionSecretKey, EnvelopeContext, Purpose, open};
+use neura_blobs::{EncryptionSecretKey, Purpose, open};
 use neura_client::{Client, ClientError, EventStream};
+use neura_provider::envelope_context;
 use neura_types::{
     ChainId,
     keys::PublicKey,
@@ -32,13 +33,7 @@ impl Source {
     /// What a note says, if it is the provider's and sealed to this key.
     fn read(&self, note: &TaskNote, key: &EncryptionSecretKey) -> Option<Vec<Remark>> {
         note.verify(self.chain_id, &self.provider).ok()?;
-        let context = EnvelopeContext {
-            chain_id: self.chain_id,
-            purpose: Purpose::Note,
-            owner: self.task.owner.into_array(),
-            provider: self.task.terms.provider.into_array(),
-            binding: self.task.terms.envelope_nonce.0,
-        };
+        let context = envelope_context(self.chain_id, &self.task, Purpose::Note);
         let plain = open(&context, key, &note.sealed, MAX_NOTE_BYTES as u64).ok()?;
         Remark::decode_list(&plain).ok()
     }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use neura_blobs::{EncryptionSecretKey, EnvelopeContext, Purpose, open};
+use neura_blobs::{EncryptionSecretKey, Purpose, open};
 use neura_client::Client;
+use neura_provider::envelope_context;
 use neura_types::{
     ChainId,
     job::{JobFault, JobFormat, JobResult, NamedBytes},
@@ -87,7 +88,7 @@ pub async fn open_result(
     let plain = match task.terms.privacy {
         ResultPrivacy::Public => bytes,
         ResultPrivacy::Sealed => {
-            open(&context(chain_id, task, Purpose::Result), key, &bytes, MAX_RESULT as u64)
+            open(&envelope_context(chain_id, task, Purpose::Result), key, &bytes, MAX_RESULT as u64)
                 .context(
                     "opening the result (`neura task challenge` contests one that cannot be read)",
                 )?
@@ -114,19 +115,8 @@ pub async fn open_payload(
     let payload = &task.terms.payload;
     let limit = usize::try_from(payload.size).ok().filter(|size| *size <= MAX_RESULT)?;
     let sealed = client.blob(payload.hash, limit).await.ok()?;
-    let context = context(chain_id, task, Purpose::Payload);
+    let context = envelope_context(chain_id, task, Purpose::Payload);
     Some(open(&context, key, &sealed, MAX_RESULT as u64).ok()?.to_vec())
-}
-
-/// What an envelope of a task is bound to.
-fn context(chain_id: ChainId, task: &Task, purpose: Purpose) -> EnvelopeContext {
-    EnvelopeContext {
-        chain_id,
-        purpose,
-        owner: task.owner.into_array(),
-        provider: task.terms.provider.into_array(),
-        binding: task.terms.envelope_nonce.0,
-    }
 }
 
 /// Whether a result is a network's answers, and not its fault or another executor's outputs.

@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use neura_blobs::{EncryptionPublicKey, EncryptionSecretKey, EnvelopeContext, Purpose, open, seal};
 use neura_client::{Client, Sender};
+use neura_provider::envelope_context;
 use neura_types::{
     Address, U256,
     abi::{ITasks, SolCall},
@@ -110,11 +111,8 @@ impl Anew<'_> {
 
     fn context(&self, purpose: Purpose, provider: Address) -> EnvelopeContext {
         EnvelopeContext {
-            chain_id: self.chain_id,
-            purpose,
-            owner: self.task.owner.into_array(),
             provider: provider.into_array(),
-            binding: self.task.terms.envelope_nonce.0,
+            ..envelope_context(self.chain_id, self.task, purpose)
         }
     }
 }

@@ -147,7 +147,7 @@ fn a_public_result_needs_no_key() {
 fn a_payload_opens_for_its_task_only() {
     let (task, keys) = (task(), keys());
     let recipient = [keys.encryption.public_key()];
-    let context = context(CHAIN, &task, Purpose::Payload);
+    let context = envelope_context(CHAIN, &task, Purpose::Payload);
     let sealed = seal(&context, &recipient, b"job", &mut rand::rng()).unwrap();
     assert_eq!(open_payload(CHAIN, &task, &keys, &sealed, MAX_JOB).unwrap().as_slice(), b"job");
 
@@ -172,7 +172,7 @@ fn a_payload_opens_for_its_task_only() {
 fn a_sealed_result_opens_for_the_owner_alone() {
     let task = task();
     let sealed = seal_result(CHAIN, &task, b"result".to_vec()).unwrap();
-    let context = context(CHAIN, &task, Purpose::Result);
+    let context = envelope_context(CHAIN, &task, Purpose::Result);
     assert_eq!(open(&context, &owner_key(), &sealed, 100).unwrap().as_slice(), b"result");
     assert!(open(&context, &keys().encryption, &sealed, 100).is_err());
 }
