@@ -1,20 +1,46 @@
 //! Read files up to a limit, whatever they are: a size that is asked for first says nothing about devices and pipes.
 
-use std::{fs::File, io::Read, path::Path};
+use std::{fs::File, io, io::Read, path::Path};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+
+/// Why a file is not read; its name is for the caller to say.
+#[derive(Debug, thiserror::Error)]
+pub enum Unread {
+    /// What the system says.
+    #[error(transparent)]
+    System(#[from] io::Error),
+    /// There is more than is taken.
+    #[error("it is longer than {limit} bytes")]
+    Long {
+        /// Most bytes taken.
+        limit: u64,
+    },
+}
 
 /// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
 /// If it cannot be read or is longer.
-pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
-    let reading = || format!("reading {}", path.display());
+pub fn bytes(path: &Path, limit: u64) -> Result<Vec<u8>, Unread> {
     let mut bytes = Vec::new();
-    let file = File::open(path).with_context(reading)?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).with_context(reading)?;
-    ensure!(bytes.len() as u64 <= limit, "{} is longer than {limit} bytes", path.display());
-    Ok(bytes)
+    File::open(path)?.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(Unread::Long { limit }) } else { Ok(bytes) }
+}
+
+/// As [`bytes`], with the file's name in the error.
+///
+/// # Errors
+/// As [`bytes`].
+pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    bytes(path, limit).map_err(|error| match error {
+        Unread::Long { limit } => {
+            anyhow::anyhow!("{} is longer than {limit} bytes", path.display())
+        }
+        Unread::System(cause) => {
+            anyhow::Error::new(cause).context(format!("reading {}", path.display()))
+        }
+    })
 }
 
 /// Reads a text file of at most `limit` bytes.

@@ -64,7 +64,7 @@ pub use config::{
 pub use containers::Images;
 pub use doctor::{ExecutorReport, Means};
 pub use error::ProviderError;
-pub use executor::{check_kernel, check_program};
+pub use executor::{check_kernel, check_model, check_program};
 pub use job::envelope_context;
 pub use journal::JournalError;
 pub use keys::{ENCRYPTION_FILE, IDENTITY_FILE, KeyFileError, Keys};

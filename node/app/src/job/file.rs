@@ -172,6 +172,14 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Whether a task of this executor and plain payload is this job's, as far as the payload is at hand.
+    #[must_use]
+    pub fn is_of(&self, executor: &str, payload: Option<&[u8]>) -> bool {
+        self.executor == executor && payload.is_none_or(|payload| payload == self.payload)
+    }
+}
+
 /// Whether a text is a job file, whatever the files that it names hold.
 ///
 /// # Errors
@@ -189,12 +197,13 @@ fn parse(path: &Path, text: &str) -> Result<(RawFile<RawJob>, Amount), JobError>
     }
     let max_price =
         Amount::parse(&raw.terms.max_price).map_err(|error| field(error.to_string()))?;
+    raw.job.check().map_err(field)?;
     Ok((raw, max_price))
 }
 
 pub(super) fn read(path: &Path, limit: u64) -> Result<Vec<u8>, JobError> {
-    bounded::read(path, limit)
-        .map_err(|error| JobError::Read { path: path.to_owned(), reason: format!("{error:#}") })
+    bounded::bytes(path, limit)
+        .map_err(|error| JobError::Read { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Reads classes, one number per line; `#` begins a comment.

@@ -67,6 +67,13 @@ fn a_job_file_with_a_mistake_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_job_file_is_of_the_task_that_has_its_executor_and_payload() {
+    let job = Job::load(&digits().join("job.toml")).unwrap();
+    assert!(job.is_of("int8", Some(&job.payload)) && job.is_of("int8", None));
+    assert!(!job.is_of("wasm", None) && !job.is_of("int8", Some(b"another")));
+}
+
+#[test]
 fn a_result_of_another_length_is_refused() {
     let job = Job::load(&digits().join("job.toml")).unwrap();
     let short = Int8Result::new(vec![vec![Tensor::list(vec![0; 20]).unwrap()]]).unwrap();
@@ -130,6 +137,93 @@ fn inputs_that_are_no_table_are_refused_where_they_stand_with_what_to_write() {
     let error = check_text(&text("inputs = \"x.npy\"")).unwrap_err().to_string();
     assert!(error.contains("line 5, column 10"), "{error}");
     assert!(error.contains("{ x = \"x.npy\" } for an input x"), "{error}");
+}
+
+/// `y = x + x` of a 1 × 2 tensor of floats, in ONNX.
+const DOUBLE: &[u8] = b"\x08\x08B\x02\x10\x0d:A\x0a\x0e\x0a\x01x\x0a\x01x\x12\x01y\x22\x03Add\x12\x05graphZ\x13\x0a\x01x\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02b\x13\x0a\x01y\x12\x0e\x0a\x0c\x08\x01\x12\x08\x0a\x02\x08\x01\x0a\x02\x08\x02";
+
+/// So many zeros of type float32, as one row of a `.npy` file.
+fn row(length: usize) -> Vec<u8> {
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': (1, {length}), }}\n");
+    header.insert_str(header.len() - 1, &" ".repeat(118 - header.len()));
+    [b"\x93NUMPY\x01\x00\x76\x00", header.as_bytes(), &vec![0; 4 * length]].concat()
+}
+
+/// They were told by the provider alone, after the payload was stored and coins were locked.
+#[test]
+fn a_job_of_a_model_is_held_against_its_inputs_before_it_is_offered() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+    write("m.onnx", DOUBLE);
+    write("garbage.onnx", b"garbage");
+    write("x.npy", &row(2));
+    write("wide.npy", &row(3));
+    write("x.txt", b"0 0");
+    let load = |model: &str, inputs: &str| {
+        let text = format!(
+            "[job]\nname = \"n\"\nexecutor = \"onnx\"\nmodel = \"{model}\"\n{inputs}\n\
+             [terms]\nduration_blocks = 9\nmax_price = \"5 ANKR\"\n"
+        );
+        write("job.toml", text.as_bytes());
+        Job::load(&dir.path().join("job.toml"))
+    };
+    load("m.onnx", "inputs = { x = \"x.npy\" }").unwrap();
+    for (model, inputs, reason) in [
+        ("garbage.onnx", "inputs = { x = \"x.npy\" }", "the model is not valid"),
+        ("m.onnx", "inputs = { y = \"x.npy\" }", "wants an input 'x', the job has: y"),
+        ("m.onnx", "inputs = { x = \"x.npy\", y = \"x.npy\" }", "wants 1 inputs, the job has 2"),
+        ("m.onnx", "inputs = { x = \"x.txt\" }", "not a .npy file"),
+        ("m.onnx", "inputs = { x = \"wide.npy\" }", "wants the shape [1, 2], the job gives [1, 3]"),
+        ("m.onnx", "", "such as inputs = { x = \"x.npy\" }"),
+    ] {
+        let error = load(model, inputs).unwrap_err().to_string();
+        assert!(error.contains(reason), "{reason}: {error}");
+    }
+}
+
+#[test]
+fn a_job_that_can_do_nothing_is_refused_with_what_to_change() {
+    let terms = "[terms]\nduration_blocks = 9\nmax_price = \"5 ANKR\"\n";
+    let refused = |job: &str| {
+        check_text(&format!("[job]\nname = \"n\"\n{job}\n{terms}")).unwrap_err().to_string()
+    };
+    let kernel = |fuel: u32, output: bool, workgroups: &str| {
+        format!(
+            "executor = \"wgsl\"\nshader = \"s.wgsl\"\nfuel = {fuel}\n\
+             buffers = [{{ bytes = 4, output = {output} }}]\n\
+             passes = [{{ entry = \"main\", workgroups = {workgroups} }}]"
+        )
+    };
+    check_text(&format!("[job]\nname = \"n\"\n{}\n{terms}", kernel(1, true, "[1, 1, 1]"))).unwrap();
+    assert!(refused(&kernel(0, true, "[1, 1, 1]")).contains("fuel is 0"));
+    assert!(refused(&kernel(1, false, "[1, 1, 1]")).contains("give a buffer output = true"));
+    assert!(refused(&kernel(1, true, "[0, 1, 1]")).contains("workgroups = [0, 1, 1]"));
+    assert!(refused("executor = \"wasm\"\nmodule = \"m.wasm\"\nfuel = 0").contains("fuel is 0"));
+    assert!(
+        refused("executor = \"int8\"\nmodel = \"m.nint8\"").contains("inputs = \"requests.bin\"")
+    );
+}
+
+#[test]
+fn files_beyond_what_an_executor_takes_are_refused_by_name_with_the_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("job.toml");
+    let good = std::fs::read_to_string(digits().join("job.toml")).unwrap();
+    std::fs::write(&path, good.replace("images-heldout.bin", "large.bin")).unwrap();
+    for name in ["model.nint8", "labels-heldout.txt", "reference-predictions.txt"] {
+        std::fs::copy(digits().join(name), dir.path().join(name)).unwrap();
+    }
+    let large = std::fs::File::create(dir.path().join("large.bin")).unwrap();
+    large.set_len((64 << 20) + 1).unwrap();
+    let error = Job::load(&path).unwrap_err().to_string();
+    assert!(error.contains("large.bin: the inputs have 67108865 bytes, the limit is"), "{error}");
+    large.set_len((256 << 20) + 1).unwrap();
+    let error = Job::load(&path).unwrap_err().to_string();
+    assert!(
+        error.contains("it is longer than") && error.matches("large.bin").count() == 1,
+        "{error}"
+    );
 }
 
 #[test]

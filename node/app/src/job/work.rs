@@ -6,9 +6,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use neura_int8::Int8Job;
+use neura_int8::{Int8Job, MAX_MODEL_BYTES, MAX_REQUESTS_BYTES};
 use neura_types::job::{
-    JobFormat, NamedBytes, OciJob, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass,
+    JobFormat, MAX_JOB_BYTES, NamedBytes, OciJob, OnnxJob, WasmJob, WgslBuffer, WgslJob, WgslPass,
 };
 use serde::{
     Deserialize, Deserializer,
@@ -43,7 +43,7 @@ pub(super) struct Int8 {
     #[serde(rename = "executor")]
     _executor: IgnoredAny,
     model: PathBuf,
-    inputs: PathBuf,
+    inputs: Option<PathBuf>,
     pub(super) labels: Option<PathBuf>,
     pub(super) reference: Option<PathBuf>,
 }
@@ -99,14 +99,33 @@ pub(super) struct Onnx {
     #[serde(rename = "executor")]
     _executor: IgnoredAny,
     model: PathBuf,
-    #[serde(deserialize_with = "files_of_inputs")]
-    inputs: BTreeMap<String, PathBuf>,
+    #[serde(default, deserialize_with = "files_of_inputs")]
+    inputs: Option<BTreeMap<String, PathBuf>>,
+}
+
+impl Wgsl {
+    fn check(&self) -> Result<(), String> {
+        if self.fuel == Some(0) {
+            return Err(format!(
+                "fuel is 0, with which every loop ends before it begins: leave it out for {KERNEL_FUEL} iterations"
+            ));
+        }
+        if !self.buffers.iter().any(|buffer| buffer.output) {
+            return Err("nothing would come back: give a buffer output = true".into());
+        }
+        let idle = self.passes.iter().find(|pass| pass.workgroups.contains(&0));
+        idle.map_or(Ok(()), |Pass { entry, workgroups }| {
+            Err(format!(
+                "the pass '{entry}' has workgroups = {workgroups:?} and would start nothing: each number must be at least 1"
+            ))
+        })
+    }
 }
 
 /// Each input's name and its file; whoever names one file alone is told how a table of them is written.
 fn files_of_inputs<'de, D: Deserializer<'de>>(
     source: D,
-) -> Result<BTreeMap<String, PathBuf>, D::Error> {
+) -> Result<Option<BTreeMap<String, PathBuf>>, D::Error> {
     struct Table;
     impl<'de> Visitor<'de> for Table {
         type Value = BTreeMap<String, PathBuf>;
@@ -121,7 +140,7 @@ fn files_of_inputs<'de, D: Deserializer<'de>>(
             Deserialize::deserialize(MapAccessDeserializer::new(map))
         }
     }
-    source.deserialize_any(Table)
+    source.deserialize_any(Table).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -167,11 +186,34 @@ impl RawJob {
         }
     }
 
+    /// Finds what is wrong with the table itself, whatever the files that it names hold.
+    pub(super) fn check(&self) -> Result<(), String> {
+        match self {
+            Self::Int8(job) if job.inputs.is_none() => Err(
+                "there are no inputs: name the file of the requests, such as inputs = \"requests.bin\", as `neura model \
+                 convert` writes it"
+                    .into(),
+            ),
+            Self::Onnx(job) if job.inputs.is_none() => Err(
+                "there are no inputs: name the .npy file of each input of the model, such as inputs = { x = \"x.npy\" } for \
+                 an input x"
+                    .into(),
+            ),
+            Self::Wasm(Wasm { fuel: Some(0), .. }) => Err(format!(
+                "fuel is 0, with which no instruction runs: leave it out for {PROGRAM_FUEL}"
+            )),
+            Self::Wgsl(job) => job.check(),
+            _ => Ok(()),
+        }
+    }
+
     /// The payload, from files beside the job file.
     pub(super) fn payload(self, folder: &Path) -> Result<Vec<u8>, JobError> {
         let near = |name: &Path| folder.join(name);
         match self {
-            Self::Int8(job) => int8(&near(&job.model), &near(&job.inputs)),
+            Self::Int8(job) => {
+                int8(&near(&job.model), &near(job.inputs.as_deref().unwrap_or(Path::new(""))))
+            }
             Self::Wgsl(job) => {
                 let shader = near(&job.shader);
                 encode(&shader, wgsl(&shader, job, folder)?)
@@ -197,8 +239,11 @@ impl RawJob {
                 let named = |(name, file): (String, PathBuf)| {
                     Ok(NamedBytes { name, bytes: read(&near(&file), MAX_FILE)? })
                 };
-                let inputs = job.inputs.into_iter().map(named).collect::<Result<_, _>>()?;
-                encode(&model, OnnxJob { model: read(&model, MAX_FILE)?, inputs })
+                let inputs = job.inputs.unwrap_or_default().into_iter().map(named);
+                let inputs = inputs.collect::<Result<_, _>>()?;
+                let job = OnnxJob { model: read(&model, MAX_FILE)?, inputs };
+                neura_provider::check_model(&job).map_err(|error| content(&model, error))?;
+                encode(&model, job)
             }
             Self::Oci(Oci { image, command, input, .. }) => {
                 let path = input.map_or_else(|| folder.to_owned(), |input| near(&input));
@@ -217,11 +262,29 @@ fn content(path: &Path, reason: impl ToString) -> JobError {
 }
 
 fn encode(path: &Path, job: impl JobFormat) -> Result<Vec<u8>, JobError> {
-    job.encode().map_err(|error| content(path, error))
+    let bytes = job.encode().map_err(|error| content(path, error))?;
+    within("the job with all its files has", &bytes, MAX_JOB_BYTES)
+        .map_err(|reason| content(path, reason))?;
+    Ok(bytes)
+}
+
+/// Holds what an executor takes of a job against its bound.
+fn within(what: &str, bytes: &[u8], max: usize) -> Result<(), String> {
+    let size = bytes.len();
+    let mib = max >> 20;
+    match size <= max {
+        true => Ok(()),
+        false => Err(format!(
+            "{what} {size} bytes, the limit is {max} ({mib} MiB): make several jobs of it"
+        )),
+    }
 }
 
 fn int8(model: &Path, inputs: &Path) -> Result<Vec<u8>, JobError> {
     let job = Int8Job { model: read(model, MAX_FILE)?, requests: read(inputs, MAX_FILE)? };
+    within("the model has", &job.model, MAX_MODEL_BYTES).map_err(|why| content(model, why))?;
+    within("the inputs have", &job.requests, MAX_REQUESTS_BYTES)
+        .map_err(|why| content(inputs, why))?;
     let bytes = job.encode().map_err(|error| content(model, error))?;
     Int8Job::decode(&bytes).and_then(|job| job.open()).map_err(|error| content(model, error))?;
     Ok(bytes)

@@ -11,6 +11,7 @@ mod wasi;
 mod wasm;
 mod wgsl;
 
+pub use onnx::check_model;
 pub(crate) use relay::{Keeping, MAX_TEXT, Relay, Said, clipped};
 pub use wasm::check_program;
 pub use wgsl::check_kernel;

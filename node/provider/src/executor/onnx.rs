@@ -34,6 +34,14 @@ const TYPES: [(&str, DatumType); 11] = [
     ("|b1", DatumType::Bool),
 ];
 
+/// Checks a job's model and its inputs as a provider does, without running anything.
+///
+/// # Errors
+/// What is wrong with them.
+pub fn check_model(job: &OnnxJob) -> Result<(), JobFailure> {
+    contained(|| ready(job), of_job).map(drop)
+}
+
 /// Reads the model and the inputs without running anything.
 pub(super) fn check(payload: &[u8]) -> Result<(), JobFailure> {
     contained(|| read(payload), of_job).map(|_| ())
@@ -115,7 +123,10 @@ type TypedNode = Node<TypedFact, Box<dyn TypedOp>>;
 type Ready = (InferenceModel, Vec<TValue>);
 
 fn read(payload: &[u8]) -> Result<Ready, JobFailure> {
-    let job = OnnxJob::decode(payload).map_err(of_job)?;
+    ready(&OnnxJob::decode(payload).map_err(of_job)?)
+}
+
+fn ready(job: &OnnxJob) -> Result<Ready, JobFailure> {
     let parse = || -> TractResult<InferenceModel> {
         tract_onnx::onnx().model_for_read(&mut &job.model[..])
     };

@@ -43,7 +43,7 @@ pub enum WorkerError {
         signal: Signal,
     },
     /// It says why it could not do the job.
-    #[error("the worker failed: {0}")]
+    #[error(transparent)]
     Failed(#[from] JobFailure),
     /// It answered something that is no answer.
     #[error("the worker's answer is not understood: {problem}")]
