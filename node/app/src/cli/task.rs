@@ -168,6 +168,7 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             let task = task.await?;
             if !screen.result(&task)? {
                 print_end(&screen, &task);
+                print_fault(&screen, &shared, &client, &task).await;
                 if let Some(reason) = job::declined_because(&client, &task).await {
                     screen.line(format!("the provider says: {reason}"));
                 }
@@ -175,9 +176,11 @@ pub(super) async fn run(command: Command, shared: Shared) -> Result<()> {
             Ok(())
         }
         Command::Show { id } => {
-            let task = find(&Client::new(&shared.url)?, id).await?;
+            let client = Client::new(&shared.url)?;
+            let task = find(&client, id).await?;
             if !screen.result(&task)? {
                 print_task(&screen, &task);
+                print_fault(&screen, &shared, &client, &task).await;
             }
             Ok(())
         }
@@ -292,24 +295,47 @@ async fn result(
     let task = find(&account.client, id).await?;
     let chain_id = account.client.status().await?.chain_id;
     let plain = job::open_result(&account.client, chain_id, &task, &account.result_key).await?;
-    if let Some(path) = &out {
-        job::save(&task.terms.executor, &plain, path)?;
-    }
-    let job = job.map(|path| Job::load(&path)).transpose()?;
+    let executor = task.terms.executor.as_str();
+    let job = job.map(|path| Job::load(&path).map(|job| (path, job))).transpose()?;
     // What the numbers are is in the model, which the owner can open as the provider does.
-    let payload = match (&job, task.terms.executor.as_str()) {
-        (None, "int8") => {
-            job::open_payload(&account.client, chain_id, &task, &account.result_key).await
-        }
-        _ => None,
+    let payload = match (&job, executor) {
+        (None, executor) if executor != "int8" => None,
+        _ => job::open_payload(&account.client, chain_id, &task, &account.result_key).await,
     };
-    let report = job::report(&task.terms.executor, job.as_ref(), payload.as_deref(), &plain)?;
+    if let Some((path, job)) = &job
+        && !job.is_of(executor, payload.as_deref())
+    {
+        let detail = format!(
+            "{} is not the job of task {id}, or was changed since: leave --job out to read the result alone",
+            path.display()
+        );
+        return Err(Refusal { code: "other_job", detail }.into());
+    }
+    let job = job.map(|(_, job)| job);
+    if let Some(path) = &out {
+        job::save(executor, &plain, path)?;
+    }
+    let report = job::report(executor, job.as_ref(), payload.as_deref(), &plain)?;
     let mut screen = Screen::new(shared.json);
     if !screen.result(&report)? {
         print_report(&screen, &report);
         print_choice(&screen, &task);
     }
     check(id, &report)
+}
+
+/// Tells the owner that the job failed by its own fault: of that the chain knows nothing.
+async fn print_fault(screen: &Screen, shared: &Shared, client: &Client, task: &Task) {
+    if task.result.is_none() {
+        return;
+    }
+    let (Some(account), Ok(status)) = (Account::existing(shared), client.status().await) else {
+        return;
+    };
+    let fault = job::fault(client, status.chain_id, task, &account.result_key).await;
+    if let Some(fault) = fault {
+        screen.line(format!("failed       {}", plain::line(&fault.to_string())));
+    }
 }
 
 async fn find(client: &Client, id: TaskId) -> Result<Task> {

@@ -44,6 +44,8 @@ pub struct Child {
     /// Its log.
     pub log: PathBuf,
     args: Vec<String>,
+    /// Where in its log the present run begins.
+    begun: u64,
     /// Where this program lay at the first start: the system's answer is of no use once another has taken its place.
     program: Option<PathBuf>,
     running: Option<Running>,
@@ -52,7 +54,7 @@ pub struct Child {
 impl Child {
     /// A process of this binary that is to run with `args` and to log to `log`.
     pub fn new(name: impl Into<String>, log: PathBuf, args: Vec<String>) -> Self {
-        Self { name: name.into(), log, args, program: None, running: None }
+        Self { name: name.into(), log, args, begun: 0, program: None, running: None }
     }
 
     /// Starts it, from what lies now where this program lay at the first start. It ends with this process.
@@ -66,6 +68,7 @@ impl Child {
             .append(true)
             .open(&self.log)
             .with_context(|| format!("opening the log {}", self.log.display()))?;
+        self.begun = log.metadata().map_or(0, |meta| meta.len());
         let program = match &self.program {
             Some(program) => program,
             None => {
@@ -121,9 +124,10 @@ impl Child {
         }
     }
 
-    /// The last lines of its log.
+    /// The last lines that this run wrote to its log.
     pub fn last_words(&self) -> String {
-        tail(&self.log).unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
+        tail(&self.log, self.begun)
+            .unwrap_or_else(|error| format!("(its log cannot be read: {error})"))
     }
 }
 
@@ -135,10 +139,11 @@ fn rotate(log: &Path) -> Result<()> {
     Ok(())
 }
 
-fn tail(log: &Path) -> std::io::Result<String> {
+/// The last lines of a log from this place on.
+fn tail(log: &Path, begun: u64) -> std::io::Result<String> {
     let mut file = File::open(log)?;
     let size = file.metadata()?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL)))?;
+    file.seek(SeekFrom::Start(size.saturating_sub(LOG_TAIL).max(begun)))?;
     let mut bytes = Vec::new();
     file.take(LOG_TAIL).read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
@@ -169,7 +174,7 @@ mod tests {
             child.start().unwrap();
             assert!(child.ended().await.unwrap().success());
         }
-        assert_eq!(child.last_words(), "old\nnew");
+        assert_eq!(child.last_words(), "new", "and nothing of former runs");
         fs::remove_file(&program).unwrap();
         let error = format!("{:#}", child.start().unwrap_err());
         assert!(

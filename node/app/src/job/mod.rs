@@ -21,7 +21,7 @@ pub use end::describe_end;
 pub use file::{Job, JobError, check_text};
 pub use follow::{declined_because, watch};
 pub use notes::read_notes;
-pub use outcome::{Output, Report, open_payload, open_result, report, save};
+pub use outcome::{Output, Report, fault, open_payload, open_result, report, save};
 pub use queue::Queue;
 pub use reassign::reassign;
 pub use submit::{Choice, Offer, Refusal, Step, pick, submit};

@@ -21,6 +21,8 @@ use super::{
 
 /// Largest result that is fetched and opened.
 const MAX_RESULT: usize = 256 << 20;
+/// Largest result that is fetched only to see whether its job failed.
+const MAX_LOOK: u64 = 1 << 20;
 
 /// What the owner learns from a result.
 #[derive(Debug, Clone, Serialize)]
@@ -117,6 +119,19 @@ pub async fn open_payload(
     let sealed = client.blob(payload.hash, limit).await.ok()?;
     let context = envelope_context(chain_id, task, Purpose::Payload);
     Some(open(&context, key, &sealed, MAX_RESULT as u64).ok()?.to_vec())
+}
+
+/// Why the job of a task failed, if it did so by its own fault and this key opens its result. None for a result that is
+/// too long to be fetched for that.
+pub async fn fault(
+    client: &Client,
+    chain_id: ChainId,
+    task: &Task,
+    key: &EncryptionSecretKey,
+) -> Option<JobFault> {
+    task.result.as_ref().filter(|result| result.blob.size <= MAX_LOOK)?;
+    let plain = open_result(client, chain_id, task, key).await.ok()?;
+    JobResult::decode(&plain).ok()?.fault
 }
 
 /// Whether a result is a network's answers, and not its fault or another executor's outputs.
