@@ -21,6 +21,18 @@ pub enum GemmKernel {
     Matrix,
 }
 
+/// A variant's source after what it shares with others; its loads bring a word of four values, or four words.
+macro_rules! source {
+    (word: $($file:literal),+) => { source!(@"u32", $($file),+) };
+    (words: $($file:literal),+) => { source!(@"vec4<u32>", $($file),+) };
+    (@$element:literal, $($file:literal),+) => {
+        concat!(
+            "alias Element = ", $element, ";\n",
+            include_str!("gemm_i8.wgsl"), $(include_str!($file)),+
+        )
+    };
+}
+
 impl GemmKernel {
     /// All variants.
     pub const ALL: [GemmKernel; 5] = [
@@ -51,13 +63,19 @@ impl GemmKernel {
     pub(crate) fn code(self, units: Option<MatrixUnits>) -> Option<Code> {
         let fixed = |source, tile| Code { source: Cow::Borrowed(source), tile };
         Some(match self {
-            GemmKernel::Registers => fixed(include_str!("gemm_i8_registers.wgsl"), 32),
-            GemmKernel::Tiled => fixed(include_str!("gemm_i8_tiled.wgsl"), 64),
-            GemmKernel::Wide => fixed(include_str!("gemm_i8_wide.wgsl"), 128),
-            GemmKernel::Plain => fixed(include_str!("gemm_i8_plain.wgsl"), 8),
+            GemmKernel::Registers => {
+                fixed(source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_registers.wgsl"), 32)
+            }
+            GemmKernel::Tiled => {
+                fixed(source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_tiled.wgsl"), 64)
+            }
+            GemmKernel::Wide => {
+                fixed(source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_wide.wgsl"), 128)
+            }
+            GemmKernel::Plain => fixed(source!(word: "gemm_i8_plain.wgsl"), 8),
             GemmKernel::Matrix => {
                 let units = units?;
-                let source = units.prelude() + include_str!("gemm_i8_matrix.wgsl");
+                let source = units.prelude() + source!(words: "gemm_i8_matrix.wgsl");
                 Code { source: Cow::Owned(source), tile: 2 * units.side as usize }
             }
         })

@@ -5,21 +5,6 @@
 // A workgroup is one subgroup, and computes 2 x 2 matrices of outputs. Before this comes what the device decides: SIDE of
 // its matrices, LANES of its subgroups, and the types Left, Right and Sums.
 
-struct Params {
-    rows: u32,       // rows of A
-    cols: u32,       // rows of B read here, columns of C written here
-    depth: u32,      // vec4s per row of A and B, at most 8192: four of them for each iteration
-    stride: u32,     // columns of C
-    first_col: u32,  // first column of C written here
-    first_b: u32,    // first row of B read here
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> bias: array<i32>;
-@group(0) @binding(4) var<storage, read_write> c: array<i32>;
-
 const TILE: u32 = 2u * SIDE;  // rows and columns of outputs
 const CHUNK: u32 = 64u;       // values of the depth that are staged at once: four vec4s
 const EXACT: u32 = 512u;      // values of the depth that are summed as floats

@@ -2,46 +2,12 @@
 // 4 x 4 per invocation. An invocation's rows and columns lie 16 apart, so that neighbours read
 // neighbouring shared words and write neighbouring outputs.
 
-struct Params {
-    rows: u32,       // rows of A
-    cols: u32,       // rows of B read here, columns of C written here
-    depth: u32,      // vec4s per row of A and B, at most 8192: five iterations for each four
-    stride: u32,     // columns of C
-    first_col: u32,  // first column of C written here
-    first_b: u32,    // first row of B read here
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> bias: array<i32>;
-@group(0) @binding(4) var<storage, read_write> c: array<i32>;
-
 const TILE: u32 = 64u;   // rows and columns of a workgroup's outputs
 const STEPS: u32 = 4u;   // vec4s of depth staged at once
 const APART: u32 = 16u;  // between the rows and columns of one invocation
 
 var<workgroup> staged_a: array<vec4<u32>, 256>;  // STEPS x TILE
 var<workgroup> staged_b: array<vec4<u32>, 256>;
-
-fn dot16(x: vec4<u32>, y: vec4<u32>) -> i32 {
-    return dot4I8Packed(x.x, y.x) + dot4I8Packed(x.y, y.y)
-        + dot4I8Packed(x.z, y.z) + dot4I8Packed(x.w, y.w);
-}
-
-fn store(row: u32, col: u32, sum: i32) {
-    if row < params.rows && col < params.cols {
-        let column = params.first_col + col;
-        c[row * params.stride + column] = sum + bias[column];
-    }
-}
-
-fn store4(row: u32, col: u32, sums: vec4<i32>) {
-    store(row, col, sums.x);
-    store(row, col + APART, sums.y);
-    store(row, col + 2u * APART, sums.z);
-    store(row, col + 3u * APART, sums.w);
-}
 
 @compute @workgroup_size(16, 16)
 fn main(
@@ -75,13 +41,13 @@ fn main(
             let b3 = staged_b[at_b + 3u * APART];
             let at_a = s * TILE + local.y;
             let a0 = staged_a[at_a];
-            sums0 += vec4<i32>(dot16(a0, b0), dot16(a0, b1), dot16(a0, b2), dot16(a0, b3));
+            sums0 += dots(a0, b0, b1, b2, b3);
             let a1 = staged_a[at_a + APART];
-            sums1 += vec4<i32>(dot16(a1, b0), dot16(a1, b1), dot16(a1, b2), dot16(a1, b3));
+            sums1 += dots(a1, b0, b1, b2, b3);
             let a2 = staged_a[at_a + 2u * APART];
-            sums2 += vec4<i32>(dot16(a2, b0), dot16(a2, b1), dot16(a2, b2), dot16(a2, b3));
+            sums2 += dots(a2, b0, b1, b2, b3);
             let a3 = staged_a[at_a + 3u * APART];
-            sums3 += vec4<i32>(dot16(a3, b0), dot16(a3, b1), dot16(a3, b2), dot16(a3, b3));
+            sums3 += dots(a3, b0, b1, b2, b3);
         }
         workgroupBarrier();
     }

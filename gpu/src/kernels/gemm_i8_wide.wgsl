@@ -2,50 +2,12 @@
 // 8 x 8 per invocation: each word read from shared memory feeds eight sums. An invocation's rows
 // and columns lie 16 apart, so that neighbours read neighbouring shared words.
 
-struct Params {
-    rows: u32,       // rows of A
-    cols: u32,       // rows of B read here, columns of C written here
-    depth: u32,      // vec4s per row of A and B, at most 8192: five iterations for each two
-    stride: u32,     // columns of C
-    first_col: u32,  // first column of C written here
-    first_b: u32,    // first row of B read here
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4<u32>>;
-@group(0) @binding(2) var<storage, read> b: array<vec4<u32>>;
-@group(0) @binding(3) var<storage, read> bias: array<i32>;
-@group(0) @binding(4) var<storage, read_write> c: array<i32>;
-
 const TILE: u32 = 128u;  // rows and columns of a workgroup's outputs
 const STEPS: u32 = 2u;   // vec4s of depth staged at once
 const APART: u32 = 16u;  // between the rows and columns of one invocation
 
 var<workgroup> staged_a: array<vec4<u32>, 256>;  // STEPS x TILE
 var<workgroup> staged_b: array<vec4<u32>, 256>;
-
-fn dot16(x: vec4<u32>, y: vec4<u32>) -> i32 {
-    return dot4I8Packed(x.x, y.x) + dot4I8Packed(x.y, y.y)
-        + dot4I8Packed(x.z, y.z) + dot4I8Packed(x.w, y.w);
-}
-
-fn store(row: u32, col: u32, sum: i32) {
-    if row < params.rows && col < params.cols {
-        let column = params.first_col + col;
-        c[row * params.stride + column] = sum + bias[column];
-    }
-}
-
-fn store4(row: u32, col: u32, sums: vec4<i32>) {
-    store(row, col, sums.x);
-    store(row, col + APART, sums.y);
-    store(row, col + 2u * APART, sums.z);
-    store(row, col + 3u * APART, sums.w);
-}
-
-fn dots(x: vec4<u32>, y0: vec4<u32>, y1: vec4<u32>, y2: vec4<u32>, y3: vec4<u32>) -> vec4<i32> {
-    return vec4<i32>(dot16(x, y0), dot16(x, y1), dot16(x, y2), dot16(x, y3));
-}
 
 @compute @workgroup_size(16, 16)
 fn main(
