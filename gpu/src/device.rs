@@ -1,6 +1,10 @@
 //! Find the adapters of this machine, say what they are, and choose one.
 
-use crate::{GpuError, kernels::gemm_i8::MatrixUnits, memory::device_memory_bytes};
+use crate::{
+    GpuError,
+    kernels::gemm_i8::{MatrixUnits, SUBGROUP_ROWS, Units},
+    memory::device_memory_bytes,
+};
 use serde::{Deserialize, Serialize};
 use std::{convert::Infallible, fmt, str::FromStr};
 
@@ -55,7 +59,17 @@ impl DeviceInfo {
     /// Whether it has matrix units that [`GemmKernel::Matrix`](crate::GemmKernel::Matrix) can use.
     #[must_use]
     pub fn has_matrix_units(&self) -> bool {
-        self.features.iter().any(|feature| feature == MATRIX_UNITS)
+        self.has(MATRIX_UNITS)
+    }
+
+    /// Whether it has subgroups that [`GemmKernel::Subgroup`](crate::GemmKernel::Subgroup) can use.
+    #[must_use]
+    pub fn has_subgroups(&self) -> bool {
+        self.has(SUBGROUP)
+    }
+
+    fn has(&self, feature: &str) -> bool {
+        self.features.iter().any(|offered| offered == feature)
     }
 }
 
@@ -181,13 +195,23 @@ fn describe(adapter: &wgpu::Adapter) -> DeviceInfo {
     }
 }
 
-/// The matrix units of an adapter that the product can use: square ones, of subgroups that all have one size.
-pub(crate) fn matrix_units(adapter: &wgpu::Adapter) -> Option<MatrixUnits> {
-    use wgpu::CooperativeScalarType::{F16, F32};
+/// What an adapter has that variants of the product can use: subgroups, if all have one size, and their matrix units.
+pub(crate) fn units(adapter: &wgpu::Adapter) -> Units {
     let info = adapter.get_info();
     let one_size = info.subgroup_min_size == info.subgroup_max_size;
+    let lanes = Some(info.subgroup_max_size).filter(|_| one_size);
+    let has_subgroups = adapter.features().contains(wgpu::Features::SUBGROUP);
+    Units {
+        lanes: lanes.filter(|lanes| has_subgroups && *lanes >= SUBGROUP_ROWS),
+        matrices: lanes.and_then(|lanes| matrix_units(adapter, lanes)),
+    }
+}
+
+/// The matrix units of an adapter that the product can use: square ones.
+fn matrix_units(adapter: &wgpu::Adapter, lanes: u32) -> Option<MatrixUnits> {
+    use wgpu::CooperativeScalarType::{F16, F32};
     let needed = wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX | wgpu::Features::SHADER_F16;
-    if !one_size || !adapter.features().contains(needed) {
+    if !adapter.features().contains(needed) {
         return None;
     }
     let offered = adapter.cooperative_matrix_properties().into_iter().filter(|matrix| {
@@ -196,7 +220,7 @@ pub(crate) fn matrix_units(adapter: &wgpu::Adapter) -> Option<MatrixUnits> {
     });
     // The kernel has types for these sizes; the larger does more at once.
     let side = offered.map(|matrix| matrix.k_size).filter(|side| [8, 16].contains(side)).max()?;
-    MatrixUnits::new(side, info.subgroup_max_size)
+    MatrixUnits::new(side, lanes)
 }
 
 fn vendor_name(id: u32) -> String {
@@ -219,15 +243,17 @@ fn vendor_name(id: u32) -> String {
 
 /// The name of having matrix units that the product can use.
 const MATRIX_UNITS: &str = "matrix-units";
+/// The name of having subgroups that the product can use.
+const SUBGROUP: &str = "subgroup";
 
 fn feature_names(adapter: &wgpu::Adapter) -> Vec<String> {
-    let features = adapter.features();
+    let (features, units) = (adapter.features(), units(adapter));
     let known = [
         (features.contains(wgpu::Features::SHADER_INT64), "shader-int64"),
         (features.contains(wgpu::Features::SHADER_F16), "shader-f16"),
-        (features.contains(wgpu::Features::SUBGROUP), "subgroup"),
+        (units.lanes.is_some(), SUBGROUP),
         (features.contains(wgpu::Features::TIMESTAMP_QUERY), "timestamp-query"),
-        (matrix_units(adapter).is_some(), MATRIX_UNITS),
+        (units.matrices.is_some(), MATRIX_UNITS),
     ];
     known.into_iter().filter(|(present, _)| *present).map(|(_, name)| name.to_owned()).collect()
 }

@@ -39,14 +39,16 @@ pub enum GpuError {
         /// What was wrong.
         reason: String,
     },
-    /// The variant of the product for matrix units was asked for, and there are none that it can use.
+    /// A variant of the product was asked for that needs what the adapter has not.
     #[error(
-        "'{adapter}' offers no matrix units that the product can use (8 x 8 or 16 x 16 16-bit floats, summed in 32 bits, \
-         by subgroups of one size): choose another variant of it"
+        "'{adapter}' cannot run the product's variant '{kernel}': 'subgroup' needs subgroups of one size, at least 8, and \
+         'matrix' such that multiply 8 x 8 or 16 x 16 16-bit floats, summed in 32 bits: choose another variant"
     )]
-    NoMatrixUnits {
+    NotOffered {
         /// Name of the adapter.
         adapter: String,
+        /// Name of the variant.
+        kernel: &'static str,
     },
     /// The matrices do not have the sizes that the shape asks for.
     #[error("matrix {matrix} has {found} values, and its shape asks for {expected}")]

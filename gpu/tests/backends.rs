@@ -222,21 +222,32 @@ fn misfits(backend: &dyn Backend) {
     assert!(matches!(backend.gemm_i8(&[], &[], wide), Err(GpuError::TooLarge { .. })));
 }
 
-#[test]
-fn products_on_matrix_units_are_exact_where_the_adapter_has_them() {
-    let options = Options { kernel: Some(GemmKernel::Matrix), ..Options::default() };
+/// A variant that some adapters only can run: exact, or refused.
+fn exact_where_offered(kernel: GemmKernel, offered: impl Fn(&DeviceInfo) -> bool) {
+    let budget = Budget { timeout: PATIENCE, ..Budget::default() };
+    let options = Options { kernel: Some(kernel), budget, ..Options::default() };
     let opened = WgpuBackend::with_options(&Selector::Best, options);
-    if !discover()[0].has_matrix_units() {
-        assert!(matches!(opened, Err(GpuError::NoMatrixUnits { .. })), "{opened:?}");
+    if !offered(&discover()[0]) {
+        assert!(matches!(opened, Err(GpuError::NotOffered { .. })), "{opened:?}");
         return;
     }
-    let matrix = opened.unwrap();
-    assert_eq!(self_test(&matrix), Ok(()));
-    every_edge_shape(&matrix);
-    extreme_values(&matrix);
-    greatest_depth(&matrix);
-    random_products(&matrix);
-    random_networks(&matrix);
+    let backend = opened.unwrap();
+    assert_eq!(self_test(&backend), Ok(()));
+    every_edge_shape(&backend);
+    extreme_values(&backend);
+    greatest_depth(&backend);
+    random_products(&backend);
+    random_networks(&backend);
+}
+
+#[test]
+fn products_in_subgroups_are_exact_where_the_adapter_has_them() {
+    exact_where_offered(GemmKernel::Subgroup, DeviceInfo::has_subgroups);
+}
+
+#[test]
+fn products_on_matrix_units_are_exact_where_the_adapter_has_them() {
+    exact_where_offered(GemmKernel::Matrix, DeviceInfo::has_matrix_units);
 }
 
 #[test]

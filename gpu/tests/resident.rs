@@ -79,7 +79,7 @@ fn every_cell_of_random_models_on_matrix_units_is_its_definition_where_the_adapt
     let options = Options { kernel: Some(GemmKernel::Matrix), ..Options::default() };
     match WgpuBackend::with_options(&Selector::Best, options) {
         Ok(backend) => random_models(&backend, 2_000..2_060),
-        Err(error) => assert!(matches!(error, GpuError::NoMatrixUnits { .. }), "{error}"),
+        Err(error) => assert!(matches!(error, GpuError::NotOffered { .. }), "{error}"),
     }
 }
 

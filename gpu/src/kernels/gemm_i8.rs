@@ -9,8 +9,11 @@ use std::borrow::Cow;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum GemmKernel {
-    /// 4 × 4 outputs per invocation, straight from global memory: best on software adapters.
+    /// 4 × 4 outputs per invocation, straight from global memory: best on software adapters without subgroups.
     Registers,
+    /// 8 × 4 outputs per invocation, rows loaded once per subgroup, where all subgroups have one size: best on software
+    /// adapters.
+    Subgroup,
     /// 64 × 64 outputs per workgroup, staged through shared memory, 4 × 4 per invocation.
     Tiled,
     /// 128 × 128 outputs per workgroup, staged through shared memory, 8 × 8 per invocation.
@@ -35,8 +38,9 @@ macro_rules! source {
 
 impl GemmKernel {
     /// All variants.
-    pub const ALL: [GemmKernel; 5] = [
+    pub const ALL: [GemmKernel; 6] = [
         GemmKernel::Registers,
+        GemmKernel::Subgroup,
         GemmKernel::Tiled,
         GemmKernel::Wide,
         GemmKernel::Plain,
@@ -44,14 +48,20 @@ impl GemmKernel {
     ];
 
     /// Those among which [`WgpuBackend::tuned`](crate::WgpuBackend::tuned) chooses, as far as the device has them.
-    pub const TUNED: [GemmKernel; 4] =
-        [GemmKernel::Registers, GemmKernel::Tiled, GemmKernel::Wide, GemmKernel::Matrix];
+    pub const TUNED: [GemmKernel; 5] = [
+        GemmKernel::Registers,
+        GemmKernel::Subgroup,
+        GemmKernel::Tiled,
+        GemmKernel::Wide,
+        GemmKernel::Matrix,
+    ];
 
     /// The name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             GemmKernel::Registers => "registers",
+            GemmKernel::Subgroup => "subgroup",
             GemmKernel::Tiled => "tiled",
             GemmKernel::Wide => "wide",
             GemmKernel::Plain => "plain",
@@ -59,12 +69,18 @@ impl GemmKernel {
         }
     }
 
-    /// What to run on a device with these matrix units; none if the variant needs some and there are none.
-    pub(crate) fn code(self, units: Option<MatrixUnits>) -> Option<Code> {
-        let fixed = |source, tile| Code { source: Cow::Borrowed(source), tile };
+    /// What to run on a device with these units; none if the variant needs some that there are not.
+    pub(crate) fn code(self, units: Units) -> Option<Code> {
+        let fixed = |source, side| Code { source: Cow::Borrowed(source), tile: [side; 2] };
         Some(match self {
             GemmKernel::Registers => {
                 fixed(source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_registers.wgsl"), 32)
+            }
+            GemmKernel::Subgroup => {
+                let lanes = units.lanes?;
+                let source = source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_subgroup.wgsl");
+                let source = Cow::Owned(format!("const LANES: u32 = {lanes}u;\n{source}"));
+                Code { source, tile: [SUBGROUP_ROWS as usize, 4 * lanes as usize] }
             }
             GemmKernel::Tiled => {
                 fixed(source!(words: "gemm_i8_blocks.wgsl", "gemm_i8_tiled.wgsl"), 64)
@@ -74,9 +90,9 @@ impl GemmKernel {
             }
             GemmKernel::Plain => fixed(source!(word: "gemm_i8_plain.wgsl"), 8),
             GemmKernel::Matrix => {
-                let units = units?;
+                let units = units.matrices?;
                 let source = units.prelude() + source!(words: "gemm_i8_matrix.wgsl");
-                Code { source: Cow::Owned(source), tile: 2 * units.side as usize }
+                Code { source: Cow::Owned(source), tile: [2 * units.side as usize; 2] }
             }
         })
     }
@@ -87,7 +103,18 @@ impl GemmKernel {
 pub(crate) struct Code {
     pub(crate) source: Cow<'static, str>,
     /// Rows and columns of outputs that one workgroup computes.
-    pub(crate) tile: usize,
+    pub(crate) tile: [usize; 2],
+}
+
+/// Rows of outputs that a subgroup computes with [`GemmKernel::Subgroup`]: as many lanes load one each.
+pub(crate) const SUBGROUP_ROWS: u32 = 8;
+
+/// What a device has that some variants need.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Units {
+    /// Invocations of a subgroup, where all have one size, at least [`SUBGROUP_ROWS`].
+    pub(crate) lanes: Option<u32>,
+    pub(crate) matrices: Option<MatrixUnits>,
 }
 
 /// What a device multiplies at once: square matrices of 16-bit floats, summed in 32-bit ones.
@@ -167,13 +194,14 @@ mod tests {
     use wgpu::naga::{
         AddressSpace,
         front::wgsl,
-        valid::{Capabilities, ValidationFlags, Validator},
+        valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
     };
 
     #[test]
     fn the_kernel_of_every_size_of_matrix_units_is_valid_and_fits_the_least_shared_memory() {
         for (side, lanes) in [(8, 8), (8, 32), (16, 32), (16, 64)] {
-            let code = GemmKernel::Matrix.code(MatrixUnits::new(side, lanes)).unwrap();
+            let units = Units { lanes: None, matrices: MatrixUnits::new(side, lanes) };
+            let code = GemmKernel::Matrix.code(units).unwrap();
             let module = wgsl::parse_str(&code.source).unwrap();
             let needed = Capabilities::COOPERATIVE_MATRIX | Capabilities::SHADER_FLOAT16;
             Validator::new(ValidationFlags::all(), needed).validate(&module).unwrap();
@@ -184,6 +212,22 @@ mod tests {
             let least = wgpu::Limits::downlevel_defaults().max_compute_workgroup_storage_size;
             assert!(bytes <= least, "{bytes} bytes of {least}");
         }
+    }
+
+    #[test]
+    fn the_kernel_of_every_size_of_subgroups_is_valid() {
+        let of = |lanes| GemmKernel::Subgroup.code(Units { lanes, matrices: None });
+        for (lanes, cols) in [(8, 32), (32, 128), (64, 256)] {
+            let code = of(Some(lanes)).unwrap();
+            assert_eq!(code.tile, [8, cols]);
+            let module = wgsl::parse_str(&code.source).unwrap();
+            let needed = Capabilities::SUBGROUP;
+            let mut validator = Validator::new(ValidationFlags::all(), needed);
+            validator.subgroup_stages(ShaderStages::COMPUTE);
+            validator.subgroup_operations(SubgroupOperationSet::all());
+            validator.validate(&module).unwrap();
+        }
+        assert!(of(None).is_none());
     }
 
     #[test]

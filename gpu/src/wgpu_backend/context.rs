@@ -1,6 +1,6 @@
 //! Hold an open device, and turn each of its ways to fail into an error.
 
-use crate::{GpuError, MAX_BINDING_BYTES, device::matrix_units, kernels::gemm_i8::MatrixUnits};
+use crate::{GpuError, MAX_BINDING_BYTES, device::units, kernels::gemm_i8::Units};
 use std::{
     panic::{self, AssertUnwindSafe},
     sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
@@ -27,8 +27,8 @@ pub(super) struct Context {
     uncaught: Arc<Mutex<Option<String>>>,
     /// Held by the request that is being carried out.
     turn: Mutex<()>,
-    /// Matrix units that our own kernels may use.
-    units: Option<MatrixUnits>,
+    /// What variants of our own product may use.
+    units: Units,
 }
 
 impl Context {
@@ -38,9 +38,10 @@ impl Context {
             max_storage_buffers_per_shader_stage: MAX_BINDINGS,
             ..wgpu::Limits::downlevel_defaults()
         };
-        let units = matrix_units(adapter);
+        let units = units(adapter);
         let mut features = adapter.features() & wgpu::Features::SHADER_F16;
-        features.set(MATRIX, units.is_some());
+        features.set(wgpu::Features::SUBGROUP, units.lanes.is_some());
+        features.set(MATRIX, units.matrices.is_some());
         let opened = Self::open_with(adapter, name, (limits, features))?;
         Ok(Context { units, ..opened })
     }
@@ -79,7 +80,7 @@ impl Context {
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
             locked(&sink).get_or_insert(error.to_string());
         }));
-        Ok(Context { device, queue, lost, uncaught, turn: Mutex::new(()), units: None })
+        Ok(Context { device, queue, lost, uncaught, turn: Mutex::new(()), units: Units::default() })
     }
 
     /// Whether kernels may compute with 16-bit floats.
@@ -87,8 +88,8 @@ impl Context {
         self.device.features().contains(wgpu::Features::SHADER_F16)
     }
 
-    /// The matrix units that kernels may use.
-    pub(super) fn units(&self) -> Option<MatrixUnits> {
+    /// What variants of the product may use.
+    pub(super) fn units(&self) -> Units {
         self.units
     }
 

@@ -84,7 +84,7 @@ pub struct WgpuBackend {
 struct Kernels {
     gemm: wgpu::ComputePipeline,
     /// Rows and columns of outputs that a workgroup of `gemm` computes.
-    tile: usize,
+    tile: [usize; 2],
     requantise: wgpu::ComputePipeline,
     cells: Lazy<{ cells::Kernel::COUNT }>,
     proofs: Lazy<{ Proof::COUNT }>,
@@ -136,6 +136,9 @@ impl WgpuBackend {
     ) -> Result<Self, GpuError> {
         let context = Context::open(adapter, &info.name)?;
         let kernel = options.kernel.unwrap_or(match info.kind {
+            DeviceKind::Cpu if GemmKernel::Subgroup.code(context.units()).is_some() => {
+                GemmKernel::Subgroup
+            }
             DeviceKind::Cpu => GemmKernel::Registers,
             _ => GemmKernel::Tiled,
         });
@@ -177,7 +180,7 @@ impl WgpuBackend {
         self_test(self)
     }
 
-    /// The variants of the product that the adapter can run: all, or all but the one for matrix units.
+    /// The variants of the product that the adapter can run: all but those for subgroups or matrix units that it has not.
     pub fn kernels(&self) -> impl Iterator<Item = GemmKernel> {
         let units = self.context.units();
         GemmKernel::ALL.into_iter().filter(move |kernel| kernel.code(units).is_some())
@@ -244,7 +247,7 @@ fn code_of(
     context: &Context,
     info: &DeviceInfo,
 ) -> Result<gemm_i8::Code, GpuError> {
-    let none = || GpuError::NoMatrixUnits { adapter: info.name.clone() };
+    let none = || GpuError::NotOffered { adapter: info.name.clone(), kernel: kernel.name() };
     kernel.code(context.units()).ok_or_else(none)
 }
 

@@ -128,7 +128,7 @@ impl Resident {
         (activations, accumulators): (&wgpu::Buffer, &wgpu::Buffer),
         rows: usize,
     ) {
-        let tile = kernels.tile;
+        let [tall, wide] = kernels.tile;
         for (columns, weights) in &self.weights {
             for first in columns.clone().step_by(self.per_dispatch) {
                 let cols = self.per_dispatch.min(columns.end - first);
@@ -142,7 +142,7 @@ impl Resident {
                     padding: [0; 2],
                 };
                 let buffers = [activations, weights, &self.bias, accumulators];
-                let groups = (word(cols.div_ceil(tile)), word(rows.div_ceil(tile)));
+                let groups = (word(cols.div_ceil(wide)), word(rows.div_ceil(tall)));
                 run.dispatch(&kernels.gemm, bytemuck::bytes_of(&params), &buffers, groups);
             }
         }

@@ -65,7 +65,11 @@ impl Tuning {
     #[must_use]
     pub fn kernel(&self, info: &DeviceInfo) -> Option<GemmKernel> {
         let known = self.gemm_i8.get(&key(info)).copied();
-        let has = |kernel| kernel != GemmKernel::Matrix || info.has_matrix_units();
+        let has = |kernel| match kernel {
+            GemmKernel::Matrix => info.has_matrix_units(),
+            GemmKernel::Subgroup => info.has_subgroups(),
+            _ => true,
+        };
         known.filter(|kernel| GemmKernel::TUNED.contains(kernel) && has(*kernel))
     }
 

@@ -32,7 +32,7 @@ pub(super) struct Scope<'a> {
     pub(super) sampling: Sampling,
     pub(super) bounds: Bounds,
     /// Rows and columns of outputs that a workgroup of the product computes.
-    pub(super) tile: usize,
+    pub(super) tile: [usize; 2],
 }
 
 /// A value as a node finds it.

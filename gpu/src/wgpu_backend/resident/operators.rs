@@ -151,7 +151,7 @@ impl Lowering<'_> {
         let depth = x.kind.last(self.scope.frame.end);
         let (rows, outputs) = (x.cells / depth, self.param_dims(op.weights)[0]);
         iterations("the depth of a linear layer, in steps,", 4 * vectors(depth))?;
-        let (value, max) = (rows.div_ceil(self.scope.tile) as u64, MAX_WORKGROUPS.into());
+        let (value, max) = (rows.div_ceil(self.scope.tile[0]) as u64, MAX_WORKGROUPS.into());
         if value > max {
             return Err(GpuError::TooLarge { what: "the rows of a layer, in tiles,", value, max });
         }
@@ -175,8 +175,8 @@ impl Lowering<'_> {
                     padding: [0; 2],
                 };
                 let places = [a, Place::Param(op.weights, form), bias, Place::Slot(sums)];
-                let tile = self.scope.tile;
-                let groups = (word(cols.div_ceil(tile)), word(rows.div_ceil(tile)));
+                let [tall, wide] = self.scope.tile;
+                let groups = (word(cols.div_ceil(wide)), word(rows.div_ceil(tall)));
                 let work = rows as u64 * cols as u64 * padded(depth) as u64;
                 self.push(Code::Product, &params, &places, (groups, work));
             }

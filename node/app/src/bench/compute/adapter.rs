@@ -55,7 +55,7 @@ fn measured(device: &str, side: usize) -> Result<Measured, GpuError> {
         let options = Options { kernel: Some(kernel), ..Options::default() };
         WgpuBackend::with_options(&selector, options)
     };
-    let offered = |opened: &Result<_, _>| !matches!(opened, Err(GpuError::NoMatrixUnits { .. }));
+    let offered = |opened: &Result<_, _>| !matches!(opened, Err(GpuError::NotOffered { .. }));
     let backends = GemmKernel::ALL.into_iter().map(open).filter(offered);
     let backends = backends.collect::<Result<Vec<_>, _>>()?;
     let mut rates = vec![0.0; backends.len()];
