@@ -7,6 +7,7 @@
 
 mod barrier;
 mod fuel;
+mod iterations;
 #[cfg(test)]
 mod tests;
 
@@ -67,6 +68,19 @@ pub enum KernelError {
     BarrierApart {
         /// The barrier's line, from 1.
         line: u32,
+    },
+    /// The device's driver would end an invocation's loops before they are done.
+    #[error(
+        "an invocation of '{entry}' makes {iterations} loop iterations at least, and this device's driver ends them after \
+         {limit}: spread them over more invocations or passes, or choose a provider with another driver"
+    )]
+    LoopsTooLong {
+        /// The entry point.
+        entry: String,
+        /// Iterations that the source shows, the last look at each loop's condition among them.
+        iterations: u64,
+        /// Iterations that the driver makes.
+        limit: u32,
     },
     /// A number is out of its bounds.
     #[error("{what} is {value}, and {max} at most is possible")]
@@ -190,6 +204,25 @@ impl UserKernel {
                 all.invocations.saturating_add(groups.saturating_mul(self.group_size(pass)));
         }
         all
+    }
+
+    /// Checks that a driver which ends an invocation's loops after `limit` iterations does not surely end those of a pass.
+    ///
+    /// # Errors
+    /// [`KernelError::LoopsTooLong`] if it does. Most loops do not show how long they are; they spend their fuel.
+    pub(crate) fn check_loops(&self, limit: u32) -> Result<(), KernelError> {
+        let run = |name: &str| self.passes.iter().any(|pass| pass.entry == name);
+        for entry in self.module.entry_points.iter().filter(|entry| run(&entry.name)) {
+            let iterations = iterations::least(&self.module, entry);
+            if iterations > limit.into() {
+                return Err(KernelError::LoopsTooLong {
+                    entry: entry.name.clone(),
+                    iterations,
+                    limit,
+                });
+            }
+        }
+        Ok(())
     }
 
     /// Invocations of a workgroup of a pass.

@@ -51,8 +51,9 @@ impl KernelRunner {
     /// Runs the passes one after the other; gives the contents of the buffers that are outputs, in order.
     ///
     /// # Errors
-    /// [`GpuError::OverBudget`] before anything is done; [`GpuError::OutOfFuel`] if an invocation spent its fuel, or the
-    /// driver would end its loops early; the device's own errors otherwise.
+    /// [`GpuError::OverBudget`] before anything is done, and [`KernelError::LoopsTooLong`] if the source shows that the
+    /// driver would end its loops early; [`GpuError::OutOfFuel`] if an invocation spent its fuel, or only as it ran came to
+    /// where the driver would; the device's own errors otherwise.
     pub fn run(&self, kernel: &UserKernel) -> Result<Vec<Vec<u8>>, GpuError> {
         self.run_from(kernel, None, |_, _| Ok(()))
     }
@@ -77,6 +78,9 @@ impl KernelRunner {
         // Iterations beyond a driver's limit would be left out without a word.
         let limit = self.info.loop_limit.map_or(u32::MAX, |limit| limit.saturating_sub(1));
         let fuel = kernel.fuel.min(limit);
+        if fuel < kernel.fuel {
+            kernel.check_loops(fuel).map_err(GpuError::Kernel)?;
+        }
         let module = kernel.fuelled(fuel).map_err(GpuError::Kernel)?;
         self.context.start(self.budget.timeout)?.guarded(|run| {
             let outputs = dispatch(run, kernel, module, start, after)?;
@@ -229,5 +233,34 @@ fn group(
 impl From<KernelError> for GpuError {
     fn from(error: KernelError) -> Self {
         Self::Kernel(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::KernelPass;
+
+    #[test]
+    fn loops_that_a_driver_would_end_early_are_refused_or_run_out_of_fuel() {
+        let mut runner = KernelRunner::new(&Selector::Best, Budget::default()).unwrap();
+        runner.info.loop_limit = Some(1_001);
+        let run = |bound: &str, fuel| {
+            let source = format!(
+                "@group(0) @binding(0) var<storage, read_write> n: array<u32>;
+                @compute @workgroup_size(1) fn main() {{ for (var i = 0u; i < {bound}; i++) {{ n[1] += 1u; }} }}"
+            );
+            let contents = [1_000_u32, 0].map(u32::to_le_bytes).concat();
+            let buffer = KernelBuffer { bytes: 8, contents, output: true };
+            let pass = KernelPass { entry: "main".into(), workgroups: [1; 3] };
+            runner.run(&UserKernel::new(&source, vec![buffer], vec![pass], fuel).unwrap())
+        };
+        assert_eq!(run("999u", 5_000).unwrap()[0][4..], 999_u32.to_le_bytes());
+        let entry = "main".to_owned();
+        let refused = KernelError::LoopsTooLong { entry, iterations: 1_001, limit: 1_000 };
+        assert_eq!(run("1000u", 5_000), Err(GpuError::Kernel(refused)));
+        // What the source does not show is found as it runs; so is what the job itself forbids.
+        assert_eq!(run("n[0]", 5_000), Err(GpuError::OutOfFuel { fuel: 1_000, asked: 5_000 }));
+        assert_eq!(run("1000u", 900), Err(GpuError::OutOfFuel { fuel: 900, asked: 900 }));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use neura_gpu::{Backend, Budget, KernelRunner, WgpuBackend};
+use neura_gpu::{Backend, Budget, DeviceInfo, KernelRunner, WgpuBackend};
 use serde::Serialize;
 
 use crate::{
@@ -62,27 +62,36 @@ impl Means {
         Ok(means)
     }
 
-    /// Opens the device as jobs do, and no longer offers what it fails for: a driver that computes wrongly, say. Blocks
-    /// for up to some seconds. An agent that starts tests its device by itself, in a process of its own.
-    pub fn test(&mut self, device: &Device) {
-        let Some(selector) = device.selector() else { return };
+    /// Opens the device as jobs do, and no longer offers what it fails for: a driver that computes wrongly, say. Gives what
+    /// the tests found out of the device. Blocks for up to some seconds. An agent that starts tests its device by itself, in
+    /// a process of its own.
+    pub fn test(&mut self, device: &Device) -> Option<DeviceInfo> {
+        let selector = device.selector()?;
+        let mut found = None;
         for report in self.executors.iter_mut().filter(|report| report.offered) {
             let opened = match Executor::named(report.name) {
                 Some(Executor::Int8) => {
-                    WgpuBackend::new(&selector).map(|backend| backend.info().driver.clone())
+                    WgpuBackend::new(&selector).map(|backend| backend.info().clone())
                 }
                 Some(Executor::Wgsl) => KernelRunner::new(&selector, Budget::default())
-                    .map(|runner| runner.info().driver.clone()),
+                    .map(|runner| runner.info().clone()),
                 _ => continue,
             };
             match opened {
-                Ok(driver) => report.reason += &format!(", whose driver passes its test: {driver}"),
+                Ok(info) => {
+                    report.reason += &format!(", whose driver passes its test: {}", info.driver);
+                    if let Some(limit) = info.loop_limit {
+                        report.reason += &format!("; it ends loops after {limit} iterations");
+                    }
+                    found = Some(info);
+                }
                 Err(error) => {
                     report.offered = false;
                     report.reason = error.to_string();
                 }
             }
         }
+        found
     }
 
     /// Names of what is offered.
@@ -179,17 +188,17 @@ mod tests {
         assert!(judged(Executor::Int8, Device::Cpu, false, None));
     }
 
-    fn tested(device: &Device) -> Vec<ExecutorReport> {
+    fn tested(device: &Device) -> (Vec<ExecutorReport>, Option<DeviceInfo>) {
         let executors = [Executor::Int8, Executor::Wgsl, Executor::Wasm];
         let executors = executors.map(|executor| judge(executor, device, None, None)).to_vec();
         let mut means = Means { unconfined: None, executors, sandbox: None, containers: None };
-        means.test(device);
-        means.executors
+        let found = means.test(device);
+        (means.executors, found)
     }
 
     #[test]
     fn what_a_device_fails_for_is_not_offered_and_the_reason_is_said() {
-        let [int8, wgsl, wasm] = &tested(&Device::Named("no such device".to_owned()))[..] else {
+        let [int8, wgsl, wasm] = &tested(&Device::Named("no such device".to_owned())).0[..] else {
             panic!("three executors were judged");
         };
         for report in [int8, wgsl] {
@@ -200,10 +209,18 @@ mod tests {
 
     #[test]
     fn a_device_that_passes_its_test_is_offered_with_its_driver() {
-        for report in &tested(&Device::Best)[..2] {
+        let (reports, found) = tested(&Device::Best);
+        let limit = found.unwrap().loop_limit;
+        let said = |limit| format!("; it ends loops after {limit} iterations");
+        for report in &reports[..2] {
             assert!(report.offered && report.reason.contains("passes its test"), "{report:?}");
+            assert_eq!(
+                limit.map(said).is_some_and(|said| report.reason.contains(&said)),
+                limit.is_some()
+            );
         }
-        assert!(!tested(&Device::Cpu)[0].reason.contains("driver"));
+        let (reports, found) = tested(&Device::Cpu);
+        assert!(!reports[0].reason.contains("driver") && found.is_none());
     }
 
     #[test]

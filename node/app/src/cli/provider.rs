@@ -253,10 +253,13 @@ struct Doctor {
 async fn doctor(args: Machine, shared: &Shared) -> Result<()> {
     let config = args.config(Vec::new())?;
     let look = move || {
-        let machine = inspect(&config.device, &config.data)?;
+        let mut machine = inspect(&config.device, &config.data)?;
         let benchmark = last_benchmark(&config.data);
         let mut means = Means::find(&config)?;
-        means.test(&config.device);
+        let tested = means.test(&config.device);
+        if let Some(tested) = tested.filter(|tested| tested.name == machine.device.name) {
+            machine.device = tested;
+        }
         Ok::<_, ProviderError>(Doctor { machine, means, benchmark })
     };
     let report = tokio::task::spawn_blocking(look).await??;
