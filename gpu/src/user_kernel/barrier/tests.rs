@@ -26,6 +26,12 @@ fn kernel(functions: &str, body: &str) -> Result<UserKernel, KernelError> {
     UserKernel::new(&source, vec![buffer; 3], vec![pass], 100)
 }
 
+/// Checks that a kernel is refused for its barrier, and nothing else.
+fn refused(functions: &str, body: &str) {
+    let refused = kernel(functions, body).err();
+    assert!(matches!(refused, Some(KernelError::BarrierApart { .. })), "{body}: {refused:?}");
+}
+
 #[test]
 fn barriers_to_which_all_come_are_accepted() {
     for body in [
@@ -97,16 +103,58 @@ fn functions_are_seen_through() {
     let meet = "fn meet() { workgroupBarrier(); } fn through(n: u32) { if n > 3u { meet(); } }";
     kernel(meet, "through(size.x); meet();").unwrap();
     for body in ["if i == 0u { meet(); }", "through(i);", "if i == 0u { through(1u); }"] {
-        assert!(kernel(meet, body).is_err(), "{body}");
+        refused(meet, body);
     }
-    let of = "fn of(n: u32) -> u32 { if own > n { return 1u; } return 2u; }
-    fn set(to: ptr<function, u32>) { *to = own; }
-    fn read(from: ptr<function, u32>) -> u32 { return *from; }";
+    let called = "fn chosen(n: u32) -> u32 { if own > n { return 1u; } return 2u; }
+    fn put(at: ptr<function, u32>) { *at = own; }
+    fn got(at: ptr<function, u32>) -> u32 { return *at; }";
     for body in [
-        "if of(3u) == 1u { workgroupBarrier(); }",
-        "var n = 0u; set(&n); if n == 1u { workgroupBarrier(); }",
-        "var n = i; if read(&n) == 1u { workgroupBarrier(); }",
+        "if chosen(3u) == 1u { workgroupBarrier(); }",
+        "var n = 0u; put(&n); if n == 1u { workgroupBarrier(); }",
+        "var n = i; if got(&n) == 1u { workgroupBarrier(); }",
     ] {
-        assert!(kernel(of, body).is_err(), "{body}");
+        refused(called, body);
     }
+}
+
+#[test]
+fn a_variable_differs_from_where_it_was_last_set() {
+    for body in [
+        "var n = i; out[n] = 1u; n = size.x; if n > 3u { workgroupBarrier(); }",
+        "var k: u32; for (k = i; k < 9u; k++) { own += k; } for (k = 0u; k < 9u; k++) { workgroupBarrier(); }",
+        "for (var k = 0u; k < 9u; k++) { var n = size.x; if n > k { workgroupBarrier(); } n = i; own = n; }",
+    ] {
+        kernel("", body).unwrap_or_else(|error| panic!("{body}: {error}"));
+    }
+    for body in [
+        "var n = size.x; n = i; if n > 3u { workgroupBarrier(); }",
+        "var n = i; if size.y > 3u { n = size.x; } if n > 3u { workgroupBarrier(); }",
+        "var n = size.x; if size.y > 3u { n = i; } else { n = 4u; } if n > 3u { workgroupBarrier(); }",
+        "var n = size.x; for (var k = 0u; k < 9u; k++) { if n > k { workgroupBarrier(); } n = i; }",
+        "var n = i; for (var k = 0u; k < size.y; k++) { n = 4u; } if n > 3u { workgroupBarrier(); }",
+        "var n = i; loop { if size.x > 3u { break; } n = 4u; if size.y > 3u { break; } } if n > 3u { workgroupBarrier(); }",
+        "var n = 4u; loop { n = i; if size.x > 3u { continue; } n = 4u; continuing { break if n > 3u; } } workgroupBarrier();
+        loop { n = i; if size.x > 3u { continue; } n = 4u; workgroupBarrier(); continuing { break if n > 3u; } }",
+        "var n = i; switch size.x { case 1u: { n = 1u; } default: {} } if n > 3u { workgroupBarrier(); }",
+        "var n = i; if i < 3u { n = 4u; } if n > 3u { workgroupBarrier(); }",
+        "var v = vec2<u32>(i); v.x = 1u; if v.y > 3u { workgroupBarrier(); }",
+    ] {
+        refused("", body);
+    }
+}
+
+#[test]
+fn a_function_gives_what_all_share_for_what_all_share() {
+    let up = "fn up(x: u32) -> u32 { var n = x; if n > 3u { n = 3u; } return n; }";
+    kernel(up, "out[i] = up(i); if up(size.x) > 1u { workgroupBarrier(); }").unwrap();
+    kernel(up, "if i < 3u { out[i] = up(4u); } if up(size.x) > 1u { workgroupBarrier(); }")
+        .unwrap();
+    refused(up, "out[i] = up(size.x); if up(i) > 1u { workgroupBarrier(); }");
+    refused(up, "var n = 0u; if i < 3u { n = up(4u); } if n > 1u { workgroupBarrier(); }");
+    let through =
+        "fn up(x: u32) -> u32 { return x + 1u; } fn twice(x: u32) -> u32 { return up(up(x)); }
+    fn meet(x: u32) { if twice(x) > 3u { workgroupBarrier(); } }";
+    kernel(through, "out[i] = twice(i); meet(size.x);").unwrap();
+    refused(through, "meet(size.x); meet(i);");
+    refused(through, "if i < 3u { meet(size.x); }");
 }
