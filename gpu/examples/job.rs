@@ -7,32 +7,23 @@
 //!
 //! `neura model convert` makes models, `neura model pack` requests.
 
+mod report;
+
 use neura_gpu::{Backend, GemmKernel, GpuError, JobRunner, Options, Selector, WgpuBackend};
 use neura_int8::{Int8Job, OpenJob, Reference};
 use serde_json::{Value, json};
 use std::{error::Error, fs, process::ExitCode, time::Instant};
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match arguments.as_slice() {
+    report::finish(match arguments.as_slice() {
         [model, requests] => compare(model, requests, usize::MAX),
         [model, requests, count] => count
             .parse()
             .map_err(|_| format!("COUNT is a number of requests, not '{count}'").into())
             .and_then(|count| compare(model, requests, count)),
         _ => Err("usage: job MODEL REQUESTS [COUNT]".into()),
-    };
-    match outcome {
-        Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    })
 }
 
 /// Runs the job as a provider does, though all of it on the adapter, be that a software one.

@@ -7,6 +7,7 @@
 #[path = "../tests/nets/mod.rs"]
 #[allow(dead_code, reason = "the other networks are the tests'")]
 mod nets;
+mod report;
 
 use nets::{Size, encoder};
 use neura_gpu::{Backend, GpuError, OnDevice, Selector, WgpuBackend};
@@ -22,7 +23,7 @@ const MINILM: Size =
 /// Runs of which the fastest counts.
 const RUNS: u32 = 3;
 
-#[allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for the command line")]
+#[allow(clippy::print_stderr, reason = "a program for the command line")]
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let rows = arguments.next().map_or(Ok(128), |rows| rows.parse());
@@ -31,16 +32,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     };
     let Ok(selector) = arguments.next().unwrap_or_default().parse::<Selector>();
-    match measure(&selector, rows) {
-        Ok(lines) => {
-            lines.iter().for_each(|line| println!("{line}"));
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    report::finish(measure(&selector, rows))
 }
 
 /// Tokens of a sentence as long as asked for.
