@@ -198,9 +198,10 @@ fn check_traceable(block: BlockRef) -> RpcResult<()> {
     }
 }
 
-/// Parity states the gas of frames alone.
+/// Parity states the gas of frames alone, and has words of its own for errors.
 fn flat() -> Value {
-    serde_json::json!({ "tracer": "flatCallTracer", "tracerConfig": { "intrinsicGas": false } })
+    let config = serde_json::json!({ "intrinsicGas": false, "convertParityErrors": true });
+    serde_json::json!({ "tracer": "flatCallTracer", "tracerConfig": config })
 }
 
 /// The trace of a transaction.

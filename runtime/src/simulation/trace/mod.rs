@@ -14,7 +14,7 @@ use revm::{
     context::{TxEnv, result::ResultAndState},
 };
 use revm_inspectors::tracing::{DebugInspector, TransactionContext};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
     CallError, MAX_CALL_GAS, Scene,
@@ -193,7 +193,7 @@ where
     }
     let database = &mut machine.ctx.journaled_state.database;
     let failed = |error: String| CallError::from(RuntimeError::Evm(error));
-    let mut results = Map::new();
+    let mut results = Vec::with_capacity(tracer.parts.len());
     for part in &mut tracer.parts {
         let frame_gas = outermost_gas(part, done);
         let trace = part
@@ -206,12 +206,26 @@ where
         {
             *shown = json!(U64::from(gas));
         }
-        if !tracer.is_mux {
-            return Ok(trace);
+        if !part.has_parity_words {
+            word_as_geth(&part.inspector, &mut trace);
         }
-        results.insert(part.name.clone(), trace);
+        results.push(trace);
     }
-    Ok(Value::Object(results))
+    Ok(tracer.form.show(&mut results.into_iter()))
+}
+
+/// Gives the errors of a flat trace the words that geth's nested form has for them: the machine's has Parity's.
+fn word_as_geth(inspector: &DebugInspector, trace: &mut Value) {
+    let DebugInspector::FlatCallTracer(inner) = inspector else { return };
+    // Calls are in the nodes' order; selfdestructs stand among them without a node of their own.
+    let nodes = inner.traces().nodes().iter().filter(|node| !node.is_precompile());
+    let calls = trace.as_array_mut().into_iter().flatten();
+    for (call, node) in calls.filter(|call| call["type"] != "suicide").zip(nodes) {
+        let error = node.geth_empty_call_frame(false).error;
+        if let (Some(shown), Some(error)) = (call.get_mut("error"), error) {
+            *shown = json!(error);
+        }
+    }
 }
 
 /// Settles which gas the outermost call of a flat trace shows. Geth: the transaction's limit and all that it used. Parity:

@@ -1,6 +1,6 @@
 use alloy_primitives::{Address, Bytes, U64};
 use neura_types::{Receipt, simulation::CallRequest};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::*;
 use crate::{
@@ -101,9 +101,69 @@ fn all_tracers_run_side_by_side_whatever_stands_for_no_config() {
     }
     let options = |config: Value| json!({ "tracer": "muxTracer", "tracerConfig": config });
     assert_eq!(trace(&world, outer, &[], options(json!(null))).unwrap(), json!({}));
-    for unknown in [json!({ "myTracer": null }), json!({ "": {} }), json!({ "muxTracer": {} })] {
+    for unknown in [json!({ "myTracer": null }), json!({ "": {} })] {
         let error = trace(&world, outer, &[], options(unknown)).unwrap_err();
         assert!(error.to_string().starts_with("tracer not found"), "{error}");
+    }
+}
+
+#[test]
+fn several_tracers_may_hold_several_others_up_to_a_number() {
+    let mut world = World::new();
+    let outer = world.deploy(&forwarder(op::CALL, MODULE, After::Propagate));
+    let mux = |config: Value| json!({ "tracer": "muxTracer", "tracerConfig": config });
+    let found = |options| trace(&world, outer, &[command::WORK], options);
+    let inner = json!({ "callTracer": { "onlyTopCall": true }, "muxTracer": {} });
+    let nested =
+        found(mux(json!({ "callTracer": {}, "muxTracer": inner, "noopTracer": null }))).unwrap();
+    let config = json!({ "onlyTopCall": true });
+    let top = found(json!({ "tracer": "callTracer", "tracerConfig": config })).unwrap();
+    assert_eq!(nested["muxTracer"], json!({ "callTracer": top, "muxTracer": {} }));
+    assert_eq!(nested["callTracer"], found(json!({ "tracer": "callTracer" })).unwrap());
+    assert_eq!(nested["noopTracer"], json!({}));
+    let deep = |levels| {
+        (1..levels).fold(
+            json!({ "noopTracer": null }),
+            |within, _| json!({ "noopTracer": null, "muxTracer": within }),
+        )
+    };
+    assert!(found(mux(deep(16))).is_ok());
+    let error = found(mux(deep(17))).unwrap_err();
+    assert_eq!(error.to_string(), "at most 16 tracers at once, not 17");
+}
+
+#[test]
+fn errors_of_flat_calls_have_the_words_of_geth_or_if_asked_of_parity() {
+    let mut world = World::new();
+    // A call that selfdestructs, before one that fails: not every entry is a call.
+    let gone = world.deploy(&[0x5f, 0xff]);
+    for (code, geth, parity) in [
+        (vec![0x5f, 0x5f, 0xfd], "execution reverted", "Reverted"),
+        (vec![0xfe], "invalid opcode: INVALID", "Bad instruction"),
+        (vec![0x5f, 0x56], "invalid jump destination", "Bad jump destination"),
+    ] {
+        let failing = world.deploy(&code);
+        let mut outer = Vec::new();
+        for callee in [gone, failing] {
+            outer.extend([0x5f, 0x5f, 0x5f, 0x5f, 0x5f, 0x73]);
+            outer.extend(callee.as_slice());
+            outer.extend([0x61, 0xff, 0xff, 0xf1, 0x50]);
+        }
+        let outer = world.deploy(&outer);
+        let flat = |config: Value| {
+            let options = json!({ "tracer": "flatCallTracer", "tracerConfig": config });
+            trace(&world, outer, &[], options).unwrap()
+        };
+        let found = flat(Value::Null);
+        assert_eq!(found.as_array().unwrap().len(), 4, "outer, gone, its end, failing: {found}");
+        assert_eq!(found[3]["error"], geth);
+        assert!(
+            found.as_array().unwrap()[..3].iter().all(|call| call["error"].is_null()),
+            "{found}"
+        );
+        let nested = trace(&world, outer, &[], json!({ "tracer": "callTracer" })).unwrap();
+        assert_eq!(nested["calls"][1]["error"], geth, "as the nested form");
+        assert_eq!(flat(json!({ "convertParityErrors": true }))[3]["error"], parity);
     }
 }
 

@@ -28,23 +28,65 @@ const MUX: &str = "muxTracer";
 /// What can be asked for.
 const TRACERS: &str = "callTracer, prestateTracer, 4byteTracer, flatCallTracer, erc7562Tracer, noopTracer, \
                        stateGasTracer, muxTracer of these, or none for the struct logger";
+/// Tracers within one muxTracer, those of muxTracers in it too: each looks on at every step.
+const MAX_TRACERS: usize = 16;
 
 /// All that looks on at once.
 pub(super) struct Tracer {
     pub(super) parts: Vec<Part>,
-    /// Whether results are shown by name.
-    pub(super) is_mux: bool,
+    pub(super) form: Form,
+}
+
+/// How the results of the parts are shown, in their order.
+pub(super) enum Form {
+    /// The next part's as it is.
+    One,
+    /// By names.
+    Mux(Vec<(String, Form)>),
+}
+
+impl Form {
+    /// What a muxTracer with a `config` shows; the parts that it takes are `asked` for by name and config.
+    fn mux(config: Option<&Value>, asked: &mut Vec<(String, Value)>) -> Result<Self, TraceError> {
+        let none = Map::new();
+        let tracers = match config {
+            None | Some(Value::Null) => &none,
+            Some(Value::Object(tracers)) => tracers,
+            Some(_) => return Err(invalid_config(MUX)),
+        };
+        let form = |(name, config): (&String, &Value)| match name.as_str() {
+            "" => Err(unknown(name)),
+            MUX => Ok((name.clone(), Self::mux(Some(config), asked)?)),
+            _ => {
+                asked.push((name.clone(), config.clone()));
+                Ok((name.clone(), Self::One))
+            }
+        };
+        tracers.iter().map(form).collect::<Result<_, _>>().map(Self::Mux)
+    }
+
+    /// Puts results together.
+    pub(super) fn show(&self, results: &mut dyn Iterator<Item = Value>) -> Value {
+        match self {
+            Self::One => results.next().unwrap_or_default(),
+            Self::Mux(forms) => {
+                let named = forms.iter().map(|(name, form)| (name.clone(), form.show(results)));
+                Value::Object(named.collect())
+            }
+        }
+    }
 }
 
 /// One tracer.
 pub(super) struct Part {
-    pub(super) name: String,
     pub(super) inspector: DebugInspector,
     /// Counts what recorded steps take, where steps are recorded.
     meter: Option<Meter>,
     /// Whether the outermost call shows the gas of its frame alone, as Parity has it, and not all of the transaction's, as
     /// geth has it.
     pub(super) is_frame_gas: bool,
+    /// Whether errors have Parity's words, and not geth's.
+    pub(super) has_parity_words: bool,
 }
 
 impl Tracer {
@@ -53,25 +95,21 @@ impl Tracer {
         let options = if options.is_null() { json!({}) } else { options.clone() };
         let name = options.get("tracer").and_then(Value::as_str).unwrap_or_default();
         if name != MUX {
-            let part = Part::new(name.to_owned(), options.clone(), MAX_TRACE_BYTES)?;
-            return Ok(Self { parts: vec![part], is_mux: false });
+            let part = Part::new(name, options.clone(), MAX_TRACE_BYTES)?;
+            return Ok(Self { parts: vec![part], form: Form::One });
         }
-        let none = Map::new();
-        let tracers = match options.get("tracerConfig") {
-            None | Some(Value::Null) => &none,
-            Some(Value::Object(tracers)) => tracers,
-            Some(_) => return Err(invalid_config(MUX)),
+        let mut asked = Vec::new();
+        let form = Form::mux(options.get("tracerConfig"), &mut asked)?;
+        if asked.len() > MAX_TRACERS {
+            let text = format!("at most {MAX_TRACERS} tracers at once, not {}", asked.len());
+            return Err(TraceError::Options(text));
+        }
+        let share = MAX_TRACE_BYTES.checked_div(asked.len()).unwrap_or(MAX_TRACE_BYTES);
+        let part = |(name, config): &(String, Value)| {
+            Part::new(name, json!({ "tracer": name, "tracerConfig": config }), share)
         };
-        let share = MAX_TRACE_BYTES.checked_div(tracers.len()).unwrap_or(MAX_TRACE_BYTES);
-        let part = |(name, config): (&String, &Value)| match name.as_str() {
-            "" | MUX => Err(unknown(name)),
-            _ => {
-                let options = json!({ "tracer": name, "tracerConfig": config });
-                Part::new(name.clone(), options, share)
-            }
-        };
-        let parts = tracers.iter().map(part).collect::<Result<_, _>>()?;
-        Ok(Self { parts, is_mux: true })
+        let parts = asked.iter().map(part).collect::<Result<_, _>>()?;
+        Ok(Self { parts, form })
     }
 
     /// Whether something was not recorded for want of room.
@@ -96,15 +134,17 @@ impl Tracer {
 }
 
 impl Part {
-    fn new(name: String, mut options: Value, share: usize) -> Result<Self, TraceError> {
+    fn new(name: &str, mut options: Value, share: usize) -> Result<Self, TraceError> {
+        let parity_words = options.pointer("/tracerConfig/convertParityErrors");
+        let has_parity_words = parity_words == Some(&Value::Bool(true));
         let config = options.get_mut("tracerConfig").and_then(Value::as_object_mut);
         let has_intrinsic = config.and_then(|config| config.remove("intrinsicGas"));
         let options = GethDebugTracingOptions::deserialize(options)
             .map_err(|error| TraceError::Options(format!("invalid tracer options: {error}")))?;
         let steps = options.config;
         let inspector = DebugInspector::new(options).map_err(|error| match error {
-            DebugInspectorError::InvalidTracerConfig => invalid_config(&name),
-            _ => unknown(&name),
+            DebugInspectorError::InvalidTracerConfig => invalid_config(name),
+            _ => unknown(name),
         })?;
         let meter = match &inspector {
             DebugInspector::Default(..) => Some(Meter::of_struct_logs(&steps, share)),
@@ -112,7 +152,8 @@ impl Part {
             _ => None,
         };
         let is_frame_gas = has_intrinsic == Some(Value::Bool(false));
-        Ok(Self { name, inspector: limited(inspector, share), meter, is_frame_gas })
+        let inspector = limited(inspector, share);
+        Ok(Self { inspector, meter, is_frame_gas, has_parity_words })
     }
 
     fn is_exceeded(&self) -> bool {
