@@ -1,9 +1,8 @@
 //! `eth_fillTransaction`: what the draft of a transaction leaves open, filled in as geth does.
 
-use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702};
+use alloy_consensus::{SignableTransaction, TxEip1559, TxEip2930, TxEip7702, TxLegacy};
 use alloy_eips::{eip2718::Encodable2718, eip7702::SignedAuthorization};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U64, U128, U256, keccak256};
-use alloy_rlp::{Encodable, Header};
 use neura_types::simulation::{CallRequest, Overrides};
 use serde::Serialize;
 
@@ -137,7 +136,8 @@ fn show(call: &CallRequest, terms: &Terms) -> RpcResult<Filled> {
         (false, _, false) => 4,
     };
     let raw: Bytes = match tx_type {
-        0 => legacy(call, terms),
+        // What is signed of a legacy transaction ends in a chain and two zeros, where v, r and s go.
+        0 => legacy_kind(call, terms).encoded_for_signing().into(),
         1 => unsigned(access_list_kind(call, terms)),
         2 => unsigned(dynamic_kind(call, terms)),
         _ => unsigned(delegating_kind(call, terms)?),
@@ -179,26 +179,17 @@ where
     transaction.into_signed(nobody).encoded_2718().into()
 }
 
-fn legacy(call: &CallRequest, terms: &Terms) -> Bytes {
-    let (to, nothing) = (kind(call), 0u8);
-    let fields: [&dyn Encodable; 9] = [
-        &terms.nonce,
-        &terms.max_fee,
-        &terms.gas,
-        &to,
-        &call.value,
-        &call.input,
-        &nothing,
-        &nothing,
-        &nothing,
-    ];
-    let payload_length = fields.iter().map(|field| field.length()).sum();
-    let mut raw = Vec::new();
-    Header { list: true, payload_length }.encode(&mut raw);
-    for field in fields {
-        field.encode(&mut raw);
+/// With chain 0 for v.
+fn legacy_kind(call: &CallRequest, terms: &Terms) -> TxLegacy {
+    TxLegacy {
+        chain_id: Some(0),
+        nonce: terms.nonce,
+        gas_price: terms.max_fee,
+        gas_limit: terms.gas,
+        to: kind(call),
+        value: call.value,
+        input: call.input.clone(),
     }
-    raw.into()
 }
 
 fn access_list_kind(call: &CallRequest, terms: &Terms) -> TxEip2930 {

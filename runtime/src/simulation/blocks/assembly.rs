@@ -2,7 +2,7 @@
 
 use alloy_consensus::{
     EMPTY_OMMER_ROOT_HASH, Eip658Value, Header, Receipt, ReceiptEnvelope, ReceiptWithBloom,
-    SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, Typed2718,
+    SignableTransaction, TxEip1559, TxEip4844, TxEip7702, TxEnvelope, TxLegacy, Typed2718,
     proofs::{calculate_receipt_root, calculate_withdrawals_root},
 };
 use alloy_eips::{eip2718::Encodable2718, eip4844::DATA_GAS_PER_BLOB, eip4895::Withdrawal};
@@ -208,28 +208,18 @@ fn no_signature() -> Signature {
     Signature::new(U256::ZERO, U256::ZERO, false)
 }
 
+/// What is signed of a legacy transaction ends in a chain and two zeros, where v, r and s go: with chain 0, in zeros.
 fn legacy(call: &CallRequest) -> Vec<u8> {
-    use alloy_rlp::{Encodable, Header as RlpHeader};
-    let to = call.to.map_or(TxKind::Create, TxKind::Call);
-    let nothing = 0u8;
-    let fields: [&dyn Encodable; 9] = [
-        &call.nonce.unwrap_or(0),
-        &call.max_fee_per_gas.unwrap_or(0),
-        &call.gas.unwrap_or(0),
-        &to,
-        &call.value,
-        &call.input,
-        &nothing,
-        &nothing,
-        &nothing,
-    ];
-    let payload_length = fields.iter().map(|field| field.length()).fold(0, usize::saturating_add);
-    let mut raw = Vec::new();
-    RlpHeader { list: true, payload_length }.encode(&mut raw);
-    for field in fields {
-        field.encode(&mut raw);
-    }
-    raw
+    let transaction = TxLegacy {
+        chain_id: Some(0),
+        nonce: call.nonce.unwrap_or(0),
+        gas_price: call.max_fee_per_gas.unwrap_or(0),
+        gas_limit: call.gas.unwrap_or(0),
+        to: call.to.map_or(TxKind::Create, TxKind::Call),
+        value: call.value,
+        input: call.input.clone(),
+    };
+    transaction.encoded_for_signing()
 }
 
 fn typed(call: &CallRequest, chain_id: u64) -> (u8, Vec<u8>) {
