@@ -12,7 +12,7 @@ use tokio::{
 use crate::{
     backend::GATED,
     chain::LOGGER,
-    harness::{Server, eth_key, request},
+    harness::{Server, eth_key, request, transfer},
 };
 
 const TEXT: u8 = 1;
@@ -321,4 +321,27 @@ async fn bytes_that_are_no_http_end_their_connection_only() {
         assert!(!answer.starts_with(b"HTTP/1.1 2"), "{}", String::from_utf8_lossy(&answer));
     }
     assert_eq!(server.rpc("eth_blockNumber", json!([])).await, "0x0");
+}
+
+#[tokio::test]
+async fn a_batch_that_is_cut_tells_the_ids_of_its_subscriptions() {
+    let server = Server::start().await;
+    server.backend.fund(eth_key(2).address(), u128::MAX);
+    for nonce in 0..300 {
+        server.backend.chain().submit(transfer(2, nonce, Some(LOGGER))).unwrap();
+    }
+    server.backend.mine();
+    let call = |id: usize, method: &str, params: Value| json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
+    let mut batch: Vec<Value> =
+        (0..200).map(|id| call(id, "eth_getBlockByNumber", json!(["latest", true]))).collect();
+    batch.push(call(200, "eth_subscribe", json!(["newHeads"])));
+    batch.push(call(201, "eth_chainId", json!([])));
+    let mut socket = Socket::open(&server, "/ws").await;
+    socket.send(&json!(batch).to_string()).await;
+    let answers = socket.next().await;
+    assert_eq!(answers[201]["error"]["code"], -32003, "cut");
+    let id = answers[200]["result"].clone();
+    assert_eq!((&answers[200]["id"], id.is_string()), (&json!(200), true));
+    server.backend.mine();
+    assert_eq!(socket.next().await["params"]["subscription"], id);
 }
