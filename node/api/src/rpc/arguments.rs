@@ -5,6 +5,7 @@ const BY_COUNT: [&[&str]; 5] = [
     &[
         "debug_getBadBlocks",
         "eth_accounts",
+        "eth_baseFee",
         "eth_blobBaseFee",
         "eth_blockNumber",
         "eth_capabilities",

@@ -34,6 +34,11 @@ pub(super) async fn gas_price(state: &AppState) -> RpcResult<U256> {
     Ok(U256::from(fees.next_base_fee).saturating_add(U256::from(fees.priority_fee)))
 }
 
+/// Base fee of the next block.
+pub(super) async fn base_fee(state: &AppState) -> RpcResult<U256> {
+    Ok(U256::from(state.backend.fees().await?.next_base_fee))
+}
+
 pub(super) async fn priority_fee(state: &AppState) -> RpcResult<U256> {
     Ok(U256::from(state.backend.fees().await?.priority_fee))
 }

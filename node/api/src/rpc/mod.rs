@@ -217,6 +217,7 @@ async fn of_state(state: &AppState, method: &str, p: &Params<'_>) -> RpcResult<B
         "eth_simulateV1" => answer(simulate::simulate(state, p).await?),
         "eth_gasPrice" => answer(fees::gas_price(state).await?),
         "eth_maxPriorityFeePerGas" => answer(fees::priority_fee(state).await?),
+        "eth_baseFee" => answer(fees::base_fee(state).await?),
         "eth_blobBaseFee" => answer(fees::blob_base_fee(state).await?),
         "eth_feeHistory" => answer(fees::history(state, p).await?),
         "eth_getLogs" => answer(logs::get(state, p).await?),

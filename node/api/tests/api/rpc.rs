@@ -313,6 +313,7 @@ async fn fees_are_quoted_with_the_tip() {
     let server = funded().await;
     assert_eq!(server.rpc("eth_gasPrice", json!([])).await, "0x3f0");
     assert_eq!(server.rpc("eth_maxPriorityFeePerGas", json!([])).await, "0x7");
+    assert_eq!(server.rpc("eth_baseFee", json!([])).await, "0x3e9", "of the next block");
 }
 
 #[tokio::test]
