@@ -6,7 +6,7 @@ use neura_runtime::ethereum::{
 };
 
 use super::{
-    exception::{Kind, is_expected},
+    exception::{Kind, is_expected, is_named},
     fixture::{Account, Config, Env, Post, Quantity, Transaction},
     fork::{Blobs, Fork},
     transaction::{Unfit, environment, fault_of_bytes},
@@ -61,10 +61,13 @@ impl Setting<'_> {
             Err(other) => Err(other.to_string()),
             Ok(outcome) => {
                 if let Some(expected) = &post.expect_exception {
-                    return match fault_of_bytes(self.transaction, post) {
+                    return match fault_of_bytes(post) {
                         Some(fault) => self
                             .rejected(post, Kind::Encoding, &fault)
                             .or_else(|_| self.rejected(post, Kind::Signature, &fault)),
+                        None if self.is_unsigned(post) && is_named(Kind::Signature, expected) => {
+                            self.rejected(post, Kind::Signature, "it is signed by nobody")
+                        }
                         None => Err(format!(
                             "{expected} was expected, the transaction ran ({}, {} gas)",
                             outcome.ending, outcome.gas_used
@@ -83,6 +86,11 @@ impl Setting<'_> {
                 Ok(())
             }
         }
+    }
+
+    /// Whether nothing shows that the sender signed a variant.
+    fn is_unsigned(&self, post: &Post) -> bool {
+        post.txbytes.is_none() && self.transaction.secret_key.is_none()
     }
 
     /// Judges a rejection: it is expected, and changes nothing.

@@ -81,6 +81,12 @@ pub(super) fn is_expected(kind: Kind, expected: &str) -> bool {
     })
 }
 
+/// Whether `expected` names a rule of `kind`, by a name that is known.
+pub(super) fn is_named(kind: Kind, expected: &str) -> bool {
+    let mut names = expected.split('|').map(str::trim);
+    names.any(|name| kinds_of(name).is_some_and(|kinds| kinds.contains(&kind)))
+}
+
 /// The kinds that a name stands for; none if it is not known.
 fn kinds_of(name: &str) -> Option<&'static [Kind]> {
     use Kind::*;

@@ -90,6 +90,23 @@ fn an_expected_rejection_that_does_not_come_fails_and_so_does_one_that_nobody_ex
 }
 
 #[test]
+fn a_test_without_key_or_bytes_is_rejected_only_where_it_names_the_signature() {
+    let unsigned = |expected: &'static str| {
+        move |test: &mut Value| {
+            test["transaction"].as_object_mut().unwrap().remove("secretKey");
+            let post = test["post"]["Osaka"][0].as_object_mut().unwrap();
+            post.retain(|name, _| !matches!(name.as_str(), "txbytes" | "state"));
+            post.insert("expectException".into(), expected.into());
+        }
+    };
+    let told = reason("legacy_run", unsigned("TransactionException.OF_A_FORK_TO_COME"));
+    assert!(told.contains("was expected, the transaction ran"), "{told}");
+    let (summary, _) =
+        changed("legacy_run", unsigned("TransactionException.INVALID_SIGNATURE_VRS"));
+    assert_eq!((summary.passed, summary.failed), (1, 0));
+}
+
+#[test]
 fn a_rejection_for_another_reason_or_with_another_state_fails() {
     let told = reason("set_code_rejected", |test| {
         test["post"]["Osaka"][0]["expectException"] =

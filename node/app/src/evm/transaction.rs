@@ -144,11 +144,8 @@ fn authorization(entry: &Authorization) -> Result<SignedAuthorization, Unfit> {
 }
 
 /// What is wrong with a variant's signed bytes, which the fields do not show; nothing where a test has none.
-pub(super) fn fault_of_bytes(transaction: &Transaction, post: &Post) -> Option<String> {
-    let Some(bytes) = &post.txbytes else {
-        return transaction.secret_key.is_none().then(|| "it is signed by nobody".to_owned());
-    };
-    match TxEnvelope::decode_2718_exact(&bytes.0) {
+pub(super) fn fault_of_bytes(post: &Post) -> Option<String> {
+    match TxEnvelope::decode_2718_exact(&post.txbytes.as_ref()?.0) {
         Err(error) => Some(format!("it cannot be decoded: {error}")),
         Ok(envelope) => envelope.recover_signer().err().map(|error| error.to_string()),
     }
