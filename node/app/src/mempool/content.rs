@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use neura_types::{Address, B256, Transaction};
+use neura_types::{Address, Transaction};
 
 use super::{Mempool, sender::Sender};
 
@@ -51,15 +51,12 @@ impl Mempool {
     pub fn expire(&mut self, lifetime: Duration, now: Instant) -> usize {
         let is_old = |since: Instant| now.saturating_duration_since(since) > lifetime;
         let entries = self.senders.values().flat_map(Sender::iter);
-        let old: Vec<B256> = entries
+        let old: Vec<(Address, u64)> = entries
             .filter(|entry| !entry.is_sealed() && is_old(entry.since))
-            .map(|entry| entry.tx.hash)
+            .map(|entry| (entry.tx.sender, entry.tx.nonce))
             .collect();
-        for hash in &old {
-            if let Some((address, nonce)) = self.by_hash.get(hash).copied() {
-                self.remove(address, nonce);
-            }
-        }
-        old.len()
+        let count = old.len();
+        self.remove(old);
+        count
     }
 }

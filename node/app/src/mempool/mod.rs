@@ -9,19 +9,21 @@
 //! - The sum of what one sender's transactions may cost never exceeds its balance.
 //! - What it knows of an account's nonce is not below what the state said when the newest of its transactions came.
 //! - An account that runs another's code, or soon will, has one transaction at most.
+//! - Of those before which a nonce is missing there are at most [`Limits::gapped`], and none of them drives another out.
 
 mod admission;
 mod content;
 mod delegation;
 mod filling;
 pub mod journal;
+mod room;
 mod sender;
 #[cfg(test)]
 mod tests;
 
 use std::{
     cmp::Reverse,
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,6 +47,8 @@ pub struct Limits {
     pub per_sender: usize,
     /// How far a nonce may be beyond the first that is missing: what cannot be executed yet stays few, as in geth.
     pub nonce_gap: u64,
+    /// Transactions before which a nonce is missing, in all: they may never be executed, and so cost nothing.
+    pub gapped: usize,
     /// A replacement must pay this many percent more, as in geth.
     pub replacement_percent: u128,
 }
@@ -56,6 +60,7 @@ impl Default for Limits {
             bytes: 64 << 20,
             per_sender: 4_096,
             nonce_gap: 64,
+            gapped: 10_000,
             replacement_percent: 10,
         }
     }
@@ -108,6 +113,12 @@ pub enum PoolError {
         "authority already reserved: {0} has pending transactions; wait until they are included"
     )]
     AuthorityReserved(Address),
+    /// A nonce is missing before it, and the pool holds as many such transactions as it takes.
+    #[error("the pool takes no more transactions behind a missing nonce: send nonce {next} first")]
+    GapLimit {
+        /// The first nonce that is missing.
+        next: u64,
+    },
     /// The pool is full and this one does not pay more than the cheapest held.
     #[error(
         "txpool is full: offer a higher priority fee than {lowest} wei per gas, or try again later"
@@ -129,6 +140,7 @@ impl PoolError {
             Self::SenderLimit(_) => "sender_limit",
             Self::DelegatedLimit => "delegated_limit",
             Self::AuthorityReserved(_) => "authority_reserved",
+            Self::GapLimit { .. } => "gap_limit",
             Self::Full { .. } => "pool_full",
         }
     }
@@ -187,6 +199,8 @@ pub struct Mempool {
     unsealed: BTreeMap<Priority, (Address, u64)>,
     authorities: Authorities,
     bytes: usize,
+    /// Those before which a nonce is missing.
+    gapped: usize,
     arrivals: u64,
 }
 
@@ -201,6 +215,7 @@ impl Mempool {
             unsealed: BTreeMap::new(),
             authorities: Authorities::default(),
             bytes: 0,
+            gapped: 0,
             arrivals: 0,
         }
     }
@@ -250,7 +265,7 @@ impl Mempool {
         }
         self.check_delegations(&tx, standing.is_delegated)?;
         self.check_sender(&tx, standing.balance)?;
-        self.make_room(&tx)?;
+        self.make_room(&tx, missing)?;
         self.arrivals += 1;
         let priority = (Reverse(tx.max_priority_fee_per_gas), self.arrivals);
         let sender = self.senders.entry(tx.sender).or_default();
@@ -267,6 +282,7 @@ impl Mempool {
         if matches!(sealing, Sealing::Due(_)) {
             self.unsealed.insert(priority, (tx.sender, tx.nonce));
         }
+        self.count_gapped(&tx.sender);
         Ok(())
     }
 
@@ -310,29 +326,6 @@ impl Mempool {
         let needed = sender.total_cost().saturating_sub(replaced).saturating_add(tx.max_cost());
         if needed > balance {
             return Err(PoolError::Overdraft { needed, balance });
-        }
-        Ok(())
-    }
-
-    /// Drops the cheapest transactions for one that pays more; none if that does not make room.
-    fn make_room(&mut self, tx: &Transaction) -> Result<(), PoolError> {
-        let (mut count, mut bytes) = (self.by_hash.len(), self.bytes);
-        let mut victims = Vec::new();
-        let mut cheapest = self.by_priority.iter().rev();
-        while count >= self.limits.transactions || bytes + tx.raw.len() > self.limits.bytes {
-            let Some((priority, (address, nonce))) = cheapest.next() else { break };
-            let Reverse(lowest) = priority.0;
-            let victim = self.senders.get(address).and_then(|sender| sender.get(*nonce));
-            let pays_more = tx.max_priority_fee_per_gas > lowest && *address != tx.sender;
-            let Some(victim) = victim.filter(|_| pays_more) else {
-                return Err(PoolError::Full { lowest });
-            };
-            count -= 1;
-            bytes -= victim.tx.raw.len();
-            victims.push((*address, *nonce));
-        }
-        for (address, nonce) in victims {
-            self.remove(address, nonce);
         }
         Ok(())
     }
@@ -381,32 +374,44 @@ impl Mempool {
         done: impl IntoIterator<Item = B256>,
         nonces: impl IntoIterator<Item = (Address, u64)>,
     ) {
-        for hash in done {
-            if let Some((address, nonce)) = self.by_hash.get(&hash).copied() {
-                self.remove(address, nonce);
-            }
-        }
+        let places = done.into_iter().filter_map(|hash| self.by_hash.get(&hash).copied());
+        self.remove(places.collect());
         for (address, nonce) in nonces {
             let Some(sender) = self.senders.get_mut(&address) else { continue };
             let stale = sender.advance(nonce);
             for entry in stale {
                 self.forget(&entry);
             }
-            if self.senders.get(&address).is_some_and(Sender::is_empty) {
-                self.senders.remove(&address);
-            }
+            self.settle(address);
         }
     }
 
-    fn remove(&mut self, address: Address, nonce: u64) {
-        if let Some(sender) = self.senders.get_mut(&address) {
-            let entry = sender.remove(nonce);
-            if sender.is_empty() {
-                self.senders.remove(&address);
-            }
+    fn remove(&mut self, places: Vec<(Address, u64)>) {
+        let mut changed = BTreeSet::new();
+        for (address, nonce) in places {
+            let entry = self.senders.get_mut(&address).and_then(|sender| sender.remove(nonce));
             if let Some(entry) = entry {
                 self.forget(&entry);
+                changed.insert(address);
             }
+        }
+        for address in changed {
+            self.settle(address);
+        }
+    }
+
+    /// Brings up to date what is known of a sender some of whose transactions left.
+    fn settle(&mut self, address: Address) {
+        self.count_gapped(&address);
+        if self.senders.get(&address).is_some_and(Sender::is_empty) {
+            self.senders.remove(&address);
+        }
+    }
+
+    fn count_gapped(&mut self, address: &Address) {
+        if let Some(sender) = self.senders.get_mut(address) {
+            let (before, after) = sender.count_gapped();
+            self.gapped = (self.gapped + after).saturating_sub(before);
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct Sender {
     pub(super) account_nonce: u64,
     entries: BTreeMap<u64, Entry>,
     cost: U256,
+    /// Entries before which a nonce is missing, when they were last counted.
+    gapped: usize,
 }
 
 impl Sender {
@@ -31,7 +33,7 @@ impl Sender {
         self.entries.get_mut(&nonce)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
+    pub(super) fn iter(&self) -> impl DoubleEndedIterator<Item = &Entry> {
         self.entries.values()
     }
 
@@ -87,6 +89,20 @@ impl Sender {
     pub(super) fn contiguous(&self) -> usize {
         let length = self.contiguous_end(self.account_nonce).saturating_sub(self.account_nonce);
         usize::try_from(length).unwrap_or(usize::MAX)
+    }
+
+    /// Counts the entries before which a nonce is missing: how many they were, and are.
+    pub(super) fn count_gapped(&mut self) -> (usize, usize) {
+        let ends = self.entries.first_key_value().zip(self.entries.last_key_value());
+        // Most senders have no gap, which their ends tell.
+        let is_whole = ends.is_some_and(|((first, _), (last, _))| {
+            *first == self.account_nonce && last - first == self.len() as u64 - 1
+        });
+        let now = match is_whole {
+            true => 0,
+            false => self.len().saturating_sub(self.contiguous() + self.stale()),
+        };
+        (std::mem::replace(&mut self.gapped, now), now)
     }
 
     /// Number of entries below the account's nonce, which execution settles.

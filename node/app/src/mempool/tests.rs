@@ -228,6 +228,78 @@ fn a_full_pool_drops_the_cheapest_for_one_that_pays_more_and_refuses_others() {
     assert_eq!(pool.len(), 2);
 }
 
+fn held(pool: &Mempool, key: u8) -> Vec<u64> {
+    let sender = tx(key, 0, 1).sender;
+    let (pending, queued) = pool.content(Some(sender), usize::MAX).unwrap();
+    pending.iter().chain(&queued).map(|tx| tx.nonce).collect()
+}
+
+#[test]
+fn who_cannot_be_executed_yet_drives_nobody_out() {
+    let mut pool = Mempool::new(Limits { transactions: 2, ..Limits::default() });
+    add(&mut pool, tx(1, 0, 5), RICH).unwrap();
+    add(&mut pool, tx(2, 0, 5), RICH).unwrap();
+    let full = Err(PoolError::Full { lowest: 5 });
+    assert_eq!(add(&mut pool, tx(3, 1, 1_000), RICH), full, "nonce 0 is missing");
+    add(&mut pool, tx(3, 0, 6), RICH).unwrap();
+    assert_eq!((held(&pool, 1), held(&pool, 2)), (vec![0], vec![]));
+}
+
+#[test]
+fn what_waits_behind_missing_nonces_is_bounded_in_all() {
+    let mut pool = Mempool::new(Limits { gapped: 2, ..Limits::default() });
+    add(&mut pool, tx(1, 1, 1), RICH).unwrap();
+    add(&mut pool, tx(2, 2, 1), RICH).unwrap();
+    let limit = |next| Err(PoolError::GapLimit { next });
+    assert_eq!(add(&mut pool, tx(3, 1, 1), RICH), limit(0));
+    add(&mut pool, tx(2, 2, 20_000), RICH).expect("a replacement is no further one");
+    add(&mut pool, tx(1, 0, 1), RICH).expect("it fills the gap");
+    add(&mut pool, tx(3, 1, 1), RICH).expect("there is room for another");
+    assert_eq!(add(&mut pool, tx(4, 1, 1), RICH), limit(0));
+    let first = tx(1, 0, 1);
+    pool.on_executed([first.hash], []);
+    assert_eq!(pool.gapped, 3, "what is dropped leaves a gap until its nonce is used");
+    pool.on_executed([], [(first.sender, 2)]);
+    assert_eq!(pool.gapped, 2);
+    pool.on_executed([], [(tx(2, 0, 1).sender, 2), (tx(3, 0, 1).sender, 9)]);
+    assert_eq!((pool.gapped, pool.len()), (0, 1));
+}
+
+#[test]
+fn what_makes_room_is_the_last_of_the_cheapest_sender_and_leaves_no_gap() {
+    let mut pool = Mempool::new(Limits { transactions: 4, ..Limits::default() });
+    for (nonce, tip) in [(0, 1), (1, 900), (2, 900)] {
+        add(&mut pool, tx(1, nonce, tip), RICH).unwrap();
+    }
+    add(&mut pool, tx(2, 0, 5), RICH).unwrap();
+    add(&mut pool, tx(3, 0, 6), RICH).unwrap();
+    assert_eq!((held(&pool, 1), pool.gapped), (vec![0, 1], 0), "nonce 2 needs nonce 0");
+    add(&mut pool, tx(3, 1, 6), RICH).unwrap();
+    add(&mut pool, tx(3, 2, 6), RICH).unwrap();
+    assert_eq!((held(&pool, 1), held(&pool, 2)), (vec![], vec![0]));
+}
+
+proptest::proptest! {
+    #[test]
+    fn gaps_are_counted_right_whatever_comes_and_goes(
+        steps in proptest::collection::vec((1u8..5, 0u64..6, 1u128..4, 0u8..4), 1..60),
+    ) {
+        let mut pool = Mempool::new(Limits { transactions: 8, gapped: 4, ..Limits::default() });
+        for (key, nonce, tip, step) in steps {
+            let tx = tx(key, nonce, tip * 20_000);
+            match step {
+                0 => pool.on_executed([], [(tx.sender, nonce)]),
+                1 => pool.on_executed([tx.hash], []),
+                _ => drop(add(&mut pool, tx, RICH)),
+            }
+            let senders = pool.senders.values();
+            let gapped: usize = senders.map(|s| s.len() - s.contiguous() - s.stale()).sum();
+            proptest::prop_assert_eq!(pool.gapped, gapped);
+            proptest::prop_assert!(pool.len() <= 8);
+        }
+    }
+}
+
 #[test]
 fn the_same_transaction_twice_is_already_known() {
     let mut pool = pool();
