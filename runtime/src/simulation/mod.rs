@@ -231,8 +231,15 @@ fn halt_text(reason: &HaltReason) -> String {
         HaltReason::CreateContractSizeLimit => "max code size exceeded".into(),
         HaltReason::CreateInitCodeSizeLimit => "max initcode size exceeded".into(),
         HaltReason::CreateCollision => "contract address collision".into(),
-        HaltReason::StateChangeDuringStaticCall => "write protection".into(),
+        HaltReason::CreateContractStartingWithEF => "invalid code: must not begin with 0xef".into(),
+        HaltReason::StateChangeDuringStaticCall | HaltReason::CallNotAllowedInsideStatic => {
+            "write protection".into()
+        }
         HaltReason::InvalidJump => "invalid jump destination".into(),
+        // What adds a word to the stack needs room for it.
+        HaltReason::StackOverflow => "stack limit reached 1024 (1023)".into(),
+        HaltReason::OutOfOffset => "return data out of bounds".into(),
+        HaltReason::NonceOverflow => "nonce uint64 overflow".into(),
         other => other.to_string(),
     }
 }

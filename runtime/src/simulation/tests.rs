@@ -88,6 +88,24 @@ fn a_halted_call_has_geths_reason() {
     assert_eq!(outcome.status, CallStatus::Halted("invalid opcode: INVALID".into()));
     let error = estimate(&world, &request(contract, &[])).unwrap_err();
     assert_eq!(error.to_string(), "invalid opcode: INVALID");
+    for (code, text) in [
+        (vec![op::JUMPDEST, op::PUSH0, op::PUSH0, 0x56], "stack limit reached 1024 (1023)"),
+        (vec![0x60, 1, op::PUSH0, op::PUSH0, 0x3e], "return data out of bounds"),
+        (vec![0x60, 1, 0x56], "invalid jump destination"),
+        (vec![0x0c], "invalid opcode"),
+    ] {
+        let contract = world.deploy(&code);
+        let outcome = simulate(&world, &request(contract, &[])).unwrap();
+        assert_eq!(outcome.status, CallStatus::Halted(text.into()));
+    }
+    let reserved = CallRequest {
+        to: None,
+        input: Bytes::from_static(&[0x60, 0xef, op::PUSH0, 0x53, 0x60, 1, op::PUSH0, 0xf3]),
+        ..request(contract, &[])
+    };
+    let outcome = simulate(&world, &reserved).unwrap();
+    let text = "invalid code: must not begin with 0xef";
+    assert_eq!(outcome.status, CallStatus::Halted(text.into()));
     // JUMPDEST PUSH0 JUMP: for ever.
     let endless = world.deploy(&[op::JUMPDEST, op::PUSH0, 0x56]);
     let outcome = simulate(&world, &request(endless, &[])).unwrap();
