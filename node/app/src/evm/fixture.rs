@@ -220,11 +220,13 @@ impl Quantity {
         // Written so that the tools that fill tests do not shorten it.
         let text = text.strip_prefix("0x:bigint ").unwrap_or(text);
         let (digits, radix) = match text.strip_prefix("0x") {
+            // The oldest tests leave zeros out altogether.
             Some("") => return Ok(Self::default()),
+            None if text.is_empty() => return Ok(Self::default()),
             Some(digits) => (digits, 16),
             None => (text, 10),
         };
-        if digits.is_empty() || !digits.chars().all(|digit| digit.is_digit(radix)) {
+        if !digits.chars().all(|digit| digit.is_digit(radix)) {
             return Err(format!("{text:?} is no number"));
         }
         Ok(Self(U256::from_str_radix(digits, u64::from(radix)).ok()))

@@ -90,6 +90,19 @@ fn an_expected_rejection_that_does_not_come_fails_and_so_does_one_that_nobody_ex
 }
 
 #[test]
+fn a_number_that_is_left_out_is_zero() {
+    for nothing in ["", "0x", "0", "0x000000"] {
+        let (summary, _) = changed("legacy_run", |test| {
+            assert_eq!(test["transaction"]["nonce"], "0x0");
+            test["transaction"]["nonce"] = nothing.into();
+        });
+        assert_eq!((summary.passed, summary.failed), (1, 0), "{nothing:?}");
+    }
+    let told = reason("legacy_run", |test| test["transaction"]["nonce"] = "0xzz".into());
+    assert!(told.contains("is no number"), "{told}");
+}
+
+#[test]
 fn a_test_without_key_or_bytes_is_rejected_only_where_it_names_the_signature() {
     let unsigned = |expected: &'static str| {
         move |test: &mut Value| {
