@@ -170,9 +170,7 @@ impl Job {
             privacy: raw.terms.result.unwrap_or(ResultPrivacy::Sealed),
         })
     }
-}
 
-impl Job {
     /// Whether a task of this executor and plain payload is this job's, as far as the payload is at hand.
     #[must_use]
     pub fn is_of(&self, executor: &str, payload: Option<&[u8]>) -> bool {
