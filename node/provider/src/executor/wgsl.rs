@@ -57,12 +57,21 @@ pub(super) fn run(
             let outputs = names.into_iter().zip(outputs).map(|(name, bytes)| output(name, bytes));
             Ok(JobResult { fault: None, outputs: outputs.collect() })
         }
-        Err(error @ GpuError::OutOfFuel { .. }) => {
-            let fault = JobFault { code: FaultCode::OutOfFuel, detail: error.to_string() };
-            Ok(JobResult { fault: Some(fault), outputs: Vec::new() })
-        }
-        Err(error) => Err(of_device(&error)),
+        Err(error) => match own_fault(&error) {
+            Some(fault) => Ok(JobResult { fault: Some(fault), outputs: Vec::new() }),
+            None => Err(of_device(&error)),
+        },
     }
+}
+
+/// What a job of too many iterations is told, whether the driver's limit showed in its source or while it ran: nothing
+/// that the provider is to blame for.
+fn own_fault(error: &GpuError) -> Option<JobFault> {
+    let (GpuError::OutOfFuel { .. } | GpuError::Kernel(KernelError::LoopsTooLong { .. })) = error
+    else {
+        return None;
+    };
+    Some(JobFault { code: FaultCode::OutOfFuel, detail: error.to_string() })
 }
 
 /// Checks a job's shader with its buffers and passes, as a provider does.
@@ -92,4 +101,21 @@ fn read(payload: &[u8]) -> Result<(UserKernel, Vec<usize>), JobFailure> {
     let outputs = job.buffers.iter().enumerate().filter(|(_, buffer)| buffer.output);
     let names = outputs.map(|(place, _)| place).collect();
     Ok((kernel(job).map_err(of_job)?, names))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_many_iterations_are_the_jobs_own_fault_whenever_they_show() {
+        let too_long =
+            KernelError::LoopsTooLong { entry: "main".into(), iterations: 65_536, limit: 65_534 };
+        let fault = own_fault(&GpuError::Kernel(too_long)).expect("a fault of the job");
+        assert_eq!(fault.code, FaultCode::OutOfFuel);
+        assert!(fault.detail.contains("65536 loop iterations"), "{}", fault.detail);
+        let spent = GpuError::OutOfFuel { fuel: 65_534, asked: 1 << 20 };
+        assert_eq!(own_fault(&spent).expect("a fault of the job").code, FaultCode::OutOfFuel);
+        assert!(own_fault(&GpuError::NoAdapter).is_none(), "the provider's affair");
+    }
 }
